@@ -1,0 +1,119 @@
+//! Record attempts: `audit_filter`, which `audit_log_start` calls once for each
+//! attempt, from wherever it is called and however the compiler split it.
+//!
+//! `audit_log_start` itself will not do: gcc splits it on some kernels, and then
+//! its callers in the same file jump past the part that can be hooked.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::bpf_get_current_pid_tgid,
+    macros::{fexit, kprobe, kretprobe, map},
+    maps::HashMap,
+    programs::{FExitContext, ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    globals::own_pid,
+    maps::{attempts, gate_is_open, live},
+    memory::raise,
+    queue::main_depth,
+    stall,
+};
+
+/// `AUDIT_FILTER_EXCLUDE` (uapi; `AUDIT_FILTER_TYPE` before 4.20, same value).
+const FILTER_EXCLUDE: u32 = 5;
+/// `AUDIT_FILTER_USER`.
+const FILTER_USER: u32 = 0;
+
+/// Threads within a user filter, for the form that sees entry and exit apart.
+#[map]
+static IN_USER_FILTER: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
+
+// match-proto: kernel/auditsc.c, kernel/auditfilter.c:
+// int audit_filter(int msgtype, unsigned int listtype)
+#[fexit]
+pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
+    let list: u32 = ctx.arg(1);
+    let verdict: i32 = ctx.arg(2);
+    if gate_is_open() {
+        if list == FILTER_EXCLUDE {
+            attempt(verdict == 0);
+        } else if list == FILTER_USER && verdict == 0 {
+            user_filtered();
+        }
+    }
+    0
+}
+
+#[kprobe]
+pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
+    let list: u32 = ctx.arg(1).unwrap_or(u32::MAX);
+    if gate_is_open() {
+        if list == FILTER_EXCLUDE {
+            attempt(false);
+        } else if list == FILTER_USER {
+            // A full map makes a filtered message look like a filtered attempt;
+            // the ledger's residual then shows it.
+            let _ = IN_USER_FILTER.insert(ctx.pid(), 1, 0);
+        }
+    }
+    0
+}
+
+#[kretprobe]
+pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
+    if !gate_is_open() {
+        return 0;
+    }
+    let verdict: i32 = ctx.ret();
+    let user = IN_USER_FILTER.remove(ctx.pid()).is_ok();
+    if verdict == 0 {
+        if user {
+            user_filtered();
+        } else {
+            if let Some(row) = attempts() {
+                // SAFETY: a map value is alive for the program's run.
+                unsafe { (*row).filtered += 1 };
+            }
+            stall::forget(ctx.pid());
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn user_filtered() {
+    if let Some(row) = attempts() {
+        // SAFETY: a map value is alive for the program's run.
+        unsafe { (*row).user_filtered += 1 };
+    }
+}
+
+#[inline(always)]
+fn attempt(filtered: bool) {
+    let Some(row) = attempts() else { return };
+    let ids = bpf_get_current_pid_tgid();
+    let own = (ids >> 32) as u32 == own_pid();
+    // SAFETY: a map value is alive for the program's run; no other program
+    // writes these fields, and the kernel does not nest a program on a CPU.
+    unsafe {
+        if own {
+            (*row).own += 1;
+        } else {
+            (*row).attempted += 1;
+        }
+        if filtered {
+            (*row).filtered += 1;
+            return;
+        }
+    }
+    let Some(depth) = main_depth() else { return };
+    // SAFETY: as above.
+    raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
+    let Some(live) = live() else { return };
+    // SAFETY: as above. A limit of 0 means none.
+    let (limit, wait_time) = unsafe { ((*live).limit, (*live).wait_time) };
+    if limit != 0 && depth > limit && wait_time != 0 {
+        stall::may_begin(ids as u32);
+    }
+}

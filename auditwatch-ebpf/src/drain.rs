@@ -1,0 +1,254 @@
+//! What `kauditd` does with records: it takes them off the main queue, delivers
+//! them, retries them, holds them. One thread for the whole host.
+
+use auditwatch_ebpf::{RARE_RESET, depth_bucket};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::bpf_get_current_pid_tgid,
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    globals::{code_hold, code_rehold, off_skb_data, off_skb_end},
+    maps::{drain, drained_of_type, gate_is_open, live},
+    memory::{add, context_word, raise, read_field},
+    queue::{hold_depth, main_depth, retry_depth},
+    rare,
+};
+
+/// Adds 1 to fields of the drain ledger, while the gate is open.
+macro_rules! count {
+    ($($field:ident),+) => {
+        if gate_is_open() && let Some(ledger) = drain() {
+            // SAFETY: a map value is alive for the program's run.
+            $(add(unsafe { &raw mut (*ledger).$field }, 1);)+
+        }
+    };
+}
+
+// match-proto: kernel/audit.c: static void kauditd_send_multicast_skb(struct sk_buff *skb)
+// Called for every record that leaves the main queue, before it is sent.
+#[fentry]
+pub fn kauditd_send_multicast_skb(ctx: FEntryContext) -> u32 {
+    drained(ctx.arg(0))
+}
+
+#[kprobe]
+pub fn kauditd_send_multicast_skb_probe(ctx: ProbeContext) -> u32 {
+    ctx.arg(0).map_or(0, drained)
+}
+
+#[inline(always)]
+fn drained(skb: u64) -> u32 {
+    if !gate_is_open() {
+        return 0;
+    }
+    let Some(ledger) = drain() else { return 0 };
+    // SAFETY: a map value is alive for the program's run.
+    add(unsafe { &raw mut (*ledger).drained }, 1);
+    if let Some(end) = read_field::<u32>(skb, off_skb_end()) {
+        // SAFETY: as above.
+        unsafe {
+            add(&raw mut (*ledger).area_bytes, u64::from(end));
+            raise(&raw mut (*ledger).area_max_bytes, u64::from(end));
+        }
+    }
+    // `struct nlmsghdr` (uapi): length u32, type u16.
+    if let Some(header) = read_field::<u64>(skb, off_skb_data())
+        && let Some(record_type) = read_field::<u16>(header, 4)
+        && let Some(counter) = drained_of_type(u32::from(record_type))
+    {
+        add(counter, 1);
+    }
+    if let Some(depth) = main_depth() {
+        let bucket = depth_bucket(depth) as usize;
+        // SAFETY: as above; the bucket is within the array.
+        unsafe {
+            raise(&raw mut (*ledger).depth_max, u64::from(depth));
+            if bucket < auditwatch_ebpf::DEPTH_BUCKETS {
+                add((&raw mut (*ledger).depth_hist).cast::<u64>().add(bucket), 1);
+            }
+        }
+    }
+    0
+}
+
+// match-proto: kernel/audit.c: static void kauditd_retry_skb(struct sk_buff *skb[, int error])
+#[fentry]
+pub fn kauditd_retry_skb(_ctx: FEntryContext) -> u32 {
+    retried()
+}
+
+#[kprobe]
+pub fn kauditd_retry_skb_probe(_ctx: ProbeContext) -> u32 {
+    retried()
+}
+
+#[inline(always)]
+fn retried() -> u32 {
+    count!(retried);
+    if gate_is_open()
+        && let Some(depth) = retry_depth()
+        && let Some(ledger) = drain()
+    {
+        // SAFETY: a map value is alive for the program's run.
+        raise(unsafe { &raw mut (*ledger).retry_depth_max }, after_append(depth));
+    }
+    0
+}
+
+// match-proto: kernel/audit.c: static void kauditd_hold_skb(struct sk_buff *skb[, int error])
+#[fentry]
+pub fn kauditd_hold_skb(_ctx: FEntryContext) -> u32 {
+    held()
+}
+
+#[kprobe]
+pub fn kauditd_hold_skb_probe(_ctx: ProbeContext) -> u32 {
+    held()
+}
+
+#[inline(always)]
+fn held() -> u32 {
+    count!(held);
+    if gate_is_open()
+        && let Some(depth) = hold_depth()
+        && let Some(ledger) = drain()
+    {
+        // SAFETY: a map value is alive for the program's run.
+        raise(unsafe { &raw mut (*ledger).hold_depth_max }, u64::from(depth));
+    }
+    0
+}
+
+/// Length of a queue once a record is appended, unless it is full.
+#[inline(always)]
+fn after_append(depth: u32) -> u64 {
+    // SAFETY: a map value is alive for the program's run.
+    let limit = live().map_or(0, |live| unsafe { (*live).limit });
+    u64::from(depth) + u64::from(limit == 0 || depth < limit)
+}
+
+// match-proto: kernel/audit.c: static void kauditd_rehold_skb(struct sk_buff *skb[, int error])
+#[fentry]
+pub fn kauditd_rehold_skb(_ctx: FEntryContext) -> u32 {
+    count!(reheld);
+    0
+}
+
+#[kprobe]
+pub fn kauditd_rehold_skb_probe(_ctx: ProbeContext) -> u32 {
+    count!(reheld);
+    0
+}
+
+// match-proto: kernel/audit.c: static int kauditd_send_queue(struct sock *sk, u32 portid,
+// struct sk_buff_head *queue, unsigned int retry_limit,
+// void (*skb_hook)(struct sk_buff *skb), void (*err_hook)(struct sk_buff *skb[, int error]))
+#[fentry]
+pub fn kauditd_send_queue(ctx: FEntryContext) -> u32 {
+    match (context_word(&ctx, 4), context_word(&ctx, 5)) {
+        (Some(skb_hook), Some(err_hook)) => pass(ctx.arg(2), skb_hook, err_hook),
+        _ => 0,
+    }
+}
+
+#[kprobe]
+pub fn kauditd_send_queue_probe(ctx: ProbeContext) -> u32 {
+    match (ctx.arg(2), ctx.arg(4), ctx.arg(5)) {
+        (Some(queue), Some(skb_hook), Some(err_hook)) => pass(queue, skb_hook, err_hook),
+        _ => 0,
+    }
+}
+
+/// Learns who `kauditd` is and where the queues are, also before counting
+/// begins: where kallsyms does not list variables this is the only source.
+#[inline(always)]
+fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
+    if let Some(live) = live() {
+        // SAFETY: a map value is alive for the program's run; only `kauditd`
+        // comes here.
+        unsafe {
+            (*live).kauditd = bpf_get_current_pid_tgid() as u32;
+            if skb_hook != 0 {
+                (*live).main_queue = queue;
+            } else if err_hook == code_rehold() {
+                (*live).hold_queue = queue;
+            } else if err_hook == code_hold() {
+                (*live).retry_queue = queue;
+            }
+        }
+    }
+    count!(passes);
+    0
+}
+
+// match-proto: net/netlink/af_netlink.c:
+// int netlink_unicast(struct sock *ssk, struct sk_buff *skb, u32 portid, int nonblock)
+#[fexit]
+pub fn netlink_unicast_exit(ctx: FExitContext) -> u32 {
+    unicast(ctx.arg(4))
+}
+
+#[kretprobe]
+pub fn netlink_unicast_return(ctx: RetProbeContext) -> u32 {
+    unicast(ctx.ret())
+}
+
+#[inline(always)]
+fn unicast(result: i32) -> u32 {
+    let Some(live) = live() else { return 0 };
+    // SAFETY: a map value is alive for the program's run.
+    if unsafe { (*live).kauditd } != bpf_get_current_pid_tgid() as u32 {
+        return 0;
+    }
+    if result >= 0 {
+        count!(delivered);
+    } else if result == -11 {
+        count!(refused_again);
+    } else {
+        count!(refused_other);
+    }
+    0
+}
+
+// match-proto: kernel/audit.c: static void auditd_reset(const struct auditd_connection *ac)
+#[fentry]
+pub fn auditd_reset(ctx: FEntryContext) -> u32 {
+    reset(&ctx)
+}
+
+#[kprobe]
+pub fn auditd_reset_probe(ctx: ProbeContext) -> u32 {
+    reset(&ctx)
+}
+
+#[inline(always)]
+fn reset(ctx: &impl EbpfContext) -> u32 {
+    if gate_is_open() {
+        count!(resets);
+        rare::report(ctx, RARE_RESET, 0);
+    }
+    0
+}
+
+// match-proto: kernel/audit.c: static int audit_buffer_aux_new(struct audit_buffer *ab, int type)
+// 6.18 and later: one buffer then queues several records.
+#[fexit]
+pub fn audit_buffer_aux_new_exit(ctx: FExitContext) -> u32 {
+    let result: i32 = ctx.arg(2);
+    if result == 0 {
+        count!(auxiliary);
+    }
+    0
+}
+
+#[kretprobe]
+pub fn audit_buffer_aux_new_return(ctx: RetProbeContext) -> u32 {
+    let result: i32 = ctx.ret();
+    if result == 0 {
+        count!(auxiliary);
+    }
+    0
+}

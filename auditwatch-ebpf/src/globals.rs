@@ -1,0 +1,72 @@
+//! What the loader tells the programs before they are loaded: addresses and
+//! offsets of the running kernel, from kallsyms and BTF. 0 means "not known"
+//! for an address, `u32::MAX` for an offset.
+
+use core::ptr::read_volatile;
+
+macro_rules! globals {
+    ($($(#[$doc:meta])* $name:ident / $get:ident: $ty:ty = $init:expr;)*) => {$(
+        $(#[$doc])*
+        #[unsafe(no_mangle)]
+        static $name: $ty = $init;
+
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $get() -> $ty {
+            // SAFETY: a static is always valid to read. The read is volatile
+            // since the loader replaces the initial value.
+            unsafe { read_volatile(&raw const $name) }
+        }
+    )*};
+}
+
+globals! {
+    /// Process id of the loader, whose own records are counted apart.
+    OWN_PID / own_pid: u32 = 0;
+    /// Parameters of `audit_receive_msg`, after which its return value comes.
+    RECEIVE_MSG_PARAMS / receive_msg_params: u32 = 2;
+    /// `audit_queue`.
+    ADDR_QUEUE / addr_queue: u64 = 0;
+    /// `audit_retry_queue`.
+    ADDR_RETRY / addr_retry: u64 = 0;
+    /// `audit_hold_queue`.
+    ADDR_HOLD / addr_hold: u64 = 0;
+    /// `audit_backlog_limit`.
+    ADDR_LIMIT / addr_limit: u64 = 0;
+    /// `audit_backlog_wait_time`.
+    ADDR_WAIT_TIME / addr_wait_time: u64 = 0;
+    /// `audit_backlog_wait_time_actual`.
+    ADDR_WAITED / addr_waited: u64 = 0;
+    /// `audit_lost`.
+    ADDR_LOST / addr_lost: u64 = 0;
+    /// `audit_rate_limit`.
+    ADDR_RATE_LIMIT / addr_rate_limit: u64 = 0;
+    /// `audit_failure`.
+    ADDR_FAILURE / addr_failure: u64 = 0;
+    /// `audit_enabled`.
+    ADDR_ENABLED / addr_enabled: u64 = 0;
+    /// `audit_default`.
+    ADDR_DEFAULT / addr_default: u64 = 0;
+    /// `audit_initialized`.
+    ADDR_INITIALIZED / addr_initialized: u64 = 0;
+    /// `auditd_conn`.
+    ADDR_AUDITD / addr_auditd: u64 = 0;
+    /// `jiffies_64`.
+    ADDR_JIFFIES / addr_jiffies: u64 = 0;
+    /// Code of `kauditd_rehold_skb`, which tells the hold queue's flush apart.
+    CODE_REHOLD / code_rehold: u64 = 0;
+    /// Code of `kauditd_hold_skb`, which tells the retry queue's flush apart.
+    CODE_HOLD / code_hold: u64 = 0;
+    /// Offset of `sk_buff_head.qlen`.
+    OFF_QLEN / off_qlen: u32 = u32::MAX;
+    /// Offset of `sk_buff.end`.
+    OFF_SKB_END / off_skb_end: u32 = u32::MAX;
+    /// Offset of `sk_buff.data`.
+    OFF_SKB_DATA / off_skb_data: u32 = u32::MAX;
+    /// Offset of `task_struct.nvcsw`.
+    OFF_SWITCHES / off_switches: u32 = u32::MAX;
+    /// Offset of `auditd_connection.pid`.
+    OFF_AUDITD_PID / off_auditd_pid: u32 = u32::MAX;
+    /// Offset of `pid.numbers`.
+    OFF_PID_NUMBERS / off_pid_numbers: u32 = u32::MAX;
+}

@@ -1,0 +1,377 @@
+//! Wire types: what the BPF programs write and the loader reads.
+//!
+//! In: nothing. Out: plain `#[repr(C)]` data without padding, shared by both
+//! sides, so that a layout can never differ between them. It must not depend on
+//! aya, on the standard library, or on any kernel header: kernel offsets are
+//! values that the loader finds in the running kernel's BTF.
+#![no_std]
+
+/// Map that holds one [`AttemptRow`] per CPU.
+pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
+/// Map that holds the one [`DrainLedger`].
+pub const DRAIN_MAP: &str = "DRAIN";
+/// Map from the address of a loss message to its [`LossCount`].
+pub const LOSSES_MAP: &str = "LOSSES";
+/// Map that holds the one [`TypeCounts`].
+pub const TYPES_MAP: &str = "TYPES";
+/// Map from thread id to the [`StallStart`] of a task that may be asleep.
+pub const WAITERS_MAP: &str = "WAITERS";
+/// Map that holds the one [`StallLedger`].
+pub const STALLS_MAP: &str = "STALLS";
+/// Map that holds the one [`KernelState`].
+pub const STATE_MAP: &str = "STATE";
+/// Map that holds the one [`LiveState`].
+pub const LIVE_MAP: &str = "LIVE";
+/// Map that holds the one [`ChangeScratch`].
+pub const CHANGE_MAP: &str = "CHANGE";
+/// Map with the gate: programs count while its one `u32` is not 0.
+pub const GATE_MAP: &str = "GATE";
+/// Ring buffer of [`RareEvent`]s.
+pub const RARE_MAP: &str = "RARE";
+
+/// Lowest record type that [`TypeCounts`] has a place for (`AUDIT_GET`).
+pub const TYPE_BASE: u32 = 1000;
+/// Places in [`TypeCounts`]; the last one counts every type outside the range.
+pub const TYPE_SLOTS: usize = 2048;
+/// Most threads that can be followed while they may be asleep.
+pub const WAITER_SLOTS: u32 = 16_384;
+/// Most loss messages told apart; the kernel has nine.
+pub const LOSS_SLOTS: u32 = 64;
+/// Bytes kept of a loss message, its final NUL included.
+pub const LOSS_NAME_BYTES: usize = 48;
+/// Size of the ring buffer of rare events, bytes.
+pub const RARE_BYTES: u32 = 64 * 1024;
+
+/// Buckets of a stall histogram: bucket `b` holds durations in `[2^b, 2^(b+1))` ns.
+pub const STALL_BUCKETS: usize = 64;
+/// Buckets of a depth histogram, see [`depth_bucket`].
+pub const DEPTH_BUCKETS: usize = 128;
+
+/// A `u32` that could not be read.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// Bucket of a queue depth: exact below 4, then four buckets for each power of
+/// two, so that a bucket is at most a quarter of its lower bound wide.
+#[must_use]
+#[inline(always)]
+pub fn depth_bucket(depth: u32) -> u32 {
+    if depth < 4 {
+        return depth;
+    }
+    // The BPF target has no instruction that counts leading zeros.
+    let mut rest = depth;
+    let mut exponent = 0;
+    if rest > 0xffff {
+        rest >>= 16;
+        exponent += 16;
+    }
+    if rest > 0xff {
+        rest >>= 8;
+        exponent += 8;
+    }
+    if rest > 0xf {
+        rest >>= 4;
+        exponent += 4;
+    }
+    if rest > 3 {
+        rest >>= 2;
+        exponent += 2;
+    }
+    if rest > 1 {
+        exponent += 1;
+    }
+    let quarter = (depth >> (exponent - 2)) & 3;
+    (exponent - 1) * 4 + quarter
+}
+
+/// Highest depth that [`depth_bucket`] files under `bucket`.
+#[must_use]
+pub const fn depth_bucket_max(bucket: u32) -> u32 {
+    if bucket < 4 {
+        return bucket;
+    }
+    let exponent = bucket / 4 + 1;
+    let quarter = bucket % 4;
+    let low = (4 + quarter) as u64 * (1_u64 << (exponent - 2));
+    let width = 1_u64 << (exponent - 2);
+    let high = low + width - 1;
+    if high > u32::MAX as u64 {
+        u32::MAX
+    } else {
+        high as u32
+    }
+}
+
+/// Record attempts on one CPU. Written by one program only, which the kernel
+/// never nests on a CPU: plain additions are exact.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Calls of `audit_log_start` that reached the exclude filter, by others.
+    pub attempted: u64,
+    /// The same by auditwatch itself.
+    pub own: u64,
+    /// Attempts that an exclude rule ended.
+    pub filtered: u64,
+    /// USER messages that a user filter rule ended before any attempt.
+    pub user_filtered: u64,
+    /// Greatest length of the main queue seen at an attempt, records.
+    pub depth_max: u64,
+}
+
+/// What left the queues. One for the host; additions are atomic, since
+/// `kauditd_hold_skb` also runs in process context through `auditd_reset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainLedger {
+    /// Records that left the main queue.
+    pub drained: u64,
+    /// Records that `kauditd` handed to auditd's socket.
+    pub delivered: u64,
+    /// Deliveries refused with `EAGAIN`: auditd's socket was full for 100 ms.
+    pub refused_again: u64,
+    /// Deliveries refused with any other error.
+    pub refused_other: u64,
+    /// Calls of `kauditd_retry_skb`.
+    pub retried: u64,
+    /// Calls of `kauditd_hold_skb`.
+    pub held: u64,
+    /// Calls of `kauditd_rehold_skb`.
+    pub reheld: u64,
+    /// Calls of `auditd_reset`.
+    pub resets: u64,
+    /// Passes of `kauditd` over a queue.
+    pub passes: u64,
+    /// Extra records queued with a buffer (`audit_buffer_aux_new`).
+    pub auxiliary: u64,
+    /// Sum of the data areas (`sk_buff.end`) of all drained records, bytes.
+    pub area_bytes: u64,
+    /// Largest data area of a drained record, bytes.
+    pub area_max_bytes: u64,
+    /// Greatest length of the main queue left behind by a drained record.
+    pub depth_max: u64,
+    /// Greatest length of the retry queue.
+    pub retry_depth_max: u64,
+    /// Greatest length of the hold queue.
+    pub hold_depth_max: u64,
+    /// Rare events that found the ring buffer full.
+    pub rare_missed: u64,
+    /// Loss messages beyond [`LOSS_SLOTS`].
+    pub losses_unnamed: u64,
+    /// Length of the main queue left behind by each drained record.
+    pub depth_hist: [u64; DEPTH_BUCKETS],
+}
+
+/// Drained records by type, at `type - TYPE_BASE`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeCounts {
+    /// Records.
+    pub counts: [u64; TYPE_SLOTS],
+}
+
+/// Calls of `audit_log_lost` with one message.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossCount {
+    /// Calls.
+    pub calls: u64,
+    /// The message, NUL-terminated.
+    pub name: [u8; LOSS_NAME_BYTES],
+}
+
+/// When a task met a full queue.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StallStart {
+    /// Time of the attempt, ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Voluntary context switches of the task until then.
+    pub switches: u64,
+}
+
+/// Time that tasks slept in `audit_log_start`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StallLedger {
+    /// Record attempts that slept.
+    pub count: u64,
+    /// Sum of their durations, ns.
+    pub total_ns: u64,
+    /// Longest, ns.
+    pub max_ns: u64,
+    /// Of `count`: refused after the sleep.
+    pub refused: u64,
+    /// Attempts that met a full queue, whether they slept or not.
+    pub met_full: u64,
+    /// Attempts that could not be followed: [`WAITERS_MAP`] was full.
+    pub untracked: u64,
+    /// Durations.
+    pub hist: [u64; STALL_BUCKETS],
+}
+
+/// The kernel's audit variables at one moment; [`UNKNOWN`] where not readable.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelState {
+    /// Time of the reading, ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// `jiffies` at that time; 0 when not readable.
+    pub jiffies: u64,
+    /// Length of the main queue.
+    pub depth: u32,
+    /// Length of the retry queue.
+    pub retry_depth: u32,
+    /// Length of the hold queue.
+    pub hold_depth: u32,
+    /// `audit_backlog_limit`, records.
+    pub limit: u32,
+    /// `audit_backlog_wait_time`, jiffies.
+    pub wait_time: u32,
+    /// `audit_backlog_wait_time_actual`, jiffies.
+    pub waited: u32,
+    /// `audit_lost`, records.
+    pub lost: u32,
+    /// `audit_rate_limit`, records per second.
+    pub rate_limit: u32,
+    /// `audit_failure`: 0 silent, 1 printk, 2 panic.
+    pub failure: u32,
+    /// `audit_enabled`: 0, 1, or 2 for locked.
+    pub enabled: u32,
+    /// `audit_default`: not 0 when booted with `audit=1`.
+    pub audit_default: u32,
+    /// Process id of auditd in the initial namespace; 0 when none is registered.
+    pub auditd_pid: u32,
+    /// `audit_initialized`: 1 in service, -1 (as `u32`) when booted with `audit=0`.
+    pub initialized: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// State that the programs keep for each other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveState {
+    /// Entries of [`WAITERS_MAP`].
+    pub waiters: u64,
+    /// Address of the main queue, learned from `kauditd_send_queue`.
+    pub main_queue: u64,
+    /// Address of the retry queue, learned likewise.
+    pub retry_queue: u64,
+    /// Address of the hold queue, learned likewise.
+    pub hold_queue: u64,
+    /// Thread id of `kauditd`, learned likewise; 0 before its first pass.
+    pub kauditd: u32,
+    /// The backlog limit in force, records.
+    pub limit: u32,
+    /// The wait time in force, jiffies.
+    pub wait_time: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// An `AUDIT_SET` under way; the kernel serialises them by `audit_cmd_mutex`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeScratch {
+    /// The variables before the change.
+    pub before: KernelState,
+    /// The request, see [`AuditSet`].
+    pub request: AuditSet,
+    /// Thread that makes the change; 0 when none is under way.
+    pub thread: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// The first fields of the kernel's `struct audit_status` (uapi, stable).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditSet {
+    /// Which fields are to be set, `AUDIT_STATUS_*`.
+    pub mask: u32,
+    /// `AUDIT_STATUS_ENABLED`.
+    pub enabled: u32,
+    /// `AUDIT_STATUS_FAILURE`.
+    pub failure: u32,
+    /// `AUDIT_STATUS_PID`.
+    pub pid: u32,
+    /// `AUDIT_STATUS_RATE_LIMIT`, records per second.
+    pub rate_limit: u32,
+    /// `AUDIT_STATUS_BACKLOG_LIMIT`, records.
+    pub backlog_limit: u32,
+    /// Read only.
+    pub lost: u32,
+    /// Read only.
+    pub backlog: u32,
+    /// Read only.
+    pub features: u32,
+    /// `AUDIT_STATUS_BACKLOG_WAIT_TIME`, jiffies.
+    pub wait_time: u32,
+}
+
+/// [`RareEvent::kind`]: an `AUDIT_SET` was processed.
+pub const RARE_CHANGE: u32 = 1;
+/// [`RareEvent::kind`]: `auditd_reset` was called.
+pub const RARE_RESET: u32 = 2;
+/// [`RareEvent::kind`]: a loss message was seen for the first time.
+pub const RARE_FIRST_LOSS: u32 = 3;
+
+/// A rare fact, sent through the ring buffer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RareEvent {
+    /// Time, ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Address of the loss message ([`RARE_FIRST_LOSS`]).
+    pub message: u64,
+    /// One of the `RARE_` constants.
+    pub kind: u32,
+    /// Process id of the current task in the initial namespace.
+    pub pid: u32,
+    /// Command name of the current task, NUL-padded.
+    pub comm: [u8; 16],
+    /// Return value of `audit_receive_msg` ([`RARE_CHANGE`]).
+    pub result: i32,
+    /// Explicit padding.
+    pub reserved: u32,
+    /// The variables before the change ([`RARE_CHANGE`]).
+    pub before: KernelState,
+    /// The variables after it.
+    pub after: KernelState,
+    /// The request.
+    pub request: AuditSet,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEPTH_BUCKETS, depth_bucket, depth_bucket_max};
+
+    #[test]
+    fn every_depth_lies_within_its_bucket() {
+        let mut last = 0;
+        for depth in (0..70_000).chain((0..32).flat_map(|e| {
+            let p = 1_u32 << e;
+            [p.saturating_sub(1), p, p + p / 4, p + p / 2, p | (p - 1)]
+        })) {
+            let bucket = depth_bucket(depth);
+            assert!((bucket as usize) < DEPTH_BUCKETS, "depth {depth}");
+            assert!(depth <= depth_bucket_max(bucket), "depth {depth}");
+            if bucket > 0 {
+                assert!(depth > depth_bucket_max(bucket - 1), "depth {depth}");
+            }
+            last = last.max(bucket);
+        }
+        assert_eq!(depth_bucket_max(depth_bucket(u32::MAX)), u32::MAX);
+        assert!(last < 128);
+    }
+
+    #[test]
+    fn a_bucket_is_at_most_a_quarter_wide() {
+        for bucket in 5..120 {
+            let low = depth_bucket_max(bucket - 1) + 1;
+            let high = depth_bucket_max(bucket);
+            assert!(f64::from(high - low) <= f64::from(low) / 4.0, "{bucket}");
+        }
+    }
+}

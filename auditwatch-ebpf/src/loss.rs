@@ -1,0 +1,73 @@
+//! Losses that the kernel counts: `audit_log_lost`, by message.
+
+use auditwatch_ebpf::{LOSS_NAME_BYTES, LossCount, RARE_FIRST_LOSS};
+use aya_ebpf::{
+    EbpfContext,
+    bindings::BPF_NOEXIST,
+    helpers::bpf_probe_read_kernel_str_bytes,
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+
+use crate::{
+    maps::{LOSSES, drain, gate_is_open},
+    memory::add,
+    rare, stall,
+};
+
+// match-proto: kernel/audit.c: void audit_log_lost(const char *message)
+#[fentry]
+pub fn audit_log_lost(ctx: FEntryContext) -> u32 {
+    lost(&ctx, ctx.arg(0))
+}
+
+#[kprobe]
+pub fn audit_log_lost_probe(ctx: ProbeContext) -> u32 {
+    match ctx.arg(0) {
+        Some(message) => lost(&ctx, message),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
+    if !gate_is_open() {
+        return 0;
+    }
+    // Ends the stall of an attempt that is refused; a loss of any other kind
+    // finds no stall to end.
+    stall::end(ctx.pid(), true);
+    if count(message) {
+        return 0;
+    }
+    let mut first = LossCount {
+        calls: 0,
+        name: [0; LOSS_NAME_BYTES],
+    };
+    // SAFETY: the helper checks the address itself and fails cleanly.
+    let _ = unsafe { bpf_probe_read_kernel_str_bytes(message as *const u8, &mut first.name) };
+    // Another CPU may be first; the entry is there in either case.
+    let fresh = LOSSES
+        .insert(message, first, u64::from(BPF_NOEXIST))
+        .is_ok();
+    if !count(message)
+        && let Some(ledger) = drain()
+    {
+        // SAFETY: a map value is alive for the program's run.
+        add(unsafe { &raw mut (*ledger).losses_unnamed }, 1);
+    }
+    if fresh {
+        rare::report(ctx, RARE_FIRST_LOSS, message);
+    }
+    0
+}
+
+#[inline(always)]
+fn count(message: u64) -> bool {
+    let Some(entry) = LOSSES.get_ptr_mut(message) else {
+        return false;
+    };
+    // SAFETY: a map value is alive for the program's run.
+    add(unsafe { &raw mut (*entry).calls }, 1);
+    true
+}

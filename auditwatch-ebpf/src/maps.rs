@@ -1,0 +1,95 @@
+//! The maps, and accessors that spare each program the look-up's boilerplate.
+
+use auditwatch_ebpf::{
+    AttemptRow, ChangeScratch, DrainLedger, KernelState, LOSS_SLOTS, LiveState, LossCount,
+    RARE_BYTES, StallLedger, StallStart, TYPE_BASE, TYPE_SLOTS, TypeCounts, WAITER_SLOTS,
+};
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+
+#[map]
+static ATTEMPTS: PerCpuArray<AttemptRow> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static DRAIN: Array<DrainLedger> = Array::with_max_entries(1, 0);
+#[map]
+pub static LOSSES: HashMap<u64, LossCount> = HashMap::with_max_entries(LOSS_SLOTS, 0);
+#[map]
+static TYPES: Array<TypeCounts> = Array::with_max_entries(1, 0);
+#[map]
+pub static WAITERS: HashMap<u32, StallStart> = HashMap::with_max_entries(WAITER_SLOTS, 0);
+#[map]
+static STALLS: Array<StallLedger> = Array::with_max_entries(1, 0);
+#[map]
+static STATE: Array<KernelState> = Array::with_max_entries(1, 0);
+#[map]
+static LIVE: Array<LiveState> = Array::with_max_entries(1, 0);
+#[map]
+static CHANGE: Array<ChangeScratch> = Array::with_max_entries(1, 0);
+#[map]
+static GATE: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub static RARE: RingBuf = RingBuf::with_byte_size(RARE_BYTES, 0);
+
+/// This CPU's attempts.
+#[inline(always)]
+pub fn attempts() -> Option<*mut AttemptRow> {
+    ATTEMPTS.get_ptr_mut(0)
+}
+
+/// The drain ledger.
+#[inline(always)]
+pub fn drain() -> Option<*mut DrainLedger> {
+    DRAIN.get_ptr_mut(0)
+}
+
+/// The stall ledger.
+#[inline(always)]
+pub fn stalls() -> Option<*mut StallLedger> {
+    STALLS.get_ptr_mut(0)
+}
+
+/// The place for a reading of the kernel's variables.
+#[inline(always)]
+pub fn state() -> Option<*mut KernelState> {
+    STATE.get_ptr_mut(0)
+}
+
+/// What the programs keep for each other.
+#[inline(always)]
+pub fn live() -> Option<*mut LiveState> {
+    LIVE.get_ptr_mut(0)
+}
+
+/// The change of a setting that is under way.
+#[inline(always)]
+pub fn change() -> Option<*mut ChangeScratch> {
+    CHANGE.get_ptr_mut(0)
+}
+
+/// The count of drained records of a type.
+#[inline(always)]
+pub fn drained_of_type(record_type: u32) -> Option<*mut u64> {
+    let mut slot = record_type.wrapping_sub(TYPE_BASE) as usize;
+    if slot >= TYPE_SLOTS {
+        slot = TYPE_SLOTS - 1;
+    }
+    let counts = TYPES.get_ptr_mut(0)?.cast::<u64>();
+    // SAFETY: a map value is alive for the program's run; the slot is within it.
+    Some(unsafe { counts.add(slot) })
+}
+
+/// The gate itself.
+#[inline(always)]
+pub fn gate() -> Option<*mut u32> {
+    GATE.get_ptr_mut(0)
+}
+
+/// Whether counting has begun. All programs are attached before it does, so
+/// that they begin together.
+#[inline(always)]
+pub fn gate_is_open() -> bool {
+    // SAFETY: a map value is alive for the program's run.
+    GATE.get_ptr(0).is_some_and(|gate| unsafe { *gate } != 0)
+}

@@ -1,0 +1,66 @@
+//! Reads of kernel memory and atomic additions: the only places that touch
+//! memory outside of the maps. They return values and count nothing.
+
+use auditwatch_ebpf::UNKNOWN;
+use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_kernel};
+
+/// Adds to a counter that several programs or CPUs may write.
+#[inline(always)]
+pub fn add(counter: *mut u64, value: u64) {
+    // SAFETY: every caller passes the address of a field of a map value that is
+    // alive for the program's run. The BPF target offers no core atomics, hence
+    // the instruction itself.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({counter} + 0) += {value}",
+            counter = in(reg) counter,
+            value = in(reg) value,
+        );
+    }
+}
+
+/// Raises a maximum. Two CPUs that race may lose the smaller update, which the
+/// next larger value mends: the programs that write a maximum run one at a time
+/// on all but `auditd_reset`'s path.
+#[inline(always)]
+pub fn raise(maximum: *mut u64, value: u64) {
+    // SAFETY: as in `add`.
+    unsafe {
+        if value > *maximum {
+            *maximum = value;
+        }
+    }
+}
+
+/// Reads a word of a trampoline's context, where the verifier allows no plain
+/// access: an argument that is a function pointer, or a place that depends on
+/// the kernel.
+#[inline(always)]
+pub fn context_word(ctx: &impl EbpfContext, index: u32) -> Option<u64> {
+    read_field(ctx.as_ptr() as u64, index * 8)
+}
+
+/// Reads a value at a kernel address.
+#[inline(always)]
+pub fn read<T: Copy>(address: u64) -> Option<T> {
+    if address == 0 {
+        return None;
+    }
+    // SAFETY: the helper checks the address itself and fails cleanly.
+    unsafe { bpf_probe_read_kernel(address as *const T) }.ok()
+}
+
+/// Reads a `u32` variable; [`UNKNOWN`] where its address is not known.
+#[inline(always)]
+pub fn read_u32(address: u64) -> u32 {
+    read(address).unwrap_or(UNKNOWN)
+}
+
+/// Reads a field of the structure at `base`.
+#[inline(always)]
+pub fn read_field<T: Copy>(base: u64, offset: u32) -> Option<T> {
+    if base == 0 || offset == u32::MAX {
+        return None;
+    }
+    read(base + u64::from(offset))
+}

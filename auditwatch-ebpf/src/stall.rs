@@ -1,0 +1,167 @@
+//! Stalls: the time that a task sleeps in `audit_log_start`.
+//!
+//! A task is followed from an attempt that meets a full queue until that attempt
+//! ends. It has slept if it gave up the CPU of its own accord in between: tasks
+//! that may not wait, auditd itself and holders of the command mutex never do.
+
+use auditwatch_ebpf::{STALL_BUCKETS, StallStart};
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_task, bpf_ktime_get_ns},
+    macros::{fexit, kprobe, kretprobe},
+    programs::{FExitContext, ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    globals::off_switches,
+    maps::{WAITERS, live, stalls},
+    memory::{add, raise, read_field},
+};
+
+/// Follows the current task, whose attempt has met a full queue.
+#[inline(always)]
+pub fn may_begin(thread: u32) {
+    let Some(ledger) = stalls() else { return };
+    // SAFETY: a map value is alive for the program's run.
+    add(unsafe { &raw mut (*ledger).met_full }, 1);
+    let start = StallStart {
+        // SAFETY: the helper has no precondition.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        switches: switches(),
+    };
+    // An entry that is there already belongs to this thread's own attempt, on
+    // top of which a soft interrupt made one of its own: leave it.
+    match WAITERS.insert(thread, start, u64::from(BPF_NOEXIST)) {
+        Ok(()) => {
+            if let Some(live) = live() {
+                // SAFETY: as above.
+                add(unsafe { &raw mut (*live).waiters }, 1);
+            }
+        }
+        // SAFETY: as above.
+        Err(error) if error != -17 => add(unsafe { &raw mut (*ledger).untracked }, 1),
+        Err(_) => {}
+    }
+}
+
+/// Stops to follow a thread whose attempt was filtered.
+#[inline(always)]
+pub fn forget(thread: u32) {
+    if any_waiter() {
+        let _ = take(thread);
+    }
+}
+
+/// Ends a thread's stall, if it has one.
+#[inline(always)]
+pub fn end(thread: u32, refused: bool) {
+    if !any_waiter() {
+        return;
+    }
+    let Some(start) = take(thread) else { return };
+    if switches() == start.switches {
+        return;
+    }
+    // SAFETY: the helper has no precondition.
+    let duration = unsafe { bpf_ktime_get_ns() }.wrapping_sub(start.at_ns);
+    let Some(ledger) = stalls() else { return };
+    // SAFETY: a map value is alive for the program's run.
+    unsafe {
+        add(&raw mut (*ledger).count, 1);
+        add(&raw mut (*ledger).total_ns, duration);
+        raise(&raw mut (*ledger).max_ns, duration);
+        if refused {
+            add(&raw mut (*ledger).refused, 1);
+        }
+        let bucket = log2(duration) as usize;
+        if bucket < STALL_BUCKETS {
+            add((&raw mut (*ledger).hist).cast::<u64>().add(bucket), 1);
+        }
+    }
+}
+
+// match-proto: kernel/audit.c:
+// struct audit_buffer *audit_log_start(struct audit_context *ctx, gfp_t gfp_mask, int type)
+#[fexit]
+pub fn audit_log_start_exit(ctx: FExitContext) -> u32 {
+    if any_waiter() {
+        end(ctx.pid(), false);
+    }
+    0
+}
+
+/// Any function that runs after a granted attempt: `audit_log_end` where only
+/// probes are to be had, and the callers that jump into a split part.
+#[kprobe]
+pub fn attempt_over_probe(ctx: ProbeContext) -> u32 {
+    if any_waiter() {
+        end(ctx.pid(), false);
+    }
+    0
+}
+
+#[kretprobe]
+pub fn attempt_over_return(ctx: RetProbeContext) -> u32 {
+    if any_waiter() {
+        end(ctx.pid(), false);
+    }
+    0
+}
+
+#[inline(always)]
+fn any_waiter() -> bool {
+    // SAFETY: a map value is alive for the program's run.
+    live().is_some_and(|live| unsafe { (*live).waiters } != 0)
+}
+
+#[inline(always)]
+fn take(thread: u32) -> Option<StallStart> {
+    // SAFETY: a map value is alive for the program's run, and only the thread
+    // itself removes its entry.
+    let start = unsafe { *WAITERS.get_ptr(thread)? };
+    if WAITERS.remove(thread).is_err() {
+        return None;
+    }
+    // SAFETY: as above.
+    add(unsafe { &raw mut (*live()?).waiters }, u64::MAX);
+    Some(start)
+}
+
+/// Times that the current task gave up the CPU of its own accord.
+#[inline(always)]
+fn switches() -> u64 {
+    // SAFETY: the helper has no precondition.
+    let task = unsafe { bpf_get_current_task() };
+    read_field(task, off_switches()).unwrap_or(0)
+}
+
+#[inline(always)]
+fn log2(value: u64) -> u32 {
+    let mut rest = value;
+    let mut exponent = 0;
+    if rest > 0xffff_ffff {
+        rest >>= 32;
+        exponent += 32;
+    }
+    if rest > 0xffff {
+        rest >>= 16;
+        exponent += 16;
+    }
+    if rest > 0xff {
+        rest >>= 8;
+        exponent += 8;
+    }
+    if rest > 0xf {
+        rest >>= 4;
+        exponent += 4;
+    }
+    if rest > 3 {
+        rest >>= 2;
+        exponent += 2;
+    }
+    if rest > 1 {
+        exponent += 1;
+    }
+    exponent
+}

@@ -1,0 +1,95 @@
+//! Readings of the kernel's own audit variables, so that no netlink message is
+//! needed while the queue is under pressure.
+
+use auditwatch_ebpf::{KernelState, UNKNOWN};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+
+use crate::{
+    globals as g,
+    maps::{gate, live, state},
+    memory::{read, read_field, read_u32},
+    queue::{hold_depth, main_depth, retry_depth},
+};
+
+/// Never attached: the loader runs it on demand (`BPF_PROG_TEST_RUN`).
+#[raw_tracepoint]
+pub fn read_state(_ctx: RawTracePointContext) -> i32 {
+    if let Some(place) = state() {
+        // SAFETY: a map value is alive for the program's run.
+        fill(unsafe { &mut *place });
+    }
+    0
+}
+
+/// Reads the variables and opens the gate in the same breath, so that counts
+/// and queue lengths share one zero point.
+#[raw_tracepoint]
+pub fn open_gate(_ctx: RawTracePointContext) -> i32 {
+    read_state_and_set_gate(1)
+}
+
+/// Reads the variables and closes the gate in the same breath, so that the
+/// final counts stand still while they are read.
+#[raw_tracepoint]
+pub fn close_gate(_ctx: RawTracePointContext) -> i32 {
+    read_state_and_set_gate(0)
+}
+
+#[inline(always)]
+fn read_state_and_set_gate(open: u32) -> i32 {
+    if let Some(place) = state() {
+        // SAFETY: a map value is alive for the program's run.
+        fill(unsafe { &mut *place });
+    }
+    if let Some(gate) = gate() {
+        // SAFETY: as above.
+        unsafe { *gate = open };
+    }
+    0
+}
+
+/// Reads every variable that can be read.
+#[inline(always)]
+pub fn fill(place: &mut KernelState) {
+    // SAFETY: the helper has no precondition.
+    place.at_ns = unsafe { bpf_ktime_get_ns() };
+    place.jiffies = read(g::addr_jiffies()).unwrap_or(0);
+    place.depth = main_depth().unwrap_or(UNKNOWN);
+    place.retry_depth = retry_depth().unwrap_or(UNKNOWN);
+    place.hold_depth = hold_depth().unwrap_or(UNKNOWN);
+    place.limit = read(g::addr_limit()).unwrap_or_else(|| {
+        // SAFETY: a map value is alive for the program's run.
+        live().map_or(UNKNOWN, |live| unsafe { (*live).limit })
+    });
+    place.wait_time = read(g::addr_wait_time()).unwrap_or_else(|| {
+        // SAFETY: as above.
+        live().map_or(UNKNOWN, |live| unsafe { (*live).wait_time })
+    });
+    place.waited = read_u32(g::addr_waited());
+    place.lost = read_u32(g::addr_lost());
+    place.rate_limit = read_u32(g::addr_rate_limit());
+    place.failure = read_u32(g::addr_failure());
+    place.enabled = read_u32(g::addr_enabled());
+    place.audit_default = read_u32(g::addr_default());
+    place.initialized = read_u32(g::addr_initialized());
+    place.auditd_pid = auditd_pid();
+    place.reserved = 0;
+}
+
+/// Process id of the registered auditd: `auditd_conn->pid->numbers[0].nr`.
+#[inline(always)]
+fn auditd_pid() -> u32 {
+    let address = g::addr_auditd();
+    if address == 0 || g::off_auditd_pid() == u32::MAX || g::off_pid_numbers() == u32::MAX {
+        return UNKNOWN;
+    }
+    match read::<u64>(address) {
+        None => UNKNOWN,
+        Some(0) => 0,
+        Some(connection) => match read_field::<u64>(connection, g::off_auditd_pid()) {
+            None => UNKNOWN,
+            Some(0) => 0,
+            Some(pid) => read_field::<u32>(pid, g::off_pid_numbers()).unwrap_or(UNKNOWN),
+        },
+    }
+}

@@ -1,0 +1,186 @@
+//! The command line: what can be asked for. It does nothing by itself.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::plan::Preference;
+
+/// Measure the kernel's audit backlog: what it loses, why, and what it costs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "auditwatch",
+    version,
+    about,
+    long_about = "Measures the kernel's audit backlog exactly: every record that is attempted, queued, \
+        dropped (and why), delivered, retried and held, and every stall.\n\n\
+        Exit status: 0 fine, 1 failed, 2 usage; trace: 3 when records were lost, or the status of \
+        its COMMAND when that failed; doctor: 1 when this host cannot be traced."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Count records, losses and stalls while the host works
+    #[command(after_help = "Examples:\n  \
+        auditwatch trace                          until Ctrl-C\n  \
+        auditwatch trace --duration 30s           for half a minute\n  \
+        auditwatch trace -- make -j8              for as long as a command runs\n  \
+        auditwatch trace --format json | jq .     for machines; the last line is the summary")]
+    Trace(TraceArgs),
+    /// Show the audit settings and what they mean
+    #[command(after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit")]
+    Status(OutputArgs),
+    /// Say whether this host can be traced, and what to do where it cannot
+    #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
+    Doctor(OutputArgs),
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// How long to trace (30s, 5m, 500ms); without it until Ctrl-C or the COMMAND's end
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "command")]
+    pub duration: Option<Duration>,
+    /// Time between lines
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+    pub interval: Duration,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Where counts come from: the kernel's own functions, or audit netlink
+    #[arg(long, value_enum, default_value_t)]
+    pub source: SourceChoice,
+    /// How programs are attached
+    #[arg(long, value_enum, default_value_t)]
+    pub attach: Preference,
+    /// Colour: auto is for terminals, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t)]
+    pub color: ColorChoice,
+    /// Trace for as long as this command runs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Options of commands that print one report.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub format: Format,
+}
+
+impl OutputArgs {
+    /// Whether JSON is wanted.
+    #[must_use]
+    pub fn wants_json(&self) -> bool {
+        self.json || self.format == Format::Json
+    }
+}
+
+/// Output formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Where counts may come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SourceChoice {
+    /// BPF, or polling where that is refused.
+    #[default]
+    Auto,
+    /// BPF or nothing.
+    Bpf,
+    /// Audit netlink only.
+    Poll,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Parses `30s`, `500ms`, `2m`, `1h`; a bare number is seconds.
+///
+/// # Errors
+/// When the text is no such time, or it is 0.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is no time; write 30s, 500ms, 2m or 1h"))?;
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{unit}` is no unit of time; use ms, s, m or h")),
+    };
+    let duration = Duration::try_from_secs_f64(number * seconds)
+        .map_err(|error| format!("`{text}`: {error}"))?;
+    if duration.is_zero() {
+        return Err("the time must be greater than 0".to_owned());
+    }
+    Ok(duration)
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < Duration::from_millis(100) {
+        return Err("the interval must be at least 100ms".to_owned());
+    }
+    Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
+    }
+
+    #[test]
+    fn what_is_no_time_is_named() {
+        for text in ["", "s", "-1s", "1..2s", "0", "0s", "9e9", "1d", "99999999999999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_duration("1d").is_err_and(|error| error.contains("`d`")));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,94 @@
+//! Where a trace goes: lines on stdout, in the format that was asked for.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write as _};
+
+use anyhow::{Result, anyhow};
+
+use super::source::Live;
+use crate::{
+    cli::{Format, TraceArgs},
+    render::{json, style::Style, table},
+    timeline::{Interval, Summary},
+};
+
+/// Lines between two heads on a terminal.
+const LINES_A_HEAD: u32 = 20;
+
+/// The output of one trace.
+pub(super) struct Output {
+    out: Stdout,
+    format: Format,
+    style: Style,
+    terminal: bool,
+    lines: u32,
+}
+
+impl Output {
+    /// An output as the options ask for.
+    pub(super) fn new(args: &TraceArgs) -> Self {
+        let out = io::stdout();
+        let no_color = std::env::var("NO_COLOR").ok();
+        Self {
+            style: Style::new(args.color, no_color.as_deref(), &out),
+            terminal: out.is_terminal(),
+            format: if args.json { Format::Json } else { args.format },
+            out,
+            lines: 0,
+        }
+    }
+
+    /// Says, on stderr, what a reader should know from the start.
+    pub(super) fn begin(&self, live: &Live) -> Result<()> {
+        let mut err = io::stderr();
+        for line in live.opening_words() {
+            // The words are a courtesy: a closed stderr does not end a trace.
+            let _ = writeln!(err, "auditwatch: {line}");
+        }
+        Ok(())
+    }
+
+    /// Writes one interval.
+    pub(super) fn interval(&mut self, interval: &Interval) -> Result<()> {
+        let written = match self.format {
+            Format::Json => json::line(&mut self.out, interval),
+            Format::Table => {
+                let mut text = String::new();
+                if self.lines == 0 || (self.terminal && self.lines.is_multiple_of(LINES_A_HEAD)) {
+                    text.push_str(&table::head(self.style));
+                }
+                text.push_str(&table::interval(interval, self.style));
+                self.write(&text)
+            }
+        };
+        self.lines += 1;
+        explain(written)
+    }
+
+    /// Writes the summary.
+    pub(super) fn summary(&mut self, summary: &Summary) -> Result<()> {
+        explain(match self.format {
+            Format::Json => json::line(&mut self.out, summary),
+            Format::Table => {
+                let text = format!("\n{}", table::summary(summary, self.style));
+                self.write(&text)
+            }
+        })
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+fn explain(written: io::Result<()>) -> Result<()> {
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => {
+            anyhow!("whoever read the output closed it, so the trace ended early")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => anyhow!(
+            "cannot write the output: {error}; make room, or send the output elsewhere"
+        ),
+        _ => anyhow!("cannot write the output: {error}"),
+    })
+}

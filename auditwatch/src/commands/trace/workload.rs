@@ -1,0 +1,81 @@
+//! The command that is traced: started, waited for, and its exit status passed on.
+
+use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use tokio::process::{Child, Command};
+
+/// A command, or none.
+pub(super) struct Workload {
+    child: Option<Child>,
+    status: Option<std::process::ExitStatus>,
+    interrupts: u32,
+}
+
+impl Workload {
+    /// Starts the command, if there is one.
+    pub(super) fn start(command: &[OsString]) -> Result<Self> {
+        let child = match command.split_first() {
+            None => None,
+            Some((program, arguments)) => Some(
+                Command::new(program)
+                    .args(arguments)
+                    .spawn()
+                    .with_context(|| format!("cannot start `{}`", program.display()))?,
+            ),
+        };
+        Ok(Self {
+            child,
+            status: None,
+            interrupts: 0,
+        })
+    }
+
+    /// Whether a command is running.
+    pub(super) const fn is_running(&self) -> bool {
+        self.child.is_some() && self.status.is_none()
+    }
+
+    /// Waits for the command's end; for ever where there is none.
+    pub(super) async fn ended(&mut self) -> Result<()> {
+        match &mut self.child {
+            Some(child) => {
+                self.status = Some(child.wait().await.context("cannot wait for the command")?);
+                Ok(())
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Notes a Ctrl-C; says whether the trace is to end. The terminal sends it to
+    /// the command as well, whose end then ends the trace; a second one does not
+    /// wait for that.
+    pub(super) const fn interrupted(&mut self) -> bool {
+        self.interrupts += 1;
+        !self.is_running() || self.interrupts > 1
+    }
+
+    /// Passes a SIGTERM on to the command.
+    pub(super) fn terminate(&mut self) {
+        if let Some(id) = self.child.as_ref().and_then(Child::id)
+            && let Ok(id) = libc::pid_t::try_from(id)
+        {
+            // SAFETY: a system call without memory arguments. The child has not
+            // been waited for, so its id is still its own.
+            unsafe { libc::kill(id, libc::SIGTERM) };
+        }
+    }
+
+    /// The exit status to pass on, where the command failed: its own, or as a
+    /// shell gives it, 128 and the signal that ended it.
+    pub(super) fn status(&self) -> Option<ExitCode> {
+        let status = self.status?;
+        if status.success() {
+            return None;
+        }
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Some(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    }
+}

@@ -1,0 +1,287 @@
+//! The kernel's own types, from `/sys/kernel/btf/vmlinux`.
+//!
+//! In: the bytes of a BTF blob. Out: offsets and sizes of structures, functions
+//! and their parameters. Pure, and safe on any input: what cannot be made sense of
+//! is an error or `None`, never a panic.
+
+use std::collections::HashMap;
+
+use bytes::Buf as _;
+use thiserror::Error;
+
+/// A blob that is no BTF.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum BtfError {
+    /// The blob ends before its header says.
+    #[error("BTF is cut short: {needed} bytes needed, {found} there")]
+    Truncated {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes there.
+        found: usize,
+    },
+    /// The first bytes are not BTF's.
+    #[error("no BTF: the magic number is {0:#06x}")]
+    Magic(u16),
+    /// A type of a kind that this parser does not know, so that its length is unknown too.
+    #[error("BTF type {id} is of the unknown kind {kind}")]
+    UnknownKind {
+        /// Number of the type.
+        id: u32,
+        /// Its kind.
+        kind: u32,
+    },
+}
+
+const MAGIC: u16 = 0xeb9f;
+const HEADER_BYTES: usize = 24;
+const TYPE_BYTES: usize = 12;
+
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+const KIND_TYPEDEF: u32 = 8;
+const KIND_VOLATILE: u32 = 9;
+const KIND_CONST: u32 = 10;
+const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
+const KIND_FUNC_PROTO: u32 = 13;
+const KIND_TYPE_TAG: u32 = 18;
+
+/// Most structures or modifiers that a path may lead through.
+const MAX_STEPS: u32 = 32;
+
+/// A parsed BTF blob.
+#[derive(Debug)]
+pub struct Btf {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    /// Place of each type in `types`; type 0 is `void` and has none.
+    places: Vec<usize>,
+    structs: HashMap<Vec<u8>, u32>,
+    functions: HashMap<Vec<u8>, u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Head {
+    name: u32,
+    info: u32,
+    /// Size in bytes, or the type referred to.
+    size_or_type: u32,
+}
+
+impl Head {
+    const fn kind(self) -> u32 {
+        (self.info >> 24) & 0x1f
+    }
+
+    const fn vlen(self) -> u32 {
+        self.info & 0xffff
+    }
+
+    const fn kind_flag(self) -> bool {
+        self.info >> 31 == 1
+    }
+}
+
+impl Btf {
+    /// Parses a blob in the machine's own byte order.
+    ///
+    /// # Errors
+    /// When it is no BTF, cut short, or of a kind newer than this parser.
+    pub fn parse(blob: &[u8]) -> Result<Self, BtfError> {
+        let truncated = |needed: usize| BtfError::Truncated {
+            needed,
+            found: blob.len(),
+        };
+        let mut header = blob
+            .get(..HEADER_BYTES)
+            .ok_or_else(|| truncated(HEADER_BYTES))?;
+        let magic = header.get_u16_ne();
+        if magic != MAGIC {
+            return Err(BtfError::Magic(magic));
+        }
+        header.advance(2);
+        let start = header.get_u32_ne() as usize;
+        let section = |offset: u32, length: u32| {
+            let from = start.saturating_add(offset as usize);
+            let to = from.saturating_add(length as usize);
+            blob.get(from..to).ok_or_else(|| truncated(to))
+        };
+        let (type_offset, type_length) = (header.get_u32_ne(), header.get_u32_ne());
+        let (string_offset, string_length) = (header.get_u32_ne(), header.get_u32_ne());
+        let mut btf = Self {
+            types: section(type_offset, type_length)?.to_vec(),
+            strings: section(string_offset, string_length)?.to_vec(),
+            places: vec![0],
+            structs: HashMap::new(),
+            functions: HashMap::new(),
+        };
+        btf.index()?;
+        Ok(btf)
+    }
+
+    fn index(&mut self) -> Result<(), BtfError> {
+        let mut place = 0;
+        while place < self.types.len() {
+            let id = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+            let head = self.head_at(place).ok_or(BtfError::Truncated {
+                needed: place + TYPE_BYTES,
+                found: self.types.len(),
+            })?;
+            let trailing = trailing_bytes(head).ok_or(BtfError::UnknownKind {
+                id,
+                kind: head.kind(),
+            })?;
+            let end = place + TYPE_BYTES + trailing;
+            if end > self.types.len() {
+                return Err(BtfError::Truncated {
+                    needed: end,
+                    found: self.types.len(),
+                });
+            }
+            self.places.push(place);
+            let name = self.name(head.name).to_vec();
+            match head.kind() {
+                KIND_STRUCT | KIND_UNION if !name.is_empty() => {
+                    self.structs.entry(name).or_insert(id);
+                }
+                KIND_FUNC => {
+                    self.functions.entry(name).or_insert(id);
+                }
+                _ => {}
+            }
+            place = end;
+        }
+        Ok(())
+    }
+
+    /// Bytes from the start of a structure to a member. `path` leads through
+    /// members by dots (`stamp.serial`); anonymous members need no name. `None`
+    /// for what does not exist, and for bit fields.
+    #[must_use]
+    pub fn member_offset(&self, strukt: &str, path: &str) -> Option<u32> {
+        let mut current = *self.structs.get(strukt.as_bytes())?;
+        let mut bits = 0_u32;
+        for name in path.split('.') {
+            let (offset, next) = self.member(current, name.as_bytes(), MAX_STEPS)?;
+            bits = bits.checked_add(offset)?;
+            current = next;
+        }
+        bits.is_multiple_of(8).then_some(bits / 8)
+    }
+
+    /// Size of a structure, bytes.
+    #[must_use]
+    pub fn struct_size(&self, name: &str) -> Option<u32> {
+        let id = *self.structs.get(name.as_bytes())?;
+        Some(self.head(id)?.size_or_type)
+    }
+
+    /// Whether the kernel has a function of this name, with a type.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.functions.contains_key(name.as_bytes())
+    }
+
+    /// Number of a function's parameters.
+    #[must_use]
+    pub fn function_params(&self, name: &str) -> Option<u32> {
+        let function = self.head(*self.functions.get(name.as_bytes())?)?;
+        let prototype = self.head(function.size_or_type)?;
+        (prototype.kind() == KIND_FUNC_PROTO).then(|| prototype.vlen())
+    }
+
+    /// Offset in bits and type of a member.
+    fn member(&self, id: u32, name: &[u8], steps: u32) -> Option<(u32, u32)> {
+        let steps = steps.checked_sub(1)?;
+        let id = self.resolve(id)?;
+        let head = self.head(id)?;
+        if !matches!(head.kind(), KIND_STRUCT | KIND_UNION) {
+            return None;
+        }
+        let mut members = self.trailing(id)?;
+        for _ in 0..head.vlen() {
+            if members.remaining() < TYPE_BYTES {
+                return None;
+            }
+            let (name_offset, member_type, offset) = (
+                members.get_u32_ne(),
+                members.get_u32_ne(),
+                members.get_u32_ne(),
+            );
+            let (offset, bit_field) = if head.kind_flag() {
+                (offset & 0x00ff_ffff, offset >> 24 != 0)
+            } else {
+                (offset, false)
+            };
+            let member_name = self.name(name_offset);
+            if member_name == name {
+                return (!bit_field).then_some((offset, member_type));
+            }
+            if member_name.is_empty()
+                && let Some((inner, found)) = self.member(member_type, name, steps)
+            {
+                return Some((offset.checked_add(inner)?, found));
+            }
+        }
+        None
+    }
+
+    /// Follows typedefs and qualifiers.
+    fn resolve(&self, mut id: u32) -> Option<u32> {
+        for _ in 0..MAX_STEPS {
+            let head = self.head(id)?;
+            match head.kind() {
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
+                    id = head.size_or_type;
+                }
+                _ => return Some(id),
+            }
+        }
+        None
+    }
+
+    fn head(&self, id: u32) -> Option<Head> {
+        if id == 0 {
+            return None;
+        }
+        self.head_at(*self.places.get(id as usize)?)
+    }
+
+    fn head_at(&self, place: usize) -> Option<Head> {
+        let mut bytes = self.types.get(place..place.checked_add(TYPE_BYTES)?)?;
+        Some(Head {
+            name: bytes.get_u32_ne(),
+            info: bytes.get_u32_ne(),
+            size_or_type: bytes.get_u32_ne(),
+        })
+    }
+
+    fn trailing(&self, id: u32) -> Option<&[u8]> {
+        self.types.get(self.places.get(id as usize)? + TYPE_BYTES..)
+    }
+
+    fn name(&self, offset: u32) -> &[u8] {
+        let rest = self.strings.get(offset as usize..).unwrap_or_default();
+        let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    }
+}
+
+/// Bytes that follow a type's head (include/uapi/linux/btf.h); `None` for a kind
+/// that is not known.
+const fn trailing_bytes(head: Head) -> Option<usize> {
+    let vlen = head.vlen() as usize;
+    Some(match head.kind() {
+        // INT, VAR and DECL_TAG: one word.
+        1 | 14 | 17 => 4,
+        // ARRAY; members of STRUCT, UNION and DATASEC, and 64-bit enumerators.
+        3 => 12,
+        KIND_STRUCT | KIND_UNION | 15 | 19 => vlen * 12,
+        // Enumerators, and parameters of a prototype.
+        6 | KIND_FUNC_PROTO => vlen * 8,
+        // PTR, FWD, qualifiers, FUNC, FLOAT and TYPE_TAG: nothing.
+        2 | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
+        _ => return None,
+    })
+}

@@ -1,0 +1,70 @@
+//! The kernel's symbols, from `/proc/kallsyms`.
+//!
+//! In: its text. Out: addresses of what the probe needs. Pure.
+
+use std::collections::BTreeMap;
+
+/// Beginnings of the names that are kept; the list has some 200,000.
+const KEPT: [&str; 7] = [
+    "audit", "kauditd", "__audit", "netlink_unicast", "jiffies_64", "register_kprobe", "__pfx_audit",
+];
+
+/// Symbols of interest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Symbols {
+    addresses: BTreeMap<String, u64>,
+}
+
+impl Symbols {
+    /// Picks the symbols of interest out of the text of kallsyms. Lines that make
+    /// no sense are passed over, as are those of modules.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Self {
+        let addresses = text
+            .split(|&byte| byte == b'\n')
+            .filter_map(|line| {
+                // "ffffffff81157220 T audit_log_end"
+                let mut words = line.splitn(3, |&byte| byte == b' ');
+                let (address, _kind, name) = (words.next()?, words.next()?, words.next()?);
+                if !KEPT.iter().any(|kept| name.starts_with(kept.as_bytes())) || name.contains(&b'\t') {
+                    return None;
+                }
+                let address = u64::from_str_radix(std::str::from_utf8(address).ok()?, 16).ok()?;
+                Some((std::str::from_utf8(name).ok()?.to_owned(), address))
+            })
+            .collect();
+        Self { addresses }
+    }
+
+    /// Address of a symbol; `None` when it is absent or hidden.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<u64> {
+        self.addresses.get(name).copied().filter(|&address| address != 0)
+    }
+
+    /// Whether the kernel has the symbol, hidden or not.
+    #[must_use]
+    pub fn present(&self, name: &str) -> bool {
+        self.addresses.contains_key(name)
+    }
+
+    /// Whether there are symbols and all addresses are hidden.
+    #[must_use]
+    pub fn hidden(&self) -> bool {
+        !self.addresses.is_empty() && self.addresses.values().all(|&address| address == 0)
+    }
+
+    /// Parts that the compiler made of a function, but for its cold half.
+    #[must_use]
+    pub fn splits(&self, name: &str) -> Vec<String> {
+        self.addresses
+            .keys()
+            .filter(|symbol| {
+                symbol
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('.') && !rest.contains(".cold"))
+            })
+            .cloned()
+            .collect()
+    }
+}

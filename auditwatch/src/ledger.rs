@@ -1,0 +1,335 @@
+//! The [`Ledger`]: where every record went, and what the laws leave over.
+//!
+//! In: the zero sample and a later one. Out: the counts in between, and the
+//! residuals of the conservation laws. Pure.
+//!
+//! The laws, from kernel/audit.c (5.10 to 7.2):
+//! 1. attempted + auxiliary - filtered - refused - rate-limited - waiting
+//!    = drained + growth of the main queue
+//! 2. drained = delivered + silently lost + retry overflow + hold overflow
+//!    + growth of the retry and hold queues
+//! 3. growth of the kernel's own `lost` = all calls of `audit_log_lost`
+//!
+//! The left sides are counted in the tasks, the right sides in `kauditd` and the
+//! kernel's own variables, so that a miscount cannot hide.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    plan::Role,
+    sample::{Event, EventKind, Sample},
+};
+
+/// Messages of `audit_log_lost` (kernel/audit.c, 4.14 to 7.2) that stand for a
+/// record that is gone.
+pub mod message {
+    /// Refused by `audit_log_start`: the main queue is over its limit.
+    pub const BACKLOG_LIMIT: &str = "backlog limit exceeded";
+    /// Refused by `audit_log_start`: no memory.
+    pub const OUT_OF_MEMORY: &str = "out of memory in audit_log_start";
+    /// Dropped by `audit_log_end`.
+    pub const RATE_LIMIT: &str = "rate limit exceeded";
+    /// Dropped by `kauditd`: the retry queue is full.
+    pub const RETRY_OVERFLOW: &str = "kauditd retry queue overflow";
+    /// Dropped by `kauditd`: the hold queue is full.
+    pub const HOLD_OVERFLOW: &str = "kauditd hold queue overflow";
+}
+
+/// Dropped records by reason. `None`: not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The main queue was over its limit.
+    pub backlog_limit: Option<u64>,
+    /// More records a second than `rate_limit` lets pass.
+    pub rate_limit: Option<u64>,
+    /// No memory for the record.
+    pub out_of_memory: Option<u64>,
+    /// The retry queue was full.
+    pub retry_overflow: Option<u64>,
+    /// The hold queue was full.
+    pub hold_overflow: Option<u64>,
+    /// Freed by `kauditd_hold_skb` on a host not booted with `audit=1`: the
+    /// kernel counts these nowhere.
+    pub silent: Option<u64>,
+}
+
+impl Dropped {
+    /// Reasons in the order of the report, with their names.
+    #[must_use]
+    pub const fn by_reason(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("backlog_limit", self.backlog_limit),
+            ("rate_limit", self.rate_limit),
+            ("out_of_memory", self.out_of_memory),
+            ("retry_overflow", self.retry_overflow),
+            ("hold_overflow", self.hold_overflow),
+            ("silent", self.silent),
+        ]
+    }
+
+    /// All dropped records that were measured.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_reason()
+            .into_iter()
+            .filter_map(|(_, count)| count)
+            .sum()
+    }
+}
+
+/// What each law leaves over; 0 when it holds, `None` when it cannot be checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Residuals {
+    /// Law 1: attempts against drains.
+    pub queue: Option<i64>,
+    /// Law 2: drains against what became of them.
+    pub delivery: Option<i64>,
+    /// Law 3: the kernel's own count of losses against the calls seen.
+    pub lost: Option<i64>,
+}
+
+/// Where the records of a window went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Record attempts by others than auditwatch.
+    pub attempted: Option<u64>,
+    /// Attempts that an exclude rule ended.
+    pub filtered: Option<u64>,
+    /// Attempts that were granted a record.
+    pub admitted: Option<u64>,
+    /// Records put on the main queue.
+    pub enqueued: Option<u64>,
+    /// Records that left the main queue, by whomever they were made.
+    pub drained: Option<u64>,
+    /// Records that auditd's socket took, by whomever they were made.
+    pub delivered: Option<u64>,
+    /// Records put on the retry queue.
+    pub retried: Option<u64>,
+    /// Records put on the hold queue, or lost in silence instead.
+    pub held: Option<u64>,
+    /// Attempts by auditwatch itself, which the first four counts leave out.
+    pub own: Option<u64>,
+    /// Calls that the kernel skipped a program for; added to the counts that
+    /// they belong to.
+    pub missed: u64,
+    /// Attempts that wait for room at the end of the window.
+    pub waiting: Option<u64>,
+    /// Dropped records by reason.
+    pub dropped: Dropped,
+    /// Losses that the kernel counts although a record is kept or none was to
+    /// be made, by its message.
+    pub lost_without_record: BTreeMap<String, u64>,
+    /// What the laws leave over together, records.
+    pub residual: Option<u64>,
+    /// What each law leaves over.
+    pub residuals: Residuals,
+}
+
+impl Ledger {
+    /// The ledger of the window from `zero` to `last`. `events` are the rare
+    /// facts within it, which hold resets of the kernel's own counter.
+    #[must_use]
+    pub fn between<'a>(
+        zero: &Sample,
+        last: &Sample,
+        events: impl IntoIterator<Item = &'a Event>,
+    ) -> Self {
+        let missed = |role: Role| last.shortfalls.missed.get(&role).copied().unwrap_or(0);
+        let calls = losses_between(zero, last);
+        let seen: Option<u64> = calls.as_ref().map(|calls| calls.values().sum());
+        let kernel_lost = kernel_lost(zero, last, events);
+        let unseen = match (kernel_lost, seen) {
+            (Some(kernel), Some(seen)) if missed(Role::Losses) > 0 => {
+                kernel.saturating_sub(seen).min(missed(Role::Losses))
+            }
+            _ => 0,
+        };
+        let calls = calls.map(|calls| with_unseen(calls, unseen));
+        let reason = |message: &str| {
+            calls
+                .as_ref()
+                .map(|calls| calls.get(message).copied().unwrap_or(0))
+        };
+        let mut dropped = Dropped {
+            backlog_limit: reason(message::BACKLOG_LIMIT),
+            rate_limit: reason(message::RATE_LIMIT),
+            out_of_memory: reason(message::OUT_OF_MEMORY),
+            retry_overflow: reason(message::RETRY_OVERFLOW),
+            hold_overflow: reason(message::HOLD_OVERFLOW),
+            silent: None,
+        };
+        let held = delta(zero, last, |sample| sample.hold.as_ref().map(|hold| hold.calls))
+            .map(|calls| calls + missed(Role::Hold));
+        dropped.silent = match last.state.booted_with_audit {
+            Some(false) => held,
+            Some(true) => Some(0),
+            None => None,
+        };
+        let attempts = |pick: fn(&crate::sample::Attempts) -> u64| {
+            delta(zero, last, |sample| sample.attempts.as_ref().map(pick))
+        };
+        let attempted = attempts(|a| a.attempted).map(|count| count + missed(Role::Attempts));
+        let filtered = attempts(|a| a.filtered);
+        let own = attempts(|a| a.own);
+        let waiting = last
+            .stalls
+            .as_ref()
+            .map(|stalls| stalls.waiters.len() as u64);
+        let refused = sum([dropped.backlog_limit, dropped.out_of_memory]);
+        let auxiliary = delta(zero, last, |sample| sample.auxiliary);
+        let drained = delta(zero, last, |sample| {
+            sample.drain.as_ref().map(|drain| drain.drained)
+        })
+        .map(|count| count + missed(Role::Drain));
+        let admitted = (|| {
+            attempted?.checked_sub(filtered? + refused? + waiting.unwrap_or(0))
+        })();
+        let enqueued =
+            (|| (admitted? + auxiliary.unwrap_or(0)).checked_sub(dropped.rate_limit?))();
+        let mut delivered = delta(zero, last, |sample| {
+            sample.delivery.as_ref().map(|delivery| delivery.delivered)
+        });
+        let growth = |pick: fn(&Sample) -> Option<u32>| {
+            Some(i64::from(pick(last)?) - i64::from(pick(zero)?))
+        };
+        let queue = (|| {
+            Some(
+                signed(enqueued?)? + signed(own?)?
+                    - signed(drained?)?
+                    - growth(|sample| sample.state.depth)?,
+            )
+        })();
+        let mut delivery = (|| {
+            Some(
+                signed(drained?)?
+                    - signed(delivered?)?
+                    - signed(dropped.silent?)?
+                    - signed(dropped.retry_overflow?)?
+                    - signed(dropped.hold_overflow?)?
+                    - growth(|sample| sample.state.retry_depth)?
+                    - growth(|sample| sample.state.hold_depth)?,
+            )
+        })();
+        // A skipped call of `netlink_unicast` may have been anyone's: what the
+        // law misses was a delivery, up to the number of skipped calls.
+        if let (Some(left), Some(count)) = (delivery, delivered) {
+            let found = u64::try_from(left)
+                .unwrap_or(0)
+                .min(missed(Role::Delivery));
+            delivered = Some(count + found);
+            delivery = signed(found).map(|found| left - found);
+        }
+        let lost = (|| signed(kernel_lost?)?.checked_sub(signed(seen? + unseen)?))();
+        let residuals = Residuals {
+            queue,
+            delivery,
+            lost,
+        };
+        Self {
+            attempted,
+            filtered,
+            admitted,
+            enqueued,
+            drained,
+            delivered,
+            retried: delta(zero, last, |sample| {
+                sample.retry.as_ref().map(|retry| retry.calls)
+            })
+            .map(|calls| calls + missed(Role::Retry)),
+            held,
+            own,
+            missed: last.shortfalls.missed.values().sum(),
+            waiting,
+            dropped,
+            lost_without_record: calls
+                .map(|calls| without_record(&calls))
+                .unwrap_or_default(),
+            residual: (|| {
+                Some(queue?.unsigned_abs() + delivery?.unsigned_abs() + lost?.unsigned_abs())
+            })(),
+            residuals,
+        }
+    }
+}
+
+fn delta(zero: &Sample, last: &Sample, pick: impl Fn(&Sample) -> Option<u64>) -> Option<u64> {
+    pick(last)?.checked_sub(pick(zero)?)
+}
+
+fn sum<const N: usize>(terms: [Option<u64>; N]) -> Option<u64> {
+    terms.into_iter().sum()
+}
+
+fn signed(count: u64) -> Option<i64> {
+    i64::try_from(count).ok()
+}
+
+fn losses_between(zero: &Sample, last: &Sample) -> Option<BTreeMap<String, u64>> {
+    let before = zero.losses.as_ref()?;
+    Some(
+        last.losses
+            .as_ref()?
+            .iter()
+            .map(|(name, &calls)| {
+                let start = before.get(name).copied().unwrap_or(0);
+                (name.clone(), calls.saturating_sub(start))
+            })
+            .filter(|&(_, calls)| calls > 0)
+            .collect(),
+    )
+}
+
+/// Growth of the kernel's own counter, which wraps, and which others may reset.
+fn kernel_lost<'a>(
+    zero: &Sample,
+    last: &Sample,
+    events: impl IntoIterator<Item = &'a Event>,
+) -> Option<u64> {
+    let mut from = zero.state.lost?;
+    let mut total = 0_u64;
+    for event in events {
+        if let EventKind::Change {
+            field,
+            old,
+            result: 0,
+            ..
+        } = &event.what
+            && field == "lost"
+        {
+            total += u64::from((*old)?.wrapping_sub(from));
+            from = 0;
+        }
+    }
+    Some(total + u64::from(last.state.lost?.wrapping_sub(from)))
+}
+
+/// Puts losses whose program was skipped under the reason seen most; where none
+/// was seen they are losses of the main queue, the only ones made by many tasks
+/// at a time.
+fn with_unseen(mut calls: BTreeMap<String, u64>, unseen: u64) -> BTreeMap<String, u64> {
+    if unseen > 0 {
+        let name = calls
+            .iter()
+            .max_by_key(|&(_, &count)| count)
+            .map_or_else(|| message::BACKLOG_LIMIT.to_owned(), |(name, _)| name.clone());
+        *calls.entry(name).or_insert(0) += unseen;
+    }
+    calls
+}
+
+fn without_record(calls: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let gone = [
+        message::BACKLOG_LIMIT,
+        message::OUT_OF_MEMORY,
+        message::RATE_LIMIT,
+        message::RETRY_OVERFLOW,
+        message::HOLD_OVERFLOW,
+    ];
+    calls
+        .iter()
+        .filter(|(name, _)| !gone.contains(&name.as_str()))
+        .map(|(name, &count)| (name.clone(), count))
+        .collect()
+}

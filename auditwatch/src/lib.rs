@@ -1,0 +1,22 @@
+//! auditwatch: measures the kernel's audit backlog exactly.
+//!
+//! One way for data: probe -> wire types -> [`sample::Sample`] ->
+//! [`timeline::Timeline`] -> render. The modules in the middle are pure, and
+//! shared by live runs, replays and tests; ARCHITECTURE.md has the picture.
+
+pub mod cli;
+pub mod commands;
+pub mod doctor;
+pub mod health;
+pub mod histogram;
+pub mod kernel;
+pub mod ledger;
+pub mod netlink;
+pub mod plan;
+pub mod poll;
+pub mod probe;
+pub mod record_type;
+pub mod render;
+pub mod sample;
+pub mod status;
+pub mod timeline;

@@ -1,0 +1,25 @@
+//! The auditwatch program: reads the command line, runs the command, and turns
+//! its outcome into an exit status.
+
+use std::{io::Write as _, process::ExitCode, time::Instant};
+
+use auditwatch::{
+    cli::{Cli, Command},
+    commands,
+};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Trace(args) => commands::trace::run(&args, started),
+        Command::Status(args) => commands::status::run(args.wants_json()),
+        Command::Doctor(args) => commands::doctor::run(args.wants_json()),
+    };
+    outcome.unwrap_or_else(|error| {
+        // A closed stderr is no reason to panic on the way out.
+        let _ = writeln!(std::io::stderr(), "auditwatch: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,133 @@
+//! What can keep the probe from its work, each with the way out.
+
+use aya::{
+    EbpfError,
+    maps::MapError,
+    programs::ProgramError,
+    sys::SyscallError,
+};
+use thiserror::Error;
+
+/// The probe could not be put in place, or could not be read.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// Built with `AYA_BUILD_SKIP=1`.
+    #[error(
+        "this auditwatch was built without its BPF programs (AYA_BUILD_SKIP); build it again without \
+         that variable"
+    )]
+    NoPrograms,
+    /// The kernel does not let this process use BPF at all.
+    #[error("the kernel refuses BPF to this process: {cause}; {remedy}")]
+    Refused {
+        /// What the kernel said.
+        cause: String,
+        /// What would help.
+        remedy: &'static str,
+    },
+    /// A hook that the counts rest on is not to be had.
+    #[error("cannot hook {function}, without which nothing can be counted: {cause}")]
+    EssentialHook {
+        /// The kernel function.
+        function: String,
+        /// Why not.
+        cause: String,
+    },
+    /// The object could not be loaded.
+    #[error("cannot load the BPF programs")]
+    Load(#[source] Box<EbpfError>),
+    /// The object lacks something that it was built with.
+    #[error("the BPF object has no {kind} {name}")]
+    Missing {
+        /// `map` or `program`.
+        kind: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A map could not be read or written.
+    #[error("cannot access the map {name}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: MapError,
+    },
+    /// A program could not be run on demand.
+    #[error("cannot run the program {name}")]
+    Run {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// Facts about a loaded program could not be read.
+    #[error("cannot read the facts of a loaded program")]
+    Info(#[source] std::io::Error),
+}
+
+/// Advice for a process that may not use BPF.
+pub(super) const REFUSED_REMEDY: &str = "run as root (or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG) \
+    outside of a container, or use --source poll; `auditwatch doctor` names the cause";
+
+/// The error number behind a failure to create a map.
+pub(super) fn refusal(error: &EbpfError) -> Option<ProbeError> {
+    let io_error = match error {
+        EbpfError::MapError(
+            MapError::CreateError { io_error, .. }
+            | MapError::SyscallError(SyscallError { io_error, .. }),
+        ) => io_error,
+        _ => return None,
+    };
+    matches!(io_error.raw_os_error(), Some(libc::EPERM | libc::EACCES)).then(|| {
+        ProbeError::Refused {
+            cause: format!("creating a map gives {io_error}"),
+            remedy: REFUSED_REMEDY,
+        }
+    })
+}
+
+/// Whether the kernel refused a program without looking at it: `EPERM` with an
+/// empty verifier log, as hardened hosts and sandboxes do.
+pub(super) fn is_refusal(error: &ProgramError) -> bool {
+    matches!(
+        error,
+        ProgramError::LoadError { io_error, verifier_log }
+            if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().trim().is_empty()
+    )
+}
+
+/// A program's failure in one line: the verifier's log is pages long, and its
+/// last words say what it did not like.
+pub(super) fn one_line(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            if std::env::var_os("AWDBG").is_some() { eprintln!("{log}"); }
+            let complaint = log
+                .lines()
+                .rev()
+                .map(str::trim)
+                .find(|line| !line.is_empty() && !line.starts_with("processed ") && !line.contains(" peak_states "));
+            match complaint {
+                Some(complaint) => format!("load: {io_error}: {complaint}"),
+                None => format!("load: {io_error}"),
+            }
+        }
+        ProgramError::SyscallError(SyscallError { call, io_error }) => format!("{call}: {io_error}"),
+        other => {
+            let mut text = other.to_string();
+            let mut source = std::error::Error::source(other);
+            while let Some(cause) = source {
+                text.push_str(": ");
+                text.push_str(&cause.to_string());
+                source = cause.source();
+            }
+            text.replace('\n', " ")
+        }
+    }
+}

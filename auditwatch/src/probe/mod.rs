@@ -1,0 +1,251 @@
+//! The probe: the BPF programs in place, read as [`Sample`]s.
+//!
+//! In: kernel facts and the hook plan. Out: samples of raw totals. It must not
+//! derive anything from them, and it changes nothing on the host: dropping a
+//! [`Probe`] detaches and unloads all of it.
+
+mod attach;
+mod error;
+mod globals;
+mod misses;
+mod reading;
+mod wire;
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
+};
+
+pub use self::error::ProbeError;
+use self::{
+    attach::attach,
+    error::{REFUSED_REMEDY, refusal},
+    globals::Globals,
+    reading::Maps,
+};
+use crate::{
+    health::{HookReport, Verdict},
+    kernel::{btf, symbols::Symbols},
+    plan::{HookPlan, Role},
+    sample::{KernelState, Sample},
+};
+
+/// The object with all programs, built by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/auditwatch-ebpf"));
+
+const READ_STATE: &str = "read_state";
+const OPEN_GATE: &str = "open_gate";
+const CLOSE_GATE: &str = "close_gate";
+
+/// The programs in place.
+pub struct Probe {
+    ebpf: Ebpf,
+    maps: Maps,
+    reports: Vec<HookReport>,
+    programs: Vec<(Role, &'static str)>,
+    misses_at_zero: Vec<u64>,
+}
+
+impl Probe {
+    /// Loads and attaches what the plan names. Nothing is counted before
+    /// [`Probe::open_gate`].
+    ///
+    /// # Errors
+    /// When the kernel refuses BPF, or has none of the functions that the counts
+    /// rest on.
+    pub fn attach(
+        symbols: &Symbols,
+        types: Option<&btf::Btf>,
+        plan: &[HookPlan],
+    ) -> Result<Self, ProbeError> {
+        let globals = Globals::new(symbols, types);
+        let mut ebpf = load(&globals)?;
+        let needs_btf = plan
+            .iter()
+            .flat_map(|hook| &hook.alternatives)
+            .flat_map(|alternative| &alternative.attachments)
+            .any(|attachment| attachment.form.needs_btf());
+        let btf = if types.is_some() && needs_btf {
+            Btf::from_sys_fs().ok()
+        } else {
+            None
+        };
+        let attached = attach(&mut ebpf, btf.as_ref(), plan);
+        if let Some(cause) = attached.refused {
+            return Err(ProbeError::Refused {
+                cause,
+                remedy: REFUSED_REMEDY,
+            });
+        }
+        // Without attempts and drains there is no ledger.
+        for role in [Role::Attempts, Role::Drain] {
+            if let Some(report) = attached.reports.iter().find(|report| report.role == role)
+                && !matches!(report.verdict, Verdict::Ok | Verdict::Degraded)
+            {
+                return Err(ProbeError::EssentialHook {
+                    function: report.name.clone(),
+                    cause: report.reason.clone().unwrap_or_default(),
+                });
+            }
+        }
+        load_readers(&mut ebpf)?;
+        let maps = Maps::take(&mut ebpf, &attached.reports)?;
+        let misses_at_zero = vec![0; attached.programs.len()];
+        Ok(Self {
+            ebpf,
+            maps,
+            reports: attached.reports,
+            programs: attached.programs,
+            misses_at_zero,
+        })
+    }
+
+    /// What became of each hook.
+    #[must_use]
+    pub fn hooks(&self) -> &[HookReport] {
+        &self.reports
+    }
+
+    /// Tells the programs the limit and wait time in force, which they follow
+    /// from there through each `AUDIT_SET`.
+    ///
+    /// # Errors
+    /// When the map cannot be written.
+    pub fn set_limits(&mut self, limit: u32, wait_time_jiffies: u32) -> Result<(), ProbeError> {
+        self.maps.set_limits(limit, wait_time_jiffies)
+    }
+
+    /// Reads the kernel's variables now.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn state(&mut self) -> Result<KernelState, ProbeError> {
+        self.run(READ_STATE)?;
+        Ok(wire::state(&self.maps.state()?))
+    }
+
+    /// Starts to count: the zero point.
+    ///
+    /// # Errors
+    /// When the program cannot be run or a map cannot be read.
+    pub fn open_gate(&mut self) -> Result<Sample, ProbeError> {
+        self.misses_at_zero = self.misses()?;
+        self.run(OPEN_GATE)?;
+        self.collect()
+    }
+
+    /// Reads all totals while counting goes on.
+    ///
+    /// # Errors
+    /// As [`Probe::open_gate`].
+    pub fn sample(&mut self) -> Result<Sample, ProbeError> {
+        self.run(READ_STATE)?;
+        self.collect()
+    }
+
+    /// Stops to count, and reads the final totals.
+    ///
+    /// # Errors
+    /// As [`Probe::open_gate`].
+    pub fn close_gate(&mut self) -> Result<Sample, ProbeError> {
+        self.run(CLOSE_GATE)?;
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Result<Sample, ProbeError> {
+        let mut sample = self.maps.sample()?;
+        for (index, missed) in self.misses()?.into_iter().enumerate() {
+            let since_zero = missed.saturating_sub(self.misses_at_zero.get(index).copied().unwrap_or(0));
+            if let Some((role, _)) = self.programs.get(index)
+                && since_zero > 0
+            {
+                *sample.shortfalls.missed.entry(*role).or_insert(0) += since_zero;
+            }
+        }
+        Ok(sample)
+    }
+
+    fn misses(&self) -> Result<Vec<u64>, ProbeError> {
+        self.programs
+            .iter()
+            .map(|(_, name)| misses::recursion_misses(&self.ebpf, name))
+            .collect()
+    }
+
+    fn run(&self, name: &'static str) -> Result<(), ProbeError> {
+        let program: &RawTracePoint = self
+            .ebpf
+            .program(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or(ProbeError::Missing {
+                kind: "program",
+                name,
+            })?;
+        program
+            .test_run(RawTracePointRunOptions::new())
+            .map_err(|source| ProbeError::Run {
+                name,
+                source: Box::new(source),
+            })?;
+        Ok(())
+    }
+}
+
+/// Reads the kernel's variables once, with no hook in place.
+///
+/// # Errors
+/// When the kernel refuses BPF.
+pub fn read_kernel_state(
+    symbols: &Symbols,
+    types: Option<&btf::Btf>,
+) -> Result<KernelState, ProbeError> {
+    let globals = Globals::new(symbols, types);
+    let mut ebpf = load(&globals)?;
+    load_readers(&mut ebpf)?;
+    let maps = Maps::take(&mut ebpf, &[])?;
+    let mut probe = Probe {
+        ebpf,
+        maps,
+        reports: Vec::new(),
+        programs: Vec::new(),
+        misses_at_zero: Vec::new(),
+    };
+    probe.state()
+}
+
+fn load(globals: &Globals) -> Result<Ebpf, ProbeError> {
+    if OBJECT.is_empty() {
+        return Err(ProbeError::NoPrograms);
+    }
+    let mut loader = EbpfLoader::new();
+    globals.set(&mut loader);
+    loader
+        .load(OBJECT)
+        .map_err(|error| refusal(&error).unwrap_or_else(|| ProbeError::Load(Box::new(error))))
+}
+
+fn load_readers(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
+    for name in [READ_STATE, OPEN_GATE, CLOSE_GATE] {
+        let program: &mut RawTracePoint = ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or(ProbeError::Missing {
+                kind: "program",
+                name,
+            })?;
+        program.load().map_err(|source| {
+            if error::is_refusal(&source) {
+                ProbeError::Refused {
+                    cause: error::one_line(&source),
+                    remedy: REFUSED_REMEDY,
+                }
+            } else {
+                ProbeError::Run {
+                    name,
+                    source: Box::new(source),
+                }
+            }
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Decoding: wire values to the plain data of a sample. Pure.
+
+use std::collections::BTreeMap;
+
+use auditwatch_ebpf as wire;
+use bytes::Buf as _;
+
+use crate::sample::{Event, EventKind, KernelState};
+
+/// A wire value as a map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Wire<T>(pub(super) T);
+
+macro_rules! pod {
+    ($($ty:ty),+ $(,)?) => {$(
+        // SAFETY: the type is `#[repr(C)]`, holds integers and byte arrays only,
+        // and has no implicit padding.
+        unsafe impl aya::Pod for Wire<$ty> {}
+    )+};
+}
+
+pod!(
+    wire::AttemptRow,
+    wire::DrainLedger,
+    wire::LossCount,
+    wire::StallStart,
+    wire::StallLedger,
+    wire::KernelState,
+    wire::LiveState,
+    wire::TypeCounts,
+);
+
+const fn known(value: u32) -> Option<u32> {
+    if value == wire::UNKNOWN {
+        None
+    } else {
+        Some(value)
+    }
+}
+
+/// The kernel's variables; `UNKNOWN` becomes `None`.
+pub(super) fn state(state: &wire::KernelState) -> KernelState {
+    KernelState {
+        jiffies: (state.jiffies != 0).then_some(state.jiffies),
+        depth: known(state.depth),
+        retry_depth: known(state.retry_depth),
+        hold_depth: known(state.hold_depth),
+        limit: known(state.limit),
+        wait_time_jiffies: known(state.wait_time),
+        waited_jiffies: known(state.waited),
+        lost: known(state.lost),
+        rate_limit: known(state.rate_limit),
+        failure: known(state.failure),
+        enabled: known(state.enabled),
+        booted_with_audit: known(state.audit_default).map(|value| value != 0),
+        auditd_pid: known(state.auditd_pid),
+    }
+}
+
+/// Text up to the first NUL.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// Names a loss by the kernel's message; one that could not be read, by its place.
+pub(super) fn losses(entries: &[(u64, wire::LossCount)]) -> BTreeMap<String, u64> {
+    let mut named = BTreeMap::new();
+    for (address, entry) in entries {
+        let mut name = text(&entry.name);
+        if name.is_empty() {
+            name = format!("message at {address:#x}");
+        }
+        *named.entry(name).or_insert(0) += entry.calls;
+    }
+    named
+}
+
+/// The fields of an `AUDIT_SET`: mask bit (uapi `AUDIT_STATUS_*`), name as in
+/// `auditctl -s`, value before, value asked for.
+fn changes(before: &wire::KernelState, request: &wire::AuditSet) -> Vec<(String, Option<u32>, u32)> {
+    [
+        (0x01, "enabled", before.enabled, request.enabled),
+        (0x02, "failure", before.failure, request.failure),
+        (0x04, "auditd_pid", before.auditd_pid, request.pid),
+        (0x08, "rate_limit", before.rate_limit, request.rate_limit),
+        (0x10, "backlog_limit", before.limit, request.backlog_limit),
+        (0x20, "backlog_wait_time", before.wait_time, request.wait_time),
+        (0x40, "lost", before.lost, 0),
+        (0x80, "backlog_wait_time_actual", before.waited, 0),
+    ]
+    .into_iter()
+    .filter(|(bit, ..)| request.mask & bit != 0)
+    .map(|(_, name, old, new)| (name.to_owned(), known(old), new))
+    .collect()
+}
+
+/// Decodes what the ring buffer holds; `None` when it is too short.
+pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Event>> {
+    if bytes.len() < size_of::<wire::RareEvent>() {
+        return None;
+    }
+    let at_ns = bytes.get_u64_ne();
+    let _message = bytes.get_u64_ne();
+    let kind = bytes.get_u32_ne();
+    let pid = bytes.get_u32_ne();
+    let mut comm = [0; 16];
+    bytes.copy_to_slice(&mut comm);
+    let result = bytes.get_i32_ne();
+    let _reserved = bytes.get_u32_ne();
+    let before = kernel_state(&mut bytes);
+    let _after = kernel_state(&mut bytes);
+    let request = audit_set(&mut bytes);
+    let event = |what| Event {
+        at_ns,
+        pid,
+        comm: text(&comm),
+        what,
+    };
+    Some(match kind {
+        wire::RARE_CHANGE => changes(&before, &request)
+            .into_iter()
+            // Resets answer with the old value as a positive result.
+            .map(|(field, old, new)| {
+                event(EventKind::Change {
+                    field,
+                    old,
+                    new,
+                    result: result.min(0),
+                })
+            })
+            .collect(),
+        wire::RARE_RESET => vec![event(EventKind::AuditdReset)],
+        wire::RARE_FIRST_LOSS => vec![event(EventKind::FirstLoss)],
+        _ => Vec::new(),
+    })
+}
+
+fn kernel_state(bytes: &mut &[u8]) -> wire::KernelState {
+    wire::KernelState {
+        at_ns: bytes.get_u64_ne(),
+        jiffies: bytes.get_u64_ne(),
+        depth: bytes.get_u32_ne(),
+        retry_depth: bytes.get_u32_ne(),
+        hold_depth: bytes.get_u32_ne(),
+        limit: bytes.get_u32_ne(),
+        wait_time: bytes.get_u32_ne(),
+        waited: bytes.get_u32_ne(),
+        lost: bytes.get_u32_ne(),
+        rate_limit: bytes.get_u32_ne(),
+        failure: bytes.get_u32_ne(),
+        enabled: bytes.get_u32_ne(),
+        audit_default: bytes.get_u32_ne(),
+        auditd_pid: bytes.get_u32_ne(),
+        initialized: bytes.get_u32_ne(),
+        reserved: bytes.get_u32_ne(),
+    }
+}
+
+fn audit_set(bytes: &mut &[u8]) -> wire::AuditSet {
+    wire::AuditSet {
+        mask: bytes.get_u32_ne(),
+        enabled: bytes.get_u32_ne(),
+        failure: bytes.get_u32_ne(),
+        pid: bytes.get_u32_ne(),
+        rate_limit: bytes.get_u32_ne(),
+        backlog_limit: bytes.get_u32_ne(),
+        lost: bytes.get_u32_ne(),
+        backlog: bytes.get_u32_ne(),
+        features: bytes.get_u32_ne(),
+        wait_time: bytes.get_u32_ne(),
+    }
+}

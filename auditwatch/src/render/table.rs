@@ -1,0 +1,289 @@
+//! The table: a head, a line each interval, and a summary for people.
+
+use std::fmt::Write as _;
+
+use super::{
+    number::{bytes, count, duration, maybe},
+    style::Style,
+    verdict,
+};
+use crate::{
+    health::roll_up,
+    sample::Source,
+    timeline::{Interval, Summary},
+};
+
+/// Cells of the depth bar.
+const BAR_CELLS: u64 = 20;
+
+/// The head of the columns.
+#[must_use]
+pub fn head(style: Style) -> String {
+    style.dim(&format!(
+        "{:>9}  {:>10}  {:>10}  {:>9}  {:<39}  {:>7}  {:>9}\n",
+        "time", "attempts/s", "drained/s", "dropped/s", "depth of limit", "stalls", "stalled"
+    ))
+}
+
+/// One interval's line.
+#[must_use]
+pub fn interval(interval: &Interval, style: Style) -> String {
+    let dropped = format!("{:>9}", count(interval.dropped_per_s));
+    let dropped = if interval.lost > 0 {
+        style.red(&format!("{:>9}", count(interval.dropped_per_s.max(1))))
+    } else {
+        dropped
+    };
+    let (stalls, stalled) = match &interval.stalls {
+        Some(stalls) => (
+            format!("{:>7}", count(stalls.count)),
+            format!("{:>9}", duration(stalls.total_ns)),
+        ),
+        None => (format!("{:>7}", "-"), format!("{:>9}", "-")),
+    };
+    let (stalls, stalled) = if interval.stalls.as_ref().is_some_and(|s| s.count > 0) {
+        (style.yellow(&stalls), style.yellow(&stalled))
+    } else {
+        (stalls, stalled)
+    };
+    let mut line = format!(
+        "{:>9}  {:>10}  {:>10}  {dropped}  {}  {stalls}  {stalled}",
+        duration(interval.at_ns),
+        maybe(interval.attempted_per_s),
+        maybe(interval.drained_per_s),
+        depth_cell(interval, style),
+    );
+    let beside: Vec<String> = [
+        ("retry", interval.depth.retry.map(u64::from)),
+        ("hold", interval.depth.hold.map(u64::from)),
+        ("waiting", interval.stalls.as_ref().map(|s| s.waiting)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some(format!("{name} {}", count(value.filter(|&n| n > 0)?))))
+    .collect();
+    if !beside.is_empty() {
+        let _ = write!(line, "  {}", style.yellow(&beside.join(" ")));
+    }
+    line.push('\n');
+    line
+}
+
+/// `[######--------------]   210 of 8,192`, 39 cells wide.
+fn depth_cell(interval: &Interval, style: Style) -> String {
+    let (Some(depth), Some(limit)) = (interval.depth.main, interval.limit) else {
+        return format!("{:<39}", maybe(interval.depth.main.map(u64::from)));
+    };
+    let (depth, limit) = (u64::from(depth), u64::from(limit));
+    let filled = if limit == 0 {
+        0
+    } else {
+        (depth * BAR_CELLS).div_ceil(limit).min(BAR_CELLS)
+    };
+    let bar: String = (0..BAR_CELLS)
+        .map(|cell| if cell < filled { '#' } else { '-' })
+        .collect();
+    let bar = if limit == 0 || filled * 2 <= BAR_CELLS {
+        style.green(&bar)
+    } else if depth <= limit {
+        style.yellow(&bar)
+    } else {
+        style.red(&bar)
+    };
+    let of = if limit == 0 {
+        format!("{} (no limit)", count(depth))
+    } else {
+        format!("{} of {}", count(depth), count(limit))
+    };
+    format!("[{bar}] {of:<16}")
+}
+
+/// The summary, its verdict last.
+#[must_use]
+pub fn summary(summary: &Summary, style: Style) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{}  {value}", style.bold(&format!("{name:<9}")));
+    };
+    row("kernel", &kernel(summary));
+    row("records", &records(summary));
+    row("dropped", &dropped(summary, style));
+    row("depth", &depth(summary));
+    if let Some(line) = stalls(summary, style) {
+        row("stalls", &line);
+    }
+    if let Some(memory) = &summary.memory {
+        let peak = memory
+            .queue_peak_bytes
+            .map_or_else(String::new, |peak| format!(", {} at the peak", bytes(peak)));
+        row(
+            "memory",
+            &format!("{} a queued record{peak}", bytes(memory.record_mean_bytes)),
+        );
+    }
+    if let Some(line) = types(summary) {
+        row("types", &line);
+    }
+    for change in &summary.limit_changes {
+        let old = change
+            .old
+            .map_or_else(|| "?".to_owned(), |old| old.to_string());
+        let refused = if change.result < 0 {
+            format!(", refused with error {}", -change.result)
+        } else {
+            String::new()
+        };
+        row(
+            "changed",
+            &style.yellow(&format!(
+                "{} {old} -> {} by {} (pid {}) at {}{refused}",
+                change.field,
+                change.new,
+                change.comm,
+                change.pid,
+                duration(change.at_ns)
+            )),
+        );
+    }
+    if let Some(resets) = summary.auditd_resets.filter(|&resets| resets > 0) {
+        row(
+            "auditd",
+            &style.yellow(&format!("connection given up {} times", count(resets))),
+        );
+    }
+    row("check", &check(summary, style));
+    for note in &summary.notes {
+        row("note", &style.yellow(note));
+    }
+    let line = verdict::line(summary);
+    let line = if verdict::lost(summary) > 0 {
+        style.red(&line)
+    } else {
+        style.green(&line)
+    };
+    let _ = writeln!(text, "{line}");
+    text
+}
+
+fn kernel(summary: &Summary) -> String {
+    let source = match summary.source {
+        Source::Bpf => format!("bpf, {}", roll_up(&summary.hooks)),
+        Source::Poll => "poll".to_owned(),
+    };
+    let auditd = match summary.status.auditd_pid {
+        Some(0) => "no auditd".to_owned(),
+        Some(pid) => format!("auditd pid {pid}"),
+        None => "auditd unknown".to_owned(),
+    };
+    format!("{}, {source}, {auditd}", summary.kernel.release)
+}
+
+fn records(summary: &Summary) -> String {
+    let ledger = &summary.ledger;
+    let mut parts: Vec<String> = [
+        ("attempted", ledger.attempted),
+        ("filtered", ledger.filtered.filter(|&n| n > 0)),
+        ("queued", ledger.enqueued),
+        ("delivered", ledger.delivered),
+        ("retried", ledger.retried.filter(|&n| n > 0)),
+        ("held", ledger.held.filter(|&n| n > 0)),
+        ("own", ledger.own.filter(|&n| n > 0)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some(format!("{} {name}", count(value?))))
+    .collect();
+    if parts.is_empty() {
+        parts.push("not measured".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn dropped(summary: &Summary, style: Style) -> String {
+    let dropped = &summary.ledger.dropped;
+    let parts: Vec<String> = dropped
+        .by_reason()
+        .into_iter()
+        .filter_map(|(reason, dropped)| {
+            let dropped = dropped.filter(|&n| n > 0)?;
+            Some(style.red(&format!(
+                "{} {}",
+                count(dropped),
+                verdict::reason_in_words(reason)
+            )))
+        })
+        .collect();
+    match (parts.is_empty(), verdict::lost(summary)) {
+        (false, _) => parts.join(", "),
+        (true, 0) => style.green("0"),
+        (true, lost) => style.red(&format!("{} by the kernel's own count", count(lost))),
+    }
+}
+
+fn depth(summary: &Summary) -> String {
+    let depth = &summary.depth;
+    let limit = match (summary.status.limit_start, summary.status.limit_end) {
+        (_, Some(0)) => "no limit".to_owned(),
+        (Some(start), Some(end)) if start != end => format!("limit {start}, then {end}"),
+        (_, Some(limit)) => format!("limit {}", count(u64::from(limit))),
+        (_, None) => "limit unknown".to_owned(),
+    };
+    let mut parts = vec![limit];
+    for (name, value) in [
+        ("peak", depth.max),
+        ("median", depth.p50),
+        ("p99", depth.p99),
+        ("retry peak", depth.retry_max.filter(|&n| n > 0)),
+        ("hold peak", depth.hold_max.filter(|&n| n > 0)),
+        ("left", depth.end.filter(|&n| n > 0).map(u64::from)),
+    ] {
+        if let Some(value) = value {
+            parts.push(format!("{name} {}", count(value)));
+        }
+    }
+    parts.join(", ")
+}
+
+fn stalls(summary: &Summary, style: Style) -> Option<String> {
+    let stalls = summary.stalls.as_ref()?;
+    if stalls.count == 0 && stalls.waiting == 0 && stalls.stranded == 0 {
+        return Some(style.green("0"));
+    }
+    let mut line = format!(
+        "{}, {} together, longest {}, median {}, p99 {}",
+        count(stalls.count),
+        duration(stalls.total_ns),
+        duration(stalls.max_ns),
+        duration(stalls.p50_ns.unwrap_or(0)),
+        duration(stalls.p99_ns.unwrap_or(0)),
+    );
+    if stalls.waiting > 0 {
+        let _ = write!(line, ", {} still waiting", count(stalls.waiting));
+    }
+    if stalls.stranded > 0 {
+        let _ = write!(line, ", {} stranded", count(stalls.stranded));
+    }
+    Some(style.yellow(&line))
+}
+
+fn types(summary: &Summary) -> Option<String> {
+    let types = summary.types.as_ref().filter(|types| !types.is_empty())?;
+    let mut sorted: Vec<(&String, &u64)> = types.iter().collect();
+    sorted.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    let rest = sorted.len().saturating_sub(8);
+    let mut parts: Vec<String> = sorted
+        .into_iter()
+        .take(8)
+        .map(|(name, &number)| format!("{name} {}", count(number)))
+        .collect();
+    if rest > 0 {
+        parts.push(format!("{rest} more types"));
+    }
+    Some(parts.join(", "))
+}
+
+fn check(summary: &Summary, style: Style) -> String {
+    match summary.ledger.residual {
+        Some(0) => style.green("every record is accounted for"),
+        Some(residual) => style.yellow(&format!("{} records not accounted for", count(residual))),
+        None => "records cannot be accounted for with what was measured".to_owned(),
+    }
+}

@@ -1,0 +1,226 @@
+//! A [`Sample`]: everything as read at one moment, nothing derived.
+//!
+//! All counts are totals since the zero point. What was not measured is `None`,
+//! never 0. Plain data: it is recorded, replayed and tested as it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Role;
+
+/// Where a sample comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The BPF programs.
+    Bpf,
+    /// Audit netlink only.
+    Poll,
+}
+
+impl Source {
+    /// The source's name, as in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bpf => "bpf",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// The kernel's audit variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelState {
+    /// Ticks of the kernel's clock since boot.
+    pub jiffies: Option<u64>,
+    /// Length of the main queue, records.
+    pub depth: Option<u32>,
+    /// Length of the retry queue, records.
+    pub retry_depth: Option<u32>,
+    /// Length of the hold queue, records.
+    pub hold_depth: Option<u32>,
+    /// Backlog limit, records; 0 means none.
+    pub limit: Option<u32>,
+    /// Backlog wait time, jiffies.
+    pub wait_time_jiffies: Option<u32>,
+    /// Time waited since boot or reset by all tasks together, jiffies, wraps.
+    pub waited_jiffies: Option<u32>,
+    /// Records lost by the kernel's own count since boot or reset, wraps.
+    pub lost: Option<u32>,
+    /// Records a second that pass; 0 means no limit.
+    pub rate_limit: Option<u32>,
+    /// What a loss does: 0 nothing, 1 printk, 2 panic.
+    pub failure: Option<u32>,
+    /// 0 off, 1 on, 2 on and locked until reboot.
+    pub enabled: Option<u32>,
+    /// Booted with `audit=1`, so that held records are kept.
+    pub booted_with_audit: Option<bool>,
+    /// Process id of the registered auditd; 0 for none.
+    pub auditd_pid: Option<u32>,
+}
+
+/// Record attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// By others than auditwatch.
+    pub attempted: u64,
+    /// By auditwatch itself.
+    pub own: u64,
+    /// Ended by an exclude rule.
+    pub filtered: u64,
+    /// USER messages ended by a user rule, before any attempt.
+    pub user_filtered: u64,
+    /// Greatest main queue length seen by an attempt, records.
+    pub depth_max: Option<u64>,
+}
+
+/// Records that left the main queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Records.
+    pub drained: u64,
+    /// Sum of their data areas, bytes.
+    pub area_bytes: u64,
+    /// Largest data area, bytes.
+    pub area_max_bytes: u64,
+    /// Greatest main queue length left behind, records.
+    pub depth_max: u64,
+    /// Main queue length left behind, by bucket (`auditwatch_ebpf::depth_bucket`).
+    pub depth_hist: Vec<u64>,
+    /// Records by type number.
+    pub types: BTreeMap<u32, u64>,
+}
+
+/// What came of deliveries to auditd.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Taken by auditd's socket.
+    pub delivered: u64,
+    /// Refused with `EAGAIN`: the socket was full for 100 ms.
+    pub refused_again: u64,
+    /// Refused with another error: auditd is gone.
+    pub refused_other: u64,
+}
+
+/// Records on the retry or hold queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Calls of the function that puts them there.
+    pub calls: u64,
+    /// Greatest length of the queue, records; `None` when it cannot be read.
+    pub depth_max: Option<u64>,
+}
+
+/// A task that has met a full queue and whose attempt has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiter {
+    /// Thread id in the initial namespace.
+    pub thread: u32,
+    /// Start of the attempt, ns of `CLOCK_MONOTONIC`.
+    pub since_ns: u64,
+}
+
+/// Stalls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stalls {
+    /// Attempts that slept.
+    pub count: u64,
+    /// Sum of their durations, ns.
+    pub total_ns: u64,
+    /// Longest, ns.
+    pub max_ns: u64,
+    /// Of `count`: refused all the same.
+    pub refused: u64,
+    /// Attempts that met a full queue while waiting was allowed.
+    pub met_full: u64,
+    /// Attempts that could not be followed.
+    pub untracked: u64,
+    /// Durations: bucket `b` counts `[2^b, 2^(b+1))` ns.
+    pub hist: Vec<u64>,
+    /// Tasks whose attempt has not ended.
+    pub waiters: Vec<Waiter>,
+}
+
+/// The programs' own shortfalls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortfalls {
+    /// Calls that a hook's programs were skipped for (`recursion_misses`).
+    pub missed: BTreeMap<Role, u64>,
+    /// Rare events that found the ring buffer full.
+    pub rare_missed: u64,
+    /// Losses whose message found no place.
+    pub losses_unnamed: u64,
+}
+
+/// A rare fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Time, ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Process id of who caused it, in the initial namespace.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// What happened.
+    pub what: EventKind,
+}
+
+/// What a rare fact is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A setting was changed, or an attempt to do so was refused.
+    Change {
+        /// The setting, by its name in `auditctl -s`.
+        field: String,
+        /// Value before; `None` when not readable.
+        old: Option<u32>,
+        /// Value asked for.
+        new: u32,
+        /// 0, or the negative error number.
+        result: i32,
+    },
+    /// `kauditd` or a process gave up the connection to auditd.
+    AuditdReset,
+    /// A loss message was seen for the first time.
+    FirstLoss,
+}
+
+/// Everything as read at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Time of the reading, ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Where it comes from.
+    pub source: Source,
+    /// The kernel's variables.
+    pub state: KernelState,
+    /// Attempts, where hooked.
+    pub attempts: Option<Attempts>,
+    /// Losses that the kernel counts, by its message, where hooked.
+    pub losses: Option<BTreeMap<String, u64>>,
+    /// Drains, where hooked.
+    pub drain: Option<Drain>,
+    /// Deliveries, where hooked.
+    pub delivery: Option<Delivery>,
+    /// Retries, where hooked.
+    pub retry: Option<Kept>,
+    /// Holds, where hooked.
+    pub hold: Option<Kept>,
+    /// Held records put back, where hooked.
+    pub reheld: Option<u64>,
+    /// Connections to auditd given up, where hooked.
+    pub resets: Option<u64>,
+    /// Passes of `kauditd` over a queue, where hooked.
+    pub passes: Option<u64>,
+    /// Extra records of a buffer, where hooked; 0 where the kernel has none.
+    pub auxiliary: Option<u64>,
+    /// Stalls, where hooked.
+    pub stalls: Option<Stalls>,
+    /// The programs' own shortfalls; all zero for a source without programs.
+    pub shortfalls: Shortfalls,
+    /// Rare facts since the last sample.
+    pub events: Vec<Event>,
+}

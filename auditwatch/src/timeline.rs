@@ -1,0 +1,600 @@
+//! The [`Timeline`]: samples in order, and what lies between them.
+//!
+//! In: samples. Out: an [`Interval`] for each step and a [`Summary`] of the
+//! whole. Pure: live runs, replays and tests call the same functions, and time
+//! comes with the samples.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    health::HookReport,
+    histogram,
+    ledger::{Dropped, Ledger},
+    record_type,
+    sample::{Event, EventKind, KernelState, Sample, Source},
+};
+
+/// A wait that has outlived this, with room in the queue and no pass of
+/// `kauditd` since the last sample, is not going to be woken: stranded.
+const STRANDED_AFTER_NS: u64 = 1_000_000_000;
+/// Bytes that a queued record takes beside its data area, before rounding: the
+/// shared info behind it and the `sk_buff` (kernel.md: 320 and 256 on 5.10 to 7.2,
+/// amd64 and arm64). Replaced by the running kernel's own sizes where BTF has them.
+const DEFAULT_RECORD_OVERHEAD_BYTES: u64 = 576;
+
+/// What is known of the host beside the samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Kernel release.
+    pub release: String,
+    /// Ticks a second; `None` when not known.
+    pub hz: Option<u32>,
+    /// CPUs that the kernel may use.
+    pub cpus: Option<u32>,
+    /// Bytes of a queued record beside its data area; `None` when not known.
+    pub record_overhead_bytes: Option<u64>,
+}
+
+/// One step of the timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Always `interval`.
+    pub kind: String,
+    /// End of the interval, ns since the zero point.
+    pub at_ns: u64,
+    /// Length, ns.
+    pub duration_ns: u64,
+    /// Where the records went.
+    pub ledger: Ledger,
+    /// Records lost, whatever the source.
+    pub lost: u64,
+    /// Record attempts a second.
+    pub attempted_per_s: Option<u64>,
+    /// Records drained a second.
+    pub drained_per_s: Option<u64>,
+    /// Records dropped a second.
+    pub dropped_per_s: u64,
+    /// Queue lengths at the end of the interval.
+    pub depth: IntervalDepth,
+    /// Backlog limit at the end of the interval, records.
+    pub limit: Option<u32>,
+    /// Stalls that ended in the interval.
+    pub stalls: Option<IntervalStalls>,
+}
+
+/// Queue lengths of an interval, records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalDepth {
+    /// Main queue, at the end of the interval.
+    pub main: Option<u32>,
+    /// Retry queue, likewise.
+    pub retry: Option<u32>,
+    /// Hold queue, likewise.
+    pub hold: Option<u32>,
+    /// Greatest length of the main queue since the zero point.
+    pub max_so_far: Option<u64>,
+}
+
+/// Stalls of an interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalStalls {
+    /// Stalls that ended.
+    pub count: u64,
+    /// Sum of their durations, ns.
+    pub total_ns: u64,
+    /// Tasks that wait at the end of the interval.
+    pub waiting: u64,
+}
+
+/// The audit settings over the window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Backlog limit at the start, records.
+    pub limit_start: Option<u32>,
+    /// Backlog limit at the end, records.
+    pub limit_end: Option<u32>,
+    /// 0 off, 1 on, 2 on and locked.
+    pub enabled: Option<u32>,
+    /// What a loss does: 0 nothing, 1 printk, 2 panic.
+    pub failure: Option<u32>,
+    /// Registered auditd, 0 for none.
+    pub auditd_pid: Option<u32>,
+    /// Records a second that pass, 0 for no limit.
+    pub rate_limit: Option<u32>,
+    /// Backlog wait time, ns; `None` when the kernel's HZ is not known.
+    pub wait_time_ns: Option<u64>,
+    /// The kernel's own count of lost records at the start.
+    pub lost_start: Option<u32>,
+    /// The same at the end.
+    pub lost_end: Option<u32>,
+    /// Booted with `audit=1`.
+    pub booted_with_audit: Option<bool>,
+}
+
+/// Queue lengths over the window, records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Depth {
+    /// Greatest length of the main queue that an attempt met or a drain left.
+    pub max: Option<u64>,
+    /// Median length that a drained record left behind, at most a quarter too high.
+    pub p50: Option<u64>,
+    /// 99th percentile of the same.
+    pub p99: Option<u64>,
+    /// Greatest length of the retry queue.
+    pub retry_max: Option<u64>,
+    /// Greatest length of the hold queue.
+    pub hold_max: Option<u64>,
+    /// Main queue at the zero point.
+    pub start: Option<u32>,
+    /// Main queue at the end.
+    pub end: Option<u32>,
+    /// Retry queue at the zero point.
+    pub retry_start: Option<u32>,
+    /// Retry queue at the end.
+    pub retry_end: Option<u32>,
+    /// Hold queue at the zero point.
+    pub hold_start: Option<u32>,
+    /// Hold queue at the end.
+    pub hold_end: Option<u32>,
+}
+
+/// Stalls over the window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StallSummary {
+    /// Attempts that slept.
+    pub count: u64,
+    /// Sum of their durations, ns.
+    pub total_ns: u64,
+    /// Longest, ns.
+    pub max_ns: u64,
+    /// Median, ns, at most twice too high.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile, ns, at most twice too high.
+    pub p99_ns: Option<u64>,
+    /// Of `count`: refused all the same.
+    pub refused: u64,
+    /// Tasks that slept on although the queue had room and nobody would wake them.
+    pub stranded: u64,
+    /// Tasks that wait at the end of the window.
+    pub waiting: u64,
+    /// Attempts that could not be followed.
+    pub untracked: u64,
+    /// Durations: bucket `b` counts `[2^b, 2^(b+1))` ns; trailing zeros left out.
+    pub hist: Vec<u64>,
+}
+
+/// What queued records cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Kernel memory of a queued record, mean over the drained ones, bytes.
+    pub record_mean_bytes: u64,
+    /// The largest record's, bytes.
+    pub record_max_bytes: u64,
+    /// The main queue's at its greatest length, bytes.
+    pub queue_peak_bytes: Option<u64>,
+}
+
+/// A setting that was changed, or that somebody tried to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Time, ns since the zero point.
+    pub at_ns: u64,
+    /// The setting, by its name in `auditctl -s`.
+    pub field: String,
+    /// Value before.
+    pub old: Option<u32>,
+    /// Value asked for.
+    pub new: u32,
+    /// Process id of who did it, in the initial namespace.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// 0, or the negative error number.
+    pub result: i32,
+}
+
+/// Facts of the kernel in the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFacts {
+    /// Kernel release.
+    pub release: String,
+    /// Ticks a second.
+    pub hz: Option<u32>,
+    /// CPUs that the kernel may use.
+    pub cpus: Option<u32>,
+}
+
+/// The whole window: the last line of a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Always `summary`.
+    pub kind: String,
+    /// Version of this format; keys are only ever added to it.
+    pub schema: u32,
+    /// The kernel.
+    pub kernel: KernelFacts,
+    /// Where the counts come from.
+    pub source: Source,
+    /// Why the source is not the one that was asked for or preferred.
+    pub source_reason: Option<String>,
+    /// What became of each hook.
+    pub hooks: Vec<HookReport>,
+    /// Time from the start of the process to the zero point, ns.
+    pub startup_ns: Option<u64>,
+    /// Length of the window, ns.
+    pub duration_ns: u64,
+    /// The audit settings.
+    pub status: Status,
+    /// Where the records went.
+    pub ledger: Ledger,
+    /// Queue lengths.
+    pub depth: Depth,
+    /// Stalls.
+    pub stalls: Option<StallSummary>,
+    /// What queued records cost.
+    pub memory: Option<Memory>,
+    /// Drained records by type.
+    pub types: Option<BTreeMap<String, u64>>,
+    /// Settings that were changed.
+    pub limit_changes: Vec<Change>,
+    /// Times that the connection to auditd was given up.
+    pub auditd_resets: Option<u64>,
+    /// What the reader should know before trusting the counts.
+    pub notes: Vec<String>,
+}
+
+/// Samples in order.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    host: Host,
+    zero: Sample,
+    last: Sample,
+    events: Vec<Event>,
+    stranded: BTreeSet<(u32, u64)>,
+}
+
+impl Timeline {
+    /// A timeline that begins with the zero sample.
+    #[must_use]
+    pub fn new(host: Host, zero: Sample) -> Self {
+        Self {
+            host,
+            last: zero.clone(),
+            events: zero.events.clone(),
+            zero,
+            stranded: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a sample; returns the interval since the one before.
+    pub fn push(&mut self, sample: Sample) -> Interval {
+        self.note_stranded(&sample);
+        let before = std::mem::replace(&mut self.last, sample);
+        let sample = &self.last;
+        self.events.extend(sample.events.iter().cloned());
+        let duration_ns = sample.at_ns.saturating_sub(before.at_ns);
+        let ledger = Ledger::between(&before, sample, &sample.events);
+        let per_s = |count: u64| rate(count, duration_ns);
+        let lost = lost_records(&ledger, &before.state, &sample.state);
+        Interval {
+            kind: "interval".to_owned(),
+            at_ns: sample.at_ns.saturating_sub(self.zero.at_ns),
+            duration_ns,
+            attempted_per_s: ledger.attempted.map(per_s),
+            drained_per_s: ledger.drained.map(per_s),
+            dropped_per_s: per_s(lost),
+            lost,
+            ledger,
+            depth: IntervalDepth {
+                main: sample.state.depth,
+                retry: sample.state.retry_depth,
+                hold: sample.state.hold_depth,
+                max_so_far: depth_max(sample),
+            },
+            limit: sample.state.limit,
+            stalls: sample.stalls.as_ref().map(|stalls| {
+                let earlier = before.stalls.as_ref();
+                IntervalStalls {
+                    count: stalls.count - earlier.map_or(0, |stalls| stalls.count),
+                    total_ns: stalls.total_ns - earlier.map_or(0, |stalls| stalls.total_ns),
+                    waiting: stalls.waiters.len() as u64,
+                }
+            }),
+        }
+    }
+
+    /// The kernel's HZ: as configured, else as its clock ran in the window.
+    #[must_use]
+    pub fn hz(&self) -> Option<u32> {
+        self.host
+            .hz
+            .or_else(|| measured_hz(&self.zero, &self.last))
+    }
+
+    fn note_stranded(&mut self, sample: &Sample) {
+        let (Some(stalls), Some(depth), Some(limit)) =
+            (&sample.stalls, sample.state.depth, sample.state.limit)
+        else {
+            return;
+        };
+        let room = limit == 0 || depth <= limit;
+        let no_pass = sample.passes.is_some() && sample.passes == self.last.passes;
+        if !(room && no_pass) {
+            return;
+        }
+        for waiter in &stalls.waiters {
+            let slept_since_last = waiter.since_ns < self.last.at_ns;
+            if slept_since_last
+                && sample.at_ns.saturating_sub(waiter.since_ns) > STRANDED_AFTER_NS
+            {
+                self.stranded.insert((waiter.thread, waiter.since_ns));
+            }
+        }
+    }
+
+    /// The summary of everything so far.
+    #[must_use]
+    pub fn summary(&self, hooks: Vec<HookReport>, source_reason: Option<String>) -> Summary {
+        let (zero, last) = (&self.zero, &self.last);
+        let ledger = Ledger::between(zero, last, &self.events);
+        let depth = self.depth();
+        let memory = self.memory(depth.max);
+        let notes = self.notes(&ledger, &hooks);
+        Summary {
+            kind: "summary".to_owned(),
+            schema: 1,
+            kernel: KernelFacts {
+                release: self.host.release.clone(),
+                hz: self.hz(),
+                cpus: self.host.cpus,
+            },
+            source: last.source,
+            source_reason,
+            hooks,
+            startup_ns: None,
+            duration_ns: last.at_ns.saturating_sub(zero.at_ns),
+            status: self.status(),
+            ledger,
+            depth,
+            stalls: self.stalls(),
+            memory,
+            types: self.types(),
+            limit_changes: self.changes(),
+            auditd_resets: last.resets,
+            notes,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (zero, last) = (&self.zero.state, &self.last.state);
+        Status {
+            limit_start: zero.limit,
+            limit_end: last.limit,
+            enabled: last.enabled,
+            failure: last.failure,
+            auditd_pid: last.auditd_pid,
+            rate_limit: last.rate_limit,
+            wait_time_ns: last
+                .wait_time_jiffies
+                .zip(self.hz())
+                .map(|(jiffies, hz)| jiffies_to_ns(jiffies, hz)),
+            lost_start: zero.lost,
+            lost_end: last.lost,
+            booted_with_audit: last.booted_with_audit,
+        }
+    }
+
+    fn depth(&self) -> Depth {
+        let (zero, last) = (&self.zero, &self.last);
+        let max = depth_max(last);
+        let hist = last.drain.as_ref().map(|drain| {
+            let before = zero.drain.as_ref().map(|drain| drain.depth_hist.as_slice());
+            histogram::between(before.unwrap_or_default(), &drain.depth_hist)
+        });
+        let quantile = |per_mille| {
+            let value = histogram::quantile(hist.as_ref()?, per_mille, histogram::depth_bucket_max)?;
+            Some(value.min(max.unwrap_or(value)))
+        };
+        Depth {
+            max,
+            p50: quantile(500),
+            p99: quantile(990),
+            retry_max: last.retry.as_ref().and_then(|kept| kept.depth_max),
+            hold_max: last.hold.as_ref().and_then(|kept| kept.depth_max),
+            start: zero.state.depth,
+            end: last.state.depth,
+            retry_start: zero.state.retry_depth,
+            retry_end: last.state.retry_depth,
+            hold_start: zero.state.hold_depth,
+            hold_end: last.state.hold_depth,
+        }
+    }
+
+    fn stalls(&self) -> Option<StallSummary> {
+        let stalls = self.last.stalls.as_ref()?;
+        let quantile = |per_mille| {
+            histogram::quantile(&stalls.hist, per_mille, histogram::stall_bucket_max)
+                .map(|value| value.min(stalls.max_ns))
+        };
+        let mut hist = stalls.hist.clone();
+        while hist.last() == Some(&0) {
+            hist.pop();
+        }
+        Some(StallSummary {
+            count: stalls.count,
+            total_ns: stalls.total_ns,
+            max_ns: stalls.max_ns,
+            p50_ns: quantile(500),
+            p99_ns: quantile(990),
+            refused: stalls.refused,
+            stranded: self.stranded.len() as u64,
+            waiting: stalls.waiters.len() as u64,
+            untracked: stalls.untracked,
+            hist,
+        })
+    }
+
+    fn memory(&self, depth_max: Option<u64>) -> Option<Memory> {
+        let drain = self.last.drain.as_ref()?;
+        if drain.drained == 0 || drain.area_bytes == 0 {
+            return None;
+        }
+        let overhead = self
+            .host
+            .record_overhead_bytes
+            .unwrap_or(DEFAULT_RECORD_OVERHEAD_BYTES);
+        let mean = drain.area_bytes / drain.drained + overhead;
+        Some(Memory {
+            record_mean_bytes: mean,
+            record_max_bytes: drain.area_max_bytes + overhead,
+            queue_peak_bytes: depth_max.map(|depth| depth * mean),
+        })
+    }
+
+    fn types(&self) -> Option<BTreeMap<String, u64>> {
+        let drain = self.last.drain.as_ref()?;
+        Some(
+            drain
+                .types
+                .iter()
+                .map(|(&number, &count)| (record_type::name(number), count))
+                .collect(),
+        )
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        self.events
+            .iter()
+            .filter_map(|event| match &event.what {
+                EventKind::Change {
+                    field,
+                    old,
+                    new,
+                    result,
+                } => Some(Change {
+                    at_ns: event.at_ns.saturating_sub(self.zero.at_ns),
+                    field: field.clone(),
+                    old: *old,
+                    new: *new,
+                    pid: event.pid,
+                    comm: event.comm.clone(),
+                    result: *result,
+                }),
+                EventKind::AuditdReset | EventKind::FirstLoss => None,
+            })
+            .collect()
+    }
+
+    fn notes(&self, ledger: &Ledger, hooks: &[HookReport]) -> Vec<String> {
+        let mut notes = Vec::new();
+        if ledger.missed > 0 {
+            notes.push(format!(
+                "the kernel skipped the programs {} times, which were added to the counts",
+                ledger.missed
+            ));
+        }
+        if self.last.shortfalls.rare_missed > 0 {
+            notes.push(format!(
+                "{} rare events found the ring buffer full and are missing",
+                self.last.shortfalls.rare_missed
+            ));
+        }
+        if self.last.shortfalls.losses_unnamed > 0 {
+            notes.push(format!(
+                "{} losses could not be told apart by reason",
+                self.last.shortfalls.losses_unnamed
+            ));
+        }
+        if let Some(residual) = ledger.residual
+            && residual > 0
+        {
+            notes.push(format!(
+                "the conservation laws leave {residual} records over: counts may be off by so many"
+            ));
+        }
+        if self.last.source == Source::Bpf && ledger.residual.is_none() {
+            notes.push(
+                "the counts could not be checked against each other: something was not measured"
+                    .to_owned(),
+            );
+        }
+        if let (Some(depth), Some(limit)) = (self.zero.state.depth, self.zero.state.limit)
+            && limit != 0
+            && depth > limit
+        {
+            notes.push(
+                "the queue was over its limit when the trace began: tasks that slept then are not \
+                 counted as stalls"
+                    .to_owned(),
+            );
+        }
+        for hook in hooks {
+            if matches!(
+                hook.verdict,
+                crate::health::Verdict::Unsupported | crate::health::Verdict::Failed
+            ) {
+                notes.push(format!(
+                    "{} is not hooked: {}",
+                    hook.name,
+                    hook.reason.as_deref().unwrap_or("no reason given")
+                ));
+            }
+        }
+        notes
+    }
+}
+
+/// Records lost in a window: by the ledger, or where that is not to be had by
+/// the kernel's own count.
+#[must_use]
+pub fn lost_records(ledger: &Ledger, before: &KernelState, after: &KernelState) -> u64 {
+    let dropped: &Dropped = &ledger.dropped;
+    if dropped.backlog_limit.is_some() {
+        return dropped.total();
+    }
+    match (before.lost, after.lost) {
+        (Some(before), Some(after)) => u64::from(after.saturating_sub(before)),
+        _ => 0,
+    }
+}
+
+/// Ticks of the kernel's clock in ns.
+#[must_use]
+pub fn jiffies_to_ns(jiffies: u32, hz: u32) -> u64 {
+    u64::from(jiffies) * 1_000_000_000 / u64::from(hz.max(1))
+}
+
+/// HZ from the ticks between two samples, where they lie far enough apart to
+/// tell the values that the kernel can be built with from each other.
+fn measured_hz(zero: &Sample, last: &Sample) -> Option<u32> {
+    let ticks = last.state.jiffies?.checked_sub(zero.state.jiffies?)?;
+    let ns = last.at_ns.checked_sub(zero.at_ns)?;
+    if ticks < 25 || ns == 0 {
+        return None;
+    }
+    let per_s = u128::from(ticks) * 1_000_000_000 / u128::from(ns);
+    [100_u32, 250, 300, 1000]
+        .into_iter()
+        .find(|&hz| per_s.abs_diff(u128::from(hz)) * 20 < u128::from(hz))
+}
+
+fn rate(count: u64, duration_ns: u64) -> u64 {
+    if duration_ns == 0 {
+        return 0;
+    }
+    let per_s = u128::from(count) * 1_000_000_000 / u128::from(duration_ns);
+    u64::try_from(per_s).unwrap_or(u64::MAX)
+}
+
+fn depth_max(sample: &Sample) -> Option<u64> {
+    let met = sample.attempts.as_ref().and_then(|a| a.depth_max);
+    let left = sample.drain.as_ref().map(|drain| drain.depth_max);
+    let now = sample.state.depth.map(u64::from);
+    match sample.source {
+        Source::Bpf => met.max(left.filter(|_| met.is_some())).max(now.filter(|_| met.is_some())),
+        // A poll sees a depth now and then: its greatest one is no maximum.
+        Source::Poll => None,
+    }
+}

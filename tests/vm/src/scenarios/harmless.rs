@@ -1,0 +1,143 @@
+//! That looking on does no harm: nobody is stranded, nothing is asked while the queue is full.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::kernel_words::KernelMemory;
+use crate::lab::Lab;
+use crate::process::Process;
+use crate::scenario::{Pass, Scenario, Scene};
+use crate::strace;
+use crate::tasks;
+use crate::trial::{self, Trial};
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("nobody-stranded", nobody_stranded).short(),
+    Scenario::new("nothing-asked-under-pressure", nothing_asked),
+    Scenario::new("settings-untouched", settings_untouched).short(),
+];
+
+/// As long as tasks may sleep although there is room: a wake-up under way, in emulation.
+const GRACE: Duration = Duration::from_secs(1);
+/// From the consumer's return to the last writer's end.
+const RELEASE: Duration = Duration::from_secs(20);
+
+/// 24 writers against a stalled consumer: all of them get through once it goes on.
+fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
+    let runs = if scene.pass == Pass::Short { 2 } else { 10 };
+    for run in 1..=runs {
+        let storm = "--syscall 20 --processes 24 --at 200:stop-sink --at 1400:cont-sink";
+        let trial = Trial::new(storm).limit(64).slow_sink(0);
+        let lab = scene.lab;
+        let seen = trial::run_watched(lab, scene.form, &trial, &mut scene.log, |process| {
+            watch_waiters(lab, process)
+        })
+        .with_context(|| format!("run {run} of {runs}"))?;
+        let mut findings = seen.common();
+        findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
+        let took = Duration::from_nanos(seen.report.produced_ns - seen.report.began_ns);
+        findings.that(took < RELEASE, || format!("the writers took {took:?}"));
+        findings.near(
+            "attempted",
+            seen.books.attempted,
+            24 * 20 * 3,
+            seen.books.missed,
+        );
+        findings
+            .verdict()
+            .with_context(|| format!("run {run} of {runs}"))?;
+        scene.log.clear();
+    }
+    Ok(())
+}
+
+/// Looks, until the tracer ends, for tasks that sleep for room while there is room.
+fn watch_waiters(lab: &Lab, process: &Process) -> Result<()> {
+    let Some(memory) = lab.memory()? else {
+        return Ok(());
+    };
+    let mut since: Option<Instant> = None;
+    while tasks::alive(process.id()) {
+        let waiters = tasks::audit_waiters();
+        let words = KernelMemory::read(&memory)?;
+        let stranded = !waiters.is_empty() && words.main <= words.limit;
+        let begin = *since.get_or_insert_with(Instant::now);
+        if !stranded {
+            since = None;
+        } else if begin.elapsed() > GRACE {
+            anyhow::bail!(
+                "{} tasks sleep for room while the queue holds {} of {}: {waiters:?}",
+                waiters.len(),
+                words.main,
+                words.limit
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// No audit netlink message is sent during the storm, by strace's account.
+fn nothing_asked(scene: &mut Scene<'_>) -> Result<()> {
+    if scene.lab.words().is_none() {
+        let why = "the storm itself would have to ask the kernel here";
+        return Err(crate::scenario::Skipped(why.to_owned()).into());
+    }
+    let path = scene.lab.directory.join("strace.out");
+    let mut trial = Trial::new("--syscall 150 --at 100:stop-sink --at 1300:cont-sink")
+        .limit(64)
+        .slow_sink(0);
+    let calls = "trace=socket,sendto,sendmsg,sendmmsg,write,close";
+    trial.wrapper = ["strace", "-f", "-ttt", "-s", "16", "-e", calls, "-o"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([path.to_string_lossy().into_owned()])
+        .collect();
+    let seen = scene.trial(&trial)?;
+    let text = std::fs::read_to_string(&path).context("reading strace's output")?;
+    let sends = strace::audit_sends(&text);
+    let mut findings = seen.common();
+    let (from, to) = (seen.report.began_ns, seen.report.ended_ns);
+    let within: Vec<_> = sends
+        .iter()
+        .filter(|s| (from..to).contains(&s.at_ns))
+        .collect();
+    findings.that(within.is_empty(), || {
+        format!("asked the kernel during the storm: {within:?}")
+    });
+    findings.at_least("depth.max", seen.summary.number("depth.max")?, 65);
+    findings.verdict()
+}
+
+/// Every setting, the rules and auditd's registration are as before.
+fn settings_untouched(scene: &mut Scene<'_>) -> Result<()> {
+    let lab = scene.lab;
+    let trial = Trial::new("--syscall 100").limit(777).wait_ms(5000);
+    let stage = trial::Stage::set(lab, &trial.setup, trial.consumer)?;
+    let socket = || crate::netlink::AuditSocket::open();
+    let (before, rules) = (lab.status()?, socket()?.rules()?);
+    let (storm, _) = stage.storm(&trial.storm);
+    let mut command = trial::trace_command(lab, scene.form, &[]);
+    command.arg("--").args(storm);
+    let ended = Process::start(&lab.directory, command)?.wait(trial.time_limit)?;
+    let (after, rules_after) = (lab.status()?, socket()?.rules()?);
+    stage.strike()?;
+    scene
+        .log
+        .push(format!("exit {}, {}", ended.code(), ended.stderr));
+    let mut findings = crate::findings::Findings::default();
+    findings.equal("exit status", ended.code(), 0);
+    // The backlog is what is there at the moment, not a setting.
+    let same = crate::wire::Status {
+        backlog: before.backlog,
+        ..after.clone()
+    } == before;
+    findings.that(same, || {
+        format!("settings: {before:?} before, {after:?} after")
+    });
+    findings.that(rules == rules_after, || {
+        "the rules are not the same".to_owned()
+    });
+    findings.verdict()
+}

@@ -1,0 +1,31 @@
+//! The scenarios, by subject.
+
+mod boot;
+mod consumers;
+mod cost;
+mod endings;
+mod harmless;
+mod places;
+mod producing;
+mod queue;
+mod rule_sets;
+mod settings;
+
+use crate::scenario::Scenario;
+
+/// All of them, in the order they are run.
+pub fn all() -> Vec<Scenario> {
+    [
+        queue::SCENARIOS,
+        consumers::SCENARIOS,
+        settings::SCENARIOS,
+        producing::SCENARIOS,
+        rule_sets::SCENARIOS,
+        harmless::SCENARIOS,
+        cost::SCENARIOS,
+        endings::SCENARIOS,
+        places::SCENARIOS,
+        boot::SCENARIOS,
+    ]
+    .concat()
+}

@@ -1,0 +1,152 @@
+//! Places where the kernel refuses or hides something: said in one line, never a panic.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::findings::Findings;
+use crate::inside::Place;
+use crate::lab::Setup;
+use crate::process::{Ended, Process, tail};
+use crate::scenario::{Scenario, Scene};
+use crate::summary::Summary;
+use crate::trial::{FAST, Stage};
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("unprivileged", |s| {
+        refused(s, Place::User, &["root", "CAP_", "privilege"])
+    })
+    .short(),
+    Scenario::new("user-namespace", |s| {
+        refused(s, Place::UserNamespace, &["namespace", "CAP_", "root"])
+    }),
+    Scenario::new("pid-namespace", |s| {
+        works_or_says(s, Place::PidNamespace, &["namespace"])
+    }),
+    Scenario::new("no-btf", |s| works_or_says(s, Place::NoBtf, &["BTF"])),
+    Scenario::new("no-kallsyms", |s| {
+        works_or_says(s, Place::NoKallsyms, &["kallsyms", "symbol"])
+    }),
+    Scenario::new("no-addresses", |s| {
+        works_or_says(
+            s,
+            Place::NoAddresses,
+            &["kptr_restrict", "kallsyms", "address"],
+        )
+    }),
+    Scenario::new("no-tracefs", |s| {
+        works_or_says(s, Place::NoTracefs, &["trac"])
+    })
+    .both(),
+];
+
+/// What went wrong stands in one line on stderr: `error: ...`; a remedy may follow on a second.
+pub fn one_line(ended: &Ended, findings: &mut Findings) {
+    let lines = ended
+        .stderr
+        .lines()
+        .filter(|l| !l.trim().is_empty())
+        .count();
+    findings.between("lines on stderr", lines, 1, 2);
+    findings.that(!ended.stderr.contains("panicked"), || {
+        "it panicked".to_owned()
+    });
+}
+
+fn names_any(ended: &Ended, words: &[&str], findings: &mut Findings) {
+    findings.that(words.iter().any(|w| ended.stderr.contains(w)), || {
+        format!(
+            "stderr names none of {words:?}: {}",
+            tail(&ended.stderr, 500)
+        )
+    });
+}
+
+fn inside(scene: &mut Scene<'_>, place: Place, arguments: &[String]) -> Result<Ended> {
+    let name = place
+        .to_possible_value()
+        .map(|v| v.get_name().to_owned())
+        .unwrap_or_default();
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg("inside")
+        .arg(name)
+        .arg(&scene.lab.auditwatch)
+        .args(arguments);
+    let ended = Process::start(&scene.lab.directory, command)?.wait(Duration::from_secs(40))?;
+    scene.log.push(format!(
+        "exit {}, stderr: {}",
+        ended.code(),
+        tail(&ended.stderr, 1500)
+    ));
+    scene
+        .log
+        .push(format!("stdout: {}", tail(&ended.stdout, 3000)));
+    Ok(ended)
+}
+
+fn trace(scene: &Scene<'_>, rest: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = ["trace", "--format", "json", "--attach", scene.form.name()]
+        .map(str::to_owned)
+        .to_vec();
+    words.extend_from_slice(rest);
+    words
+}
+
+/// Nothing can be done here: exit status 1 and why.
+fn refused(scene: &mut Scene<'_>, place: Place, words: &[&str]) -> Result<()> {
+    let stage = Stage::set(scene.lab, &Setup::default(), FAST)?;
+    let arguments = trace(scene, &["--duration".into(), "1s".into()]);
+    let ended = inside(scene, place, &arguments);
+    stage.strike()?;
+    let ended = ended?;
+    let mut findings = Findings::default();
+    findings.equal("exit status", ended.code(), 1);
+    one_line(&ended, &mut findings);
+    names_any(&ended, words, &mut findings);
+    findings.that(ended.stdout.is_empty(), || {
+        "there is output all the same".to_owned()
+    });
+    findings.verdict()
+}
+
+/// Either it works all the same, and then its accounts are right; or it says why not.
+fn works_or_says(scene: &mut Scene<'_>, place: Place, words: &[&str]) -> Result<()> {
+    let stage = Stage::set(scene.lab, &Setup::default(), FAST)?;
+    let (mut storm, _) = stage.storm("--syscall 200");
+    if place == Place::PidNamespace {
+        // kauditd and the sink cannot be seen from there: no settling.
+        storm.truncate(4);
+    }
+    let mut rest = vec!["--".to_owned()];
+    rest.extend(storm);
+    let arguments = trace(scene, &rest);
+    let ended = inside(scene, place, &arguments);
+    stage.strike()?;
+    let ended = ended?;
+    let mut findings = Findings::default();
+    findings.that(!ended.stderr.contains("panicked"), || {
+        "it panicked".to_owned()
+    });
+    match ended.code() {
+        0 => {
+            let summary = Summary::parse(&ended.stdout)?;
+            for (path, expected) in [("ledger.attempted", 600), ("ledger.residual", 0)] {
+                // What was not measured must be null, and is then said.
+                if let Some(got) = summary.at(path).as_i64() {
+                    findings.equal(path, got, expected);
+                } else {
+                    names_any(&ended, words, &mut findings);
+                }
+            }
+        }
+        1 => {
+            one_line(&ended, &mut findings);
+            names_any(&ended, words, &mut findings);
+        }
+        other => findings.equal("exit status", other, 0),
+    }
+    findings.verdict()
+}

@@ -1,0 +1,118 @@
+//! Who makes the records: USER messages, threads, programs, short-lived processes.
+
+use anyhow::Result;
+
+use crate::scenario::{Scenario, Scene};
+use crate::trial::Trial;
+use crate::wire::{self, Rule};
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("user-messages", user_messages).short().both(),
+    Scenario::new("user-and-syscalls", user_and_syscalls),
+    Scenario::new("four-threads", four_threads).both(),
+    Scenario::new("short-lived-processes", short_lived_processes),
+    Scenario::new("programs", programs),
+    Scenario::new("long-arguments", long_arguments),
+    Scenario::new("talkers", talkers),
+];
+
+/// An ordinary user, so that rules can tell the producers from the harness.
+const USER: u32 = 1000;
+
+fn exec_rule() -> Rule {
+    Rule::exit(&[libc::SYS_execve], "programs").for_uid(USER)
+}
+
+/// USER messages come through functions of kernel/audit.c that the compiler may have split or
+/// inlined: the hooks must see them all the same.
+fn user_messages(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--user 1000 --threads 2"))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.near("attempted", seen.books.attempted, 2000, seen.books.missed);
+    findings.equal("types.USER", seen.summary.number("types.USER")?, 2000);
+    findings.verdict()
+}
+
+fn user_and_syscalls(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--user 600 --syscall 600 --threads 2"))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.near(
+        "attempted",
+        seen.books.attempted,
+        4 * 1200,
+        seen.books.missed,
+    );
+    findings.equal("USER received", seen.received_of(wire::USER), 1200);
+    findings.verdict()
+}
+
+fn four_threads(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 800 --threads 4").limit(20_000))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.near("attempted", seen.books.attempted, 9600, seen.books.missed);
+    findings.verdict()
+}
+
+fn short_lived_processes(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 5 --processes 30"))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.near("attempted", seen.books.attempted, 450, seen.books.missed);
+    findings.verdict()
+}
+
+fn programs(scene: &mut Scene<'_>) -> Result<()> {
+    let trial = Trial::new("--exec 50 --threads 2 --uid 1000").rules(vec![exec_rule()]);
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.equal("SYSCALL received", seen.received_of(wire::SYSCALL), 100);
+    findings.equal("EXECVE received", seen.received_of(wire::EXECVE), 100);
+    findings.equal("types.EXECVE", seen.summary.number("types.EXECVE")?, 100);
+    findings.verdict()
+}
+
+/// An argument of 20,000 bytes: `audit_expand`, and several EXECVE records an event.
+fn long_arguments(scene: &mut Scene<'_>) -> Result<()> {
+    let trial = Trial::new("--exec 20 --argv-bytes 20000 --uid 1000").rules(vec![exec_rule()]);
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    let pieces = seen.received_of(wire::EXECVE);
+    findings.at_least("EXECVE received", pieces, 3 * 20);
+    findings.equal("types.EXECVE", seen.summary.number("types.EXECVE")?, pieces);
+    let received = seen.report.after.bytes - seen.report.before.bytes;
+    findings.at_least("bytes received", received, 400_000);
+    findings.verdict()
+}
+
+fn talkers(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 500 --user 100"))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    let talkers = seen.summary.list("talkers")?;
+    let records = |comm: &str, key: Option<&str>| {
+        talkers
+            .iter()
+            .filter(|t| t["comm"] == comm && key.is_none_or(|key| t["key"] == key))
+            .filter_map(|t| t["records"].as_i64())
+            .sum::<i64>()
+    };
+    findings.equal(
+        "records of storm-syscall",
+        records("storm-syscall", Some("storm")),
+        1500,
+    );
+    findings.equal("records of storm-user", records("storm-user", None), 100);
+    let all: i64 = talkers.iter().filter_map(|t| t["records"].as_i64()).sum();
+    findings.near(
+        "records of all talkers",
+        all,
+        seen.books.enqueued,
+        seen.books.missed,
+    );
+    findings.verdict()
+}

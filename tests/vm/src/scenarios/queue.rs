@@ -1,0 +1,156 @@
+//! What the queue itself does: takes, refuses, makes wait, drops for the rate.
+
+use anyhow::Result;
+
+use crate::accounting::getppid_attempts;
+use crate::scenario::{Scenario, Scene};
+use crate::trial::{Consumer, Trial};
+use crate::wire;
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("oracle", oracle).short(),
+    Scenario::new("fast-consumer", fast_consumer).short().both(),
+    Scenario::new("slow-consumer-lossy", slow_consumer_lossy)
+        .short()
+        .both(),
+    Scenario::new("slow-consumer-waiting", slow_consumer_waiting)
+        .short()
+        .both(),
+    Scenario::new("no-auditd", no_auditd),
+    Scenario::new("rate-limit", rate_limit).both(),
+];
+
+/// The harness against itself: what it reads in kernel memory is what `AUDIT_GET` answers.
+fn oracle(scene: &mut Scene<'_>) -> Result<()> {
+    let lab = scene.lab;
+    lab.clear()?;
+    let mut findings = crate::findings::Findings::default();
+    for limit in [64, 8192] {
+        lab.configure(&crate::lab::Setup {
+            limit,
+            rules: Vec::new(),
+            ..Default::default()
+        })?;
+        let status = lab.status()?;
+        findings.equal("AUDIT_GET limit", status.backlog_limit, limit);
+        findings.equal("AUDIT_GET pid", status.pid, 0);
+        let Some(memory) = lab.memory()? else {
+            continue;
+        };
+        let words = memory.read()?;
+        findings.equal("limit in memory", words.limit, u64::from(limit));
+        findings.equal("lost in memory", words.lost, u64::from(status.lost));
+        findings.equal("depths in memory", words.depths(), 0);
+        let waited = status.backlog_wait_time_actual.map(u64::from);
+        findings.that(words.waited == waited, || {
+            format!("waited {:?} {waited:?}", words.waited)
+        });
+    }
+    findings.equal(
+        "HZ is a known one",
+        [100, 250, 300, 1000].contains(&lab.hz),
+        true,
+    );
+    findings.verdict()
+}
+
+fn fast_consumer(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 1500 --threads 2").limit(20_000))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.near("attempted", seen.books.attempted, 9000, 0);
+    findings.near("delivered", seen.books.delivered, 9000, seen.books.own);
+    findings.equal("stalls", seen.summary.number("stalls.count")?, 0);
+    findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
+    for kind in ["SYSCALL", "PROCTITLE", "EOE"] {
+        findings.equal(kind, seen.summary.number(&format!("types.{kind}"))?, 3000);
+    }
+    findings.that(seen.summary.at("source") == "bpf", || {
+        "source is not bpf".to_owned()
+    });
+    let hooks = seen.summary.list("hooks")?;
+    findings.that(!hooks.is_empty(), || "no hooks".to_owned());
+    if scene.form == crate::trial::Form::Kprobe {
+        for hook in hooks.iter().filter(|h| h["form"].is_string()) {
+            let form = hook["form"].as_str().unwrap_or_default();
+            findings.that(!form.contains("fentry") && !form.contains("fexit"), || {
+                format!("--attach kprobe, but {hook}")
+            });
+        }
+    }
+    findings.verdict()
+}
+
+fn slow_consumer_lossy(scene: &mut Scene<'_>) -> Result<()> {
+    let trial = Trial::new("--syscall 800")
+        .limit(64)
+        .wait_ms(0)
+        .slow_sink(1000);
+    let seen = scene.trial(&trial)?;
+    let books = &seen.books;
+    let mut findings = seen.common();
+    findings.at_least("dropped.backlog_limit", books.backlog_limit, 1);
+    if books.losses() == books.backlog_limit && books.retry_growth == 0 {
+        let begun = seen.received_of(wire::SYSCALL);
+        findings.near(
+            "attempted",
+            books.attempted,
+            getppid_attempts(800, begun),
+            books.missed,
+        );
+    }
+    seen.overflowed(64, 1, &mut findings);
+    findings.equal("stalls", seen.summary.number("stalls.count")?, 0);
+    findings.verdict()
+}
+
+fn slow_consumer_waiting(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 500").limit(64).slow_sink(1000))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    findings.near("attempted", seen.books.attempted, 1500, seen.books.missed);
+    seen.overflowed(64, 1, &mut findings);
+    seen.stalls(&mut findings);
+    findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
+    findings.verdict()
+}
+
+fn no_auditd(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 300").consumer(Consumer::None))?;
+    let books = &seen.books;
+    let mut findings = seen.common();
+    findings.near("attempted", books.attempted, 900, books.missed);
+    findings.equal("delivered", books.delivered, 0);
+    findings.near(
+        "dropped.silent",
+        books.silent,
+        books.enqueued + books.own,
+        books.missed,
+    );
+    findings.equal("growth of the kernel's lost", books.lost, 0);
+    findings.near(
+        "held",
+        seen.summary.number("ledger.held")?,
+        books.silent,
+        books.missed,
+    );
+    findings.equal("auditd", seen.summary.number("status.auditd_pid")?, 0);
+    findings.verdict()
+}
+
+fn rate_limit(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 500").limit(20_000).rate_limit(100))?;
+    let books = &seen.books;
+    let mut findings = seen.common();
+    // The record is dropped at its end: each one is admitted, so each event tries all three.
+    findings.near("attempted", books.attempted, 1500, books.missed);
+    findings.near("admitted", books.admitted, 1500, books.missed);
+    findings.at_least("dropped.rate_limit", books.rate_limit, 1);
+    findings.equal("other losses", books.losses() - books.rate_limit, 0);
+    findings.equal(
+        "status.rate_limit",
+        seen.summary.number("status.rate_limit")?,
+        100,
+    );
+    findings.verdict()
+}

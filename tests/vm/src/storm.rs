@@ -1,0 +1,198 @@
+//! A storm: a load of known size, acts upon the host while it runs, and what was seen before and
+//! after. It is meant to be the command that auditwatch traces, so that its life is the window.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::board::{Board, Slot};
+use crate::kernel_words::{KernelMemory, WordMap};
+use crate::netlink::AuditSocket;
+use crate::producers;
+use crate::quiet::Watch;
+use crate::storm_args::{Act, Done, LoadArgs, Produced, StormArgs, StormReport, Timed};
+use crate::sys;
+use crate::wire::Setting;
+
+/// This program, however it was started.
+const SELF: &str = "/proc/self/exe";
+const REGISTRATION: Duration = Duration::from_secs(10);
+
+/// Runs it.
+pub fn run(args: &StormArgs) -> Result<()> {
+    let memory = args.words.as_deref().map(WordMap::load).transpose()?;
+    let memory = memory.map(KernelMemory::open).transpose()?;
+    let watch = Watch::new(memory)
+        .board(args.board.as_deref())?
+        .log(args.log.clone().zip(args.log_pid));
+    let settle = args.settle.map(Duration::from_millis);
+    let mut report = StormReport::default();
+    if let Some(timeout) = settle {
+        watch.wait(timeout).context("before the storm")?;
+    }
+    report.before = watch.snapshot()?;
+    report.began_ns = sys::realtime_ns();
+    let begin = sys::monotonic_ns();
+    (report.produced, report.acts) = thread::scope(|scope| {
+        let acts = scope.spawn(|| act_all(args, begin));
+        let produced = if args.processes > 0 {
+            in_processes(&args.load, args.processes)
+        } else {
+            producers::run(&args.load)
+        };
+        let acts = acts.join().ok().context("the acting thread panicked")?;
+        anyhow::Ok((produced?, acts?))
+    })?;
+    report.produced_ns = sys::realtime_ns();
+    if let Some(timeout) = settle {
+        watch.wait(timeout).context("after the storm")?;
+        if args.resume_sink {
+            let board = args
+                .board
+                .as_deref()
+                .context("--resume-sink needs --board")?;
+            sys::kill(sink_pid(board)?, libc::SIGCONT)?;
+            watch.wait(timeout).context("after the sink went on")?;
+        }
+    }
+    report.after = watch.snapshot()?;
+    report.ended_ns = sys::realtime_ns();
+    if let Some(path) = &args.result {
+        fs::write(path, serde_json::to_vec(&report)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    if args.exit != 0 {
+        std::process::exit(i32::from(args.exit));
+    }
+    Ok(())
+}
+
+/// The part of a storm that one process of `--processes` does; its report goes to stdout.
+pub fn run_worker(load: &LoadArgs) -> Result<()> {
+    println!("{}", serde_json::to_string(&producers::run(load)?)?);
+    Ok(())
+}
+
+fn in_processes(load: &LoadArgs, count: u32) -> Result<Produced> {
+    let mut children = Vec::new();
+    for _ in 0..count {
+        children.push(spawn_worker(load)?);
+    }
+    let mut sum = Produced::default();
+    for child in children {
+        let output = child.wait_with_output().context("waiting for a worker")?;
+        ensure!(
+            output.status.success(),
+            "a worker ended with {}",
+            output.status
+        );
+        sum.merge(&serde_json::from_slice(&output.stdout).context("parsing a worker's report")?);
+    }
+    Ok(sum)
+}
+
+fn spawn_worker(load: &LoadArgs) -> Result<Child> {
+    let mut command = Command::new(SELF);
+    command.arg("storm-worker");
+    for (option, value) in [
+        ("--syscall", load.syscall),
+        ("--user", load.user),
+        ("--exec", load.exec),
+        ("--files", load.files),
+        ("--threads", u64::from(load.threads)),
+        ("--gap-us", load.gap_us),
+        ("--argv-bytes", load.argv_bytes as u64),
+    ] {
+        command.arg(option).arg(value.to_string());
+    }
+    for (option, value) in [("--uid", load.uid), ("--loginuid", load.loginuid)] {
+        if let Some(value) = value {
+            command.arg(option).arg(value.to_string());
+        }
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting a worker")
+}
+
+fn act_all(args: &StormArgs, begin: u64) -> Result<Vec<Done>> {
+    let mut acts = args.at.clone();
+    acts.sort_by_key(|a| a.at_ms);
+    let mut done = Vec::new();
+    for timed in acts {
+        sys::sleep_until(begin + timed.at_ms * 1_000_000);
+        let pid = act(args, timed).with_context(|| format!("doing {timed:?}"))?;
+        done.push(Done { timed, pid });
+    }
+    Ok(done)
+}
+
+fn act(args: &StormArgs, timed: Timed) -> Result<u32> {
+    let signal = match timed.act {
+        Act::StopSink => libc::SIGSTOP,
+        Act::ContSink => libc::SIGCONT,
+        Act::KillSink => libc::SIGKILL,
+        Act::LeaveSink => libc::SIGUSR1,
+        Act::StartSink => return start_sink(args),
+        Act::Limit(n) => return change(&format!("backlog_limit={n}")),
+        Act::Rate(n) => return change(&format!("rate_limit={n}")),
+    };
+    let pid = sink_pid(args.board.as_deref().context("this act needs --board")?)?;
+    sys::kill(pid, signal)?;
+    Ok(pid)
+}
+
+fn sink_pid(board: &Path) -> Result<u32> {
+    u32::try_from(Board::open(board)?.read(Slot::Pid)).context("the sink's process id")
+}
+
+/// Starts a sink that outlives the storm: the harness finds it by the board and ends it.
+fn start_sink(args: &StormArgs) -> Result<u32> {
+    let path = args.board.as_deref().context("start-sink needs --board")?;
+    let board = Board::open(path)?;
+    let before = board.read(Slot::Registered);
+    let mut command = Command::new(SELF);
+    command.arg("sink").arg("--shm").arg(path);
+    if let Some(bytes) = args.rcvbuf {
+        command.arg("--rcvbuf").arg(bytes.to_string());
+    }
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("starting a sink")?;
+    let deadline = Instant::now() + REGISTRATION;
+    while board.read(Slot::Registered) == before {
+        ensure!(Instant::now() < deadline, "the new sink did not register");
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(child.id())
+}
+
+/// Changes a setting from another process with a name of its own, as an admin would.
+fn change(setting: &str) -> Result<u32> {
+    let mut child = Command::new(SELF)
+        .arg("limit-changer")
+        .arg(setting)
+        .stdin(Stdio::null())
+        .spawn()
+        .context("starting the limit changer")?;
+    let pid = child.id();
+    let status = child.wait().context("waiting for the limit changer")?;
+    if !status.success() {
+        bail!("the limit changer ended with {status}");
+    }
+    Ok(pid)
+}
+
+/// Sets one thing under a name that shows in reports.
+pub fn change_limit(setting: &str) -> Result<()> {
+    sys::set_comm("limit-changer");
+    AuditSocket::open()?.set(Setting::parse(setting)?)
+}

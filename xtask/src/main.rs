@@ -1,0 +1,64 @@
+//! Repository tasks of auditwatch: `cargo xtask TASK`.
+//!
+//! Each task installs what it needs and lacks, after saying so; see `cargo xtask setup`.
+
+mod cache;
+mod console;
+mod cpio;
+mod digest;
+mod duration;
+mod ebpf_compiler;
+mod executables;
+mod guest;
+mod host_packages;
+mod image;
+mod kernels;
+mod kvm;
+mod lint;
+mod passes;
+mod process;
+mod quoting;
+mod setup;
+mod sources;
+mod suite;
+mod sysroot;
+mod tally;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Repository tasks of auditwatch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what the other tasks need.
+    Setup(setup::SetupArgs),
+    /// Check the sources: format, clippy, documentation, dependencies.
+    Lint,
+    /// Run the tests, on this machine and in guests.
+    Test(test::TestArgs),
+    /// Run a command in a throw-away guest.
+    Vm(vm::VmArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup(args) => setup::run(&args),
+        Task::Lint => lint::run(),
+        Task::Test(args) => test::run(&args),
+        Task::Vm(args) => Ok(vm::run(&args)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

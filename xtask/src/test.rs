@@ -1,0 +1,347 @@
+//! `cargo xtask test`: runs the tests of the host, then those of the guests; their counts go out.
+//!
+//! The last line printed is `N passed, M failed` over all of them. A run without a single test has failed.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Write},
+    num::NonZero,
+    process::{Command, ExitCode, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::{
+    cache::Cache,
+    console::Prefixed,
+    duration, executables,
+    guest::{Ending, Guest},
+    image::{Image, Overlay},
+    kernels::Release,
+    passes::{self, Pass},
+    process,
+    setup::{self, Part},
+    tally::Tally,
+    vm,
+};
+
+/// Runs the tests.
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Every kernel on one and on two CPUs, in every way of preemption and boot.
+    #[arg(long)]
+    all: bool,
+    /// Guests with this kernel only.
+    #[arg(long)]
+    kernel: Vec<Release>,
+    /// Only tests and scenarios whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Only the tests of the host.
+    #[arg(long, conflicts_with = "vm_only")]
+    host_only: bool,
+    /// Only the tests in guests.
+    #[arg(long)]
+    vm_only: bool,
+    /// Guests that run at the same time; by default two, where there are as many CPUs.
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
+    /// When a guest is killed, such as 90s, 5m or 1h.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
+    time_limit: Duration,
+}
+
+/// What the table at the end has a line of.
+struct Row {
+    name: String,
+    tally: Tally,
+    elapsed: Duration,
+    /// Why the run failed, if for another reason than failed tests.
+    trouble: Option<String>,
+}
+
+/// Runs all tests that are asked for, and prints what came of them.
+pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
+    let cache = Cache::open()?;
+    let passes = if args.host_only {
+        Vec::new()
+    } else {
+        selected(args)
+    };
+    let mut parts = vec![Part::EbpfCompiler];
+    if !passes.is_empty() {
+        parts.extend([Part::Emulator, Part::GuestPackages]);
+    }
+    for pass in &passes {
+        if !parts.contains(&Part::Kernel(pass.release)) {
+            parts.push(Part::Kernel(pass.release));
+        }
+    }
+    setup::ensure(&cache, &parts)?;
+
+    let mut rows = Vec::new();
+    if !args.vm_only {
+        rows.extend(host_tests(args.filter.as_deref())?);
+    }
+    if !passes.is_empty() {
+        match executables::for_guest() {
+            Ok(programs) => {
+                let image = Image::get(&cache)?;
+                let overlay = Overlay {
+                    programs: &programs,
+                    share: &[],
+                    command: &[],
+                };
+                rows.extend(guest_tests(args, &cache, &image, &overlay, &passes));
+            }
+            Err(error) => rows.push(Row {
+                name: "guests".to_owned(),
+                tally: Tally::BROKEN,
+                elapsed: Duration::ZERO,
+                trouble: Some(format!("{error:#}")),
+            }),
+        }
+    }
+    Ok(conclude(&rows))
+}
+
+fn selected(args: &TestArgs) -> Vec<Pass> {
+    let matrix = if args.all {
+        passes::whole_matrix()
+    } else {
+        passes::short_matrix()
+    };
+    let wanted = |pass: &Pass| args.kernel.is_empty() || args.kernel.contains(&pass.release);
+    matrix.into_iter().filter(wanted).collect()
+}
+
+fn host_tests(filter: Option<&str>) -> Result<Vec<Row>> {
+    let runs: [(&str, &[&str]); 3] = [
+        ("host", &[]),
+        ("wire types", &["--package", "auditwatch-ebpf", "--lib"]),
+        ("vmtest itself", &["--package", "auditwatch-vmtest"]),
+    ];
+    let mut rows = Vec::new();
+    for (name, arguments) in runs {
+        let started = Instant::now();
+        let mut command = process::cargo();
+        command
+            .args(["test", "--no-fail-fast"])
+            .args(arguments)
+            .args(filter);
+        let (output, succeeded) = tee(&mut command)?;
+        rows.push(Row {
+            name: name.to_owned(),
+            tally: Tally::of_cargo(&output).of_run(succeeded),
+            elapsed: started.elapsed(),
+            trouble: None,
+        });
+    }
+    Ok(rows)
+}
+
+/// Runs `command`, shows its output as it comes, and returns it with whether it succeeded.
+fn tee(command: &mut Command) -> Result<(String, bool)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    let mut text = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.with_context(|| format!("lost the output of {command:?}"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    let status = child.wait().with_context(|| format!("lost {command:?}"))?;
+    Ok((text, status.success()))
+}
+
+/// Runs `passes`, some at a time, and returns their rows in the order of `passes`.
+fn guest_tests(
+    args: &TestArgs,
+    cache: &Cache,
+    image: &Image,
+    overlay: &Overlay<'_>,
+    passes: &[Pass],
+) -> Vec<Row> {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = args.jobs.map_or(cpus.min(2), NonZero::get);
+    let queue = Mutex::new(passes.iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut rows = Vec::new();
+        while let Some((index, pass)) = next() {
+            rows.push((index, guest_test(args, cache, image, overlay, *pass)));
+        }
+        rows
+    };
+    let mut rows = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let rows = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        rows.flat_map(|rows| rows.expect("invariant: no worker panics"))
+            .collect::<Vec<_>>()
+    });
+    rows.sort_by_key(|(index, _)| *index);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn guest_test(
+    args: &TestArgs,
+    cache: &Cache,
+    image: &Image,
+    overlay: &Overlay<'_>,
+    pass: Pass,
+) -> Row {
+    let name = pass.to_string();
+    let guest = Guest {
+        smp: pass.smp,
+        append: pass.append(),
+        time_limit: args.time_limit,
+        ..Guest::new(pass.release)
+    };
+    let command = pass.command(args.filter.as_deref());
+    let overlay = Overlay {
+        command: &command,
+        ..overlay.clone()
+    };
+    let started = Instant::now();
+    let mut stdout = Tee {
+        copy: Vec::new(),
+        live: Prefixed::new(format!("{name}| "), io::stdout()),
+    };
+    let mut stderr = Tee {
+        copy: Vec::new(),
+        live: Prefixed::new(format!("{name}| "), io::stderr()),
+    };
+    let outcome = guest.run(cache, image, &overlay, &mut stdout, &mut stderr);
+    let said = String::from_utf8_lossy(&stdout.copy).into_owned();
+    let counted = Tally::of_scenarios(&said);
+    let (trouble, console) = match &outcome {
+        Err(error) => (Some(format!("{error:#}")), ""),
+        Ok(outcome) => (trouble(&outcome.ending, counted), outcome.console.as_str()),
+    };
+    let tally = counted.unwrap_or_default().of_run(trouble.is_none());
+    if tally.failed > 0 {
+        // One write: the log of a pass stays together while another one talks.
+        let log = format!(
+            "--- log of the failed pass {name} ---\n{said}--- its stderr ---\n{}--- its console ---\n{console}\n--- end of {name} ---\n",
+            String::from_utf8_lossy(&stderr.copy)
+        );
+        print!("{log}");
+    }
+    if let Some(report) = outcome
+        .ok()
+        .and_then(|outcome| vm::report(&outcome, args.time_limit))
+    {
+        eprintln!("{name}: {report}");
+    }
+    Row {
+        name,
+        tally,
+        elapsed: started.elapsed(),
+        trouble,
+    }
+}
+
+/// Why a guest's run does not count as a whole one, if so.
+fn trouble(ending: &Ending, counted: Option<Tally>) -> Option<String> {
+    match (ending, counted) {
+        (Ending::Exited(0), Some(tally)) if tally.failed == 0 => None,
+        (Ending::Exited(1), Some(tally)) if tally.failed > 0 => None,
+        (Ending::Exited(status), Some(_)) => {
+            Some(format!("exit status {status} fits not its counts"))
+        }
+        (Ending::Exited(status), None) => Some(format!("exit status {status}, and no counts")),
+        (Ending::Panicked(reason), _) => Some(format!("the kernel panicked: {reason}")),
+        (Ending::TimedOut, _) => Some("killed at the time limit".to_owned()),
+        (Ending::Vanished, _) => Some("the guest ended without a status".to_owned()),
+    }
+}
+
+/// Prints the table and the sum, and tells whether all is well.
+fn conclude(rows: &[Row]) -> ExitCode {
+    let width = rows
+        .iter()
+        .map(|row| row.name.len())
+        .max()
+        .unwrap_or_default();
+    println!();
+    for row in rows {
+        let Row {
+            name,
+            tally,
+            elapsed,
+            trouble,
+        } = row;
+        let trouble = trouble
+            .as_ref()
+            .map(|trouble| format!("  ({trouble})"))
+            .unwrap_or_default();
+        println!(
+            "{name:width$}  {:6.1} s  {tally}{trouble}",
+            elapsed.as_secs_f64()
+        );
+    }
+    let mut sum: Tally = rows.iter().map(|row| row.tally).sum();
+    if sum == Tally::default() {
+        println!("not a single test ran");
+        sum = Tally::BROKEN;
+    }
+    println!("{sum}");
+    if sum.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Shows what is written, and keeps a copy.
+struct Tee<W> {
+    copy: Vec<u8>,
+    live: W,
+}
+
+impl<W: Write> Write for Tee<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.copy.extend_from_slice(buffer);
+        self.live.write_all(buffer)?;
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.live.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_status_that_fits_the_counts_is_no_trouble() {
+        let tally = |passed, failed| Some(Tally { passed, failed });
+        assert_eq!(trouble(&Ending::Exited(0), tally(3, 0)), None);
+        assert_eq!(trouble(&Ending::Exited(1), tally(3, 1)), None);
+        for (ending, counted) in [
+            (Ending::Exited(1), tally(3, 0)),
+            (Ending::Exited(0), tally(3, 1)),
+            (Ending::Exited(0), None),
+            (Ending::TimedOut, tally(3, 0)),
+            (Ending::Vanished, tally(3, 0)),
+            (Ending::Panicked("x".to_owned()), tally(3, 0)),
+        ] {
+            assert!(
+                trouble(&ending, counted).is_some(),
+                "{ending:?} {counted:?}"
+            );
+        }
+    }
+}
