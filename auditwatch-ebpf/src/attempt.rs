@@ -4,6 +4,7 @@
 //! `audit_log_start` itself will not do: gcc splits it on some kernels, and then
 //! its callers in the same file jump past the part that can be hooked.
 
+use auditwatch_ebpf::LiveState;
 use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_get_current_pid_tgid,
@@ -35,12 +36,11 @@ static IN_USER_FILTER: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
     let list: u32 = ctx.arg(1);
     let verdict: i32 = ctx.arg(2);
-    if gate_is_open() {
-        if list == FILTER_EXCLUDE {
-            attempt(verdict == 0);
-        } else if list == FILTER_USER && verdict == 0 {
-            user_filtered();
-        }
+    let Some(live) = open() else { return 0 };
+    if list == FILTER_EXCLUDE {
+        attempt(live, verdict == 0);
+    } else if list == FILTER_USER && verdict == 0 {
+        user_filtered();
     }
     0
 }
@@ -48,14 +48,13 @@ pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
 #[kprobe]
 pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
     let list: u32 = ctx.arg(1).unwrap_or(u32::MAX);
-    if gate_is_open() {
-        if list == FILTER_EXCLUDE {
-            attempt(false);
-        } else if list == FILTER_USER {
-            // A full map makes a filtered message look like a filtered attempt;
-            // the ledger's residual then shows it.
-            let _ = IN_USER_FILTER.insert(ctx.pid(), 1, 0);
-        }
+    let Some(live) = open() else { return 0 };
+    if list == FILTER_EXCLUDE {
+        attempt(live, false);
+    } else if list == FILTER_USER {
+        // A full map makes a filtered message look like a filtered attempt;
+        // the ledger's residual then shows it.
+        let _ = IN_USER_FILTER.insert(ctx.pid(), 1, 0);
     }
     0
 }
@@ -89,8 +88,16 @@ fn user_filtered() {
     }
 }
 
+/// The state that programs share, once counting has begun.
 #[inline(always)]
-fn attempt(filtered: bool) {
+fn open() -> Option<*mut LiveState> {
+    let live = live()?;
+    // SAFETY: a map value is alive for the program's run.
+    (unsafe { (*live).gate } != 0).then_some(live)
+}
+
+#[inline(always)]
+fn attempt(live: *mut LiveState, filtered: bool) {
     let Some(row) = attempts() else { return };
     let ids = bpf_get_current_pid_tgid();
     let own = (ids >> 32) as u32 == own_pid();
@@ -110,7 +117,6 @@ fn attempt(filtered: bool) {
     let Some(depth) = main_depth() else { return };
     // SAFETY: as above.
     raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
-    let Some(live) = live() else { return };
     // SAFETY: as above. A limit of 0 means none.
     let (limit, wait_time) = unsafe { ((*live).limit, (*live).wait_time) };
     if limit != 0 && depth > limit && wait_time != 0 {

@@ -24,8 +24,6 @@ pub const STATE_MAP: &str = "STATE";
 pub const LIVE_MAP: &str = "LIVE";
 /// Map that holds the one [`ChangeScratch`].
 pub const CHANGE_MAP: &str = "CHANGE";
-/// Map with the gate: programs count while its one `u32` is not 0.
-pub const GATE_MAP: &str = "GATE";
 /// Ring buffer of [`RareEvent`]s.
 pub const RARE_MAP: &str = "RARE";
 
@@ -244,8 +242,8 @@ pub struct KernelState {
     pub auditd_pid: u32,
     /// `audit_initialized`: 1 in service, -1 (as `u32`) when booted with `audit=0`.
     pub initialized: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// 1 while `kauditd` holds a record that is on no queue, else 0.
+    pub in_hand: u32,
 }
 
 /// State that the programs keep for each other.
@@ -266,6 +264,11 @@ pub struct LiveState {
     pub limit: u32,
     /// The wait time in force, jiffies.
     pub wait_time: u32,
+    /// The gate: programs count while this is not 0.
+    pub gate: u32,
+    /// Not 0 while `kauditd` holds a record that is on no queue and not yet
+    /// delivered, retried or held.
+    pub in_hand: u32,
     /// Explicit padding.
     pub reserved: u32,
 }

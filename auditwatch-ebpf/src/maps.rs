@@ -28,8 +28,6 @@ static LIVE: Array<LiveState> = Array::with_max_entries(1, 0);
 #[map]
 static CHANGE: Array<ChangeScratch> = Array::with_max_entries(1, 0);
 #[map]
-static GATE: Array<u32> = Array::with_max_entries(1, 0);
-#[map]
 pub static RARE: RingBuf = RingBuf::with_byte_size(RARE_BYTES, 0);
 
 /// This CPU's attempts.
@@ -80,16 +78,20 @@ pub fn drained_of_type(record_type: u32) -> Option<*mut u64> {
     Some(unsafe { counts.add(slot) })
 }
 
-/// The gate itself.
-#[inline(always)]
-pub fn gate() -> Option<*mut u32> {
-    GATE.get_ptr_mut(0)
-}
-
 /// Whether counting has begun. All programs are attached before it does, so
 /// that they begin together.
 #[inline(always)]
 pub fn gate_is_open() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    GATE.get_ptr(0).is_some_and(|gate| unsafe { *gate } != 0)
+    live().is_some_and(|live| unsafe { (*live).gate } != 0)
+}
+
+/// Notes whether `kauditd` holds a record that is on no queue.
+#[inline(always)]
+pub fn set_in_hand(in_hand: bool) {
+    if let Some(live) = live() {
+        // SAFETY: a map value is alive for the program's run; `kauditd` alone
+        // writes the field.
+        unsafe { (*live).in_hand = u32::from(in_hand) };
+    }
 }

@@ -6,7 +6,7 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawT
 
 use crate::{
     globals as g,
-    maps::{gate, live, state},
+    maps::{live, state},
     memory::{read, read_field, read_u32},
     queue::{hold_depth, main_depth, retry_depth},
 };
@@ -41,9 +41,9 @@ fn read_state_and_set_gate(open: u32) -> i32 {
         // SAFETY: a map value is alive for the program's run.
         fill(unsafe { &mut *place });
     }
-    if let Some(gate) = gate() {
+    if let Some(live) = live() {
         // SAFETY: as above.
-        unsafe { *gate = open };
+        unsafe { (*live).gate = open };
     }
     0
 }
@@ -73,7 +73,8 @@ pub fn fill(place: &mut KernelState) {
     place.audit_default = read_u32(g::addr_default());
     place.initialized = read_u32(g::addr_initialized());
     place.auditd_pid = auditd_pid();
-    place.reserved = 0;
+    // SAFETY: as above.
+    place.in_hand = live().map_or(0, |live| unsafe { (*live).in_hand });
 }
 
 /// Process id of the registered auditd: `auditd_conn->pid->numbers[0].nr`.

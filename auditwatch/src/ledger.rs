@@ -7,7 +7,7 @@
 //! 1. attempted + auxiliary - filtered - refused - rate-limited - waiting
 //!    = drained + growth of the main queue
 //! 2. drained = delivered + silently lost + retry overflow + hold overflow
-//!    + growth of the retry and hold queues
+//!    + growth of the retry and hold queues and of what `kauditd` has in hand
 //! 3. growth of the kernel's own `lost` = all calls of `audit_log_lost`
 //!
 //! The left sides are counted in the tasks, the right sides in `kauditd` and the
@@ -209,7 +209,8 @@ impl Ledger {
                     - signed(dropped.retry_overflow?)?
                     - signed(dropped.hold_overflow?)?
                     - growth(|sample| sample.state.retry_depth)?
-                    - growth(|sample| sample.state.hold_depth)?,
+                    - growth(|sample| sample.state.hold_depth)?
+                    - growth(|sample| sample.state.in_hand)?,
             )
         })();
         // A skipped call of `netlink_unicast` may have been anyone's: what the

@@ -157,7 +157,7 @@ use Form::{Fentry, Fexit, Kprobe, Kretprobe};
 /// function gets its programs in one go and `audit_log_start` comes last.
 const HOOKS: &[HookSpec] = &[
     spec!(Passes, "kauditd_send_queue", [("kauditd_send_queue", Fentry)], [("kauditd_send_queue_probe", Kprobe)]),
-    spec!(Delivery, "netlink_unicast", [("netlink_unicast_exit", Fexit)], [("netlink_unicast_return", Kretprobe)]),
+    spec!(Delivery, "netlink_unicast", [("netlink_unicast", Fentry), ("netlink_unicast_exit", Fexit)], [("netlink_unicast_probe", Kprobe), ("netlink_unicast_return", Kretprobe)]),
     spec!(
         Drain,
         "kauditd_send_multicast_skb",

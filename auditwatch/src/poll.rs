@@ -64,6 +64,7 @@ pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>)
             enabled: Some(status.enabled),
             booted_with_audit,
             auditd_pid: Some(status.pid),
+            in_hand: None,
         },
         attempts: None,
         losses: None,

@@ -59,6 +59,9 @@ pub struct KernelState {
     pub booted_with_audit: Option<bool>,
     /// Process id of the registered auditd; 0 for none.
     pub auditd_pid: Option<u32>,
+    /// Records that `kauditd` has taken off a queue and not yet delivered,
+    /// retried or held: 0 or 1.
+    pub in_hand: Option<u32>,
 }
 
 /// Record attempts.

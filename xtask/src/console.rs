@@ -9,17 +9,22 @@ use std::{
 const LAST_LINES: usize = 40;
 
 /// Copies `reader` to `writer` as it comes, until the end.
+///
+/// Where `writer` fails the rest is read all the same: a port that nobody reads would stop the guest.
 pub(crate) fn stream(mut reader: impl Read, writer: &mut (dyn Write + Send)) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
+    let mut result = Ok(());
     loop {
         let count = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return result,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        writer.write_all(buffer.get(..count).unwrap_or_default())?;
-        writer.flush()?;
+        if result.is_ok() {
+            let text = buffer.get(..count).unwrap_or_default();
+            result = writer.write_all(text).and_then(|()| writer.flush());
+        }
     }
 }
 
@@ -105,6 +110,23 @@ impl<W: Write> Write for Prefixed<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_is_read_to_its_end_though_nobody_takes_it() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut text = io::Cursor::new(vec![b'x'; 100_000]);
+        let error = stream(&mut text, &mut Gone).expect_err("nobody takes it");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(text.position(), 100_000);
+    }
 
     #[test]
     fn the_last_lines_are_the_last() {

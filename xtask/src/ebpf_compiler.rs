@@ -90,7 +90,7 @@ pub(crate) fn has_lints() -> bool {
 /// What `install_lints` would do, and why.
 pub(crate) fn lints_announcement() -> String {
     let what = match toolchain() {
-        Some(Toolchain::Root { name, .. }) if name != SYSTEM => {
+        Some(Toolchain::Root { name, path }) if path != Path::new(SYSTEM) => {
             format!("clippy of rustup's toolchain {name}")
         }
         _ => format!("package {LINT_PACKAGE}"),
@@ -101,7 +101,7 @@ pub(crate) fn lints_announcement() -> String {
 /// Installs clippy of that compiler.
 pub(crate) fn install_lints() -> Result<()> {
     match toolchain() {
-        Some(Toolchain::Root { name, .. }) if name != SYSTEM => {
+        Some(Toolchain::Root { name, path }) if path != Path::new(SYSTEM) => {
             process::run(Command::new("rustup").args([
                 "component",
                 "add",
@@ -167,7 +167,11 @@ fn toolchain() -> Option<Toolchain> {
     of_rustup
         .chain([(PathBuf::from(SYSTEM), SYSTEM.to_owned())])
         .find(|(path, _)| has_library_source(path))
-        .map(|(path, name)| Toolchain::Root { name, path })
+        .map(|(path, name)| Toolchain::Root {
+            name,
+            // rustup may know the distribution's compiler by a name, as a link.
+            path: path.canonicalize().unwrap_or(path),
+        })
 }
 
 fn has_library_source(root: &Path) -> bool {

@@ -323,7 +323,7 @@ impl Drop for Reaped {
     }
 }
 
-/// A directory of one run, removed at its end.
+/// A directory of one run, removed at its end unless `AUDITWATCH_KEEP_RUN` is set, which keeps initrd and logs.
 struct Place(PathBuf);
 
 impl Place {

@@ -1,6 +1,9 @@
 //! Packages of this machine: names come in, they are installed. The only module that needs root.
 
-use std::process::{Command, Stdio};
+use std::{
+    io,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Result, bail};
 
@@ -51,11 +54,15 @@ fn apt_get(arguments: &[&str], packages: &[&str]) -> Result<()> {
         "-o",
         "DPkg::Lock::Timeout=300",
         "-o",
+        "Dpkg::Use-Pty=0",
+        "-o",
         "Acquire::Retries=3",
     ]);
     command
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        // Our own stdout belongs to the task that needs the packages.
+        .stdout(io::stderr());
     process::run(&mut command)
 }

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &SetupArgs) -> Result<ExitCode> {
     let cache = Cache::open()?;
     let mut parts = vec![
         Part::EbpfCompiler,
+        Part::EbpfLints,
         Part::Emulator,
         Part::GuestPackages,
         Part::CargoDeny,

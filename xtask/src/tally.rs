@@ -58,6 +58,14 @@ impl fmt::Display for Tally {
     }
 }
 
+/// The lines that name a failed test or scenario.
+pub(crate) fn failures(output: &str) -> Vec<String> {
+    let failed = |line: &&str| {
+        line.starts_with("FAILED ") || (line.starts_with("test ") && line.ends_with("... FAILED"))
+    };
+    output.lines().filter(failed).map(str::to_owned).collect()
+}
+
 /// Reads `test result: ok. 3 passed; 0 failed; …`.
 fn cargo_result(line: &str) -> Option<Tally> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
@@ -97,6 +105,15 @@ mod tests {
             Some("4 passed, 0 failed")
         );
         assert_eq!(Tally::of_scenarios("ok x (1.0s)\n"), None);
+    }
+
+    #[test]
+    fn failures_of_both_kinds_are_named() {
+        let output = "test a ... ok\ntest b ... FAILED\nFAILED storm: lost 3 (1.0s)\nok x\n  | FAILED not a line of its own\n";
+        assert_eq!(
+            failures(output),
+            ["test b ... FAILED", "FAILED storm: lost 3 (1.0s)"]
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
     passes::{self, Pass},
     process,
     setup::{self, Part},
-    tally::Tally,
+    tally::{self, Tally},
     vm,
 };
 
@@ -59,6 +59,8 @@ struct Row {
     name: String,
     tally: Tally,
     elapsed: Duration,
+    /// What it said of each failed test.
+    failures: Vec<String>,
     /// Why the run failed, if for another reason than failed tests.
     trouble: Option<String>,
 }
@@ -101,6 +103,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
                 name: "guests".to_owned(),
                 tally: Tally::BROKEN,
                 elapsed: Duration::ZERO,
+                failures: Vec::new(),
                 trouble: Some(format!("{error:#}")),
             }),
         }
@@ -137,6 +140,7 @@ fn host_tests(filter: Option<&str>) -> Result<Vec<Row>> {
             name: name.to_owned(),
             tally: Tally::of_cargo(&output).of_run(succeeded),
             elapsed: started.elapsed(),
+            failures: tally::failures(&output),
             trouble: None,
         });
     }
@@ -226,6 +230,10 @@ fn guest_test(
     let counted = Tally::of_scenarios(&said);
     let (trouble, console) = match &outcome {
         Err(error) => (Some(format!("{error:#}")), ""),
+        // A filter may leave a pass empty; without one, the pass and the scenarios do not know each other.
+        Ok(_) if args.filter.is_none() && counted == Some(Tally::default()) => {
+            (Some("not a single scenario".to_owned()), "")
+        }
         Ok(outcome) => (trouble(&outcome.ending, counted), outcome.console.as_str()),
     };
     let tally = counted.unwrap_or_default().of_run(trouble.is_none());
@@ -247,6 +255,7 @@ fn guest_test(
         name,
         tally,
         elapsed: started.elapsed(),
+        failures: tally::failures(&said),
         trouble,
     }
 }
@@ -268,6 +277,11 @@ fn trouble(ending: &Ending, counted: Option<Tally>) -> Option<String> {
 
 /// Prints the table and the sum, and tells whether all is well.
 fn conclude(rows: &[Row]) -> ExitCode {
+    for row in rows {
+        for failure in &row.failures {
+            println!("{}: {failure}", row.name);
+        }
+    }
     let width = rows
         .iter()
         .map(|row| row.name.len())
@@ -280,6 +294,7 @@ fn conclude(rows: &[Row]) -> ExitCode {
             tally,
             elapsed,
             trouble,
+            ..
         } = row;
         let trouble = trouble
             .as_ref()

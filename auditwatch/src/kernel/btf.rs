@@ -50,6 +50,17 @@ const KIND_TYPE_TAG: u32 = 18;
 /// Most structures or modifiers that a path may lead through.
 const MAX_STEPS: u32 = 32;
 
+/// Beginnings of the names that are kept; a kernel has some 100,000.
+const KEPT: [&[u8]; 7] = [
+    b"audit",
+    b"kauditd",
+    b"netlink_unicast",
+    b"pid",
+    b"sk_buff",
+    b"skb_shared_info",
+    b"task_struct",
+];
+
 /// A parsed BTF blob.
 #[derive(Debug)]
 pub struct Btf {
@@ -121,6 +132,8 @@ impl Btf {
     }
 
     fn index(&mut self) -> Result<(), BtfError> {
+        // A type takes 12 bytes at least.
+        self.places.reserve(self.types.len() / TYPE_BYTES / 2);
         let mut place = 0;
         while place < self.types.len() {
             let id = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
@@ -140,19 +153,29 @@ impl Btf {
                 });
             }
             self.places.push(place);
-            let name = self.name(head.name).to_vec();
-            match head.kind() {
-                KIND_STRUCT | KIND_UNION if !name.is_empty() => {
-                    self.structs.entry(name).or_insert(id);
-                }
-                KIND_FUNC => {
-                    self.functions.entry(name).or_insert(id);
-                }
-                _ => {}
+            if matches!(head.kind(), KIND_STRUCT | KIND_UNION | KIND_FUNC) && self.is_kept(head.name) {
+                let name = self.name(head.name).to_vec();
+                let index = if head.kind() == KIND_FUNC {
+                    &mut self.functions
+                } else {
+                    &mut self.structs
+                };
+                index.entry(name).or_insert(id);
             }
             place = end;
         }
         Ok(())
+    }
+
+    fn is_kept(&self, name: u32) -> bool {
+        let text = self.strings.get(name as usize..).unwrap_or_default();
+        KEPT.iter().any(|kept| text.starts_with(kept))
+    }
+
+    /// Number of a function's type.
+    #[must_use]
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.functions.get(name.as_bytes()).copied()
     }
 
     /// Bytes from the start of a structure to a member. `path` leads through

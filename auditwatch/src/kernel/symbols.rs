@@ -20,19 +20,16 @@ impl Symbols {
     /// no sense are passed over, as are those of modules.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
-        let addresses = text
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| {
-                // "ffffffff81157220 T audit_log_end"
-                let mut words = line.splitn(3, |&byte| byte == b' ');
-                let (address, _kind, name) = (words.next()?, words.next()?, words.next()?);
-                if !KEPT.iter().any(|kept| name.starts_with(kept.as_bytes())) || name.contains(&b'\t') {
-                    return None;
-                }
-                let address = u64::from_str_radix(std::str::from_utf8(address).ok()?, 16).ok()?;
-                Some((std::str::from_utf8(name).ok()?.to_owned(), address))
-            })
-            .collect();
+        let mut addresses = BTreeMap::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let line = rest.get(..end).unwrap_or_default();
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if let Some((name, address)) = symbol(line) {
+                addresses.insert(name, address);
+            }
+        }
         Self { addresses }
     }
 
@@ -67,4 +64,16 @@ impl Symbols {
             .cloned()
             .collect()
     }
+}
+
+/// `ffffffff81157220 T audit_log_end`; a module's name follows behind a tab.
+fn symbol(line: &[u8]) -> Option<(String, u64)> {
+    const NAME_AT: usize = 19;
+    let name = line.get(NAME_AT..)?;
+    if !KEPT.iter().any(|kept| name.starts_with(kept.as_bytes())) || name.contains(&b'\t') {
+        return None;
+    }
+    let address = std::str::from_utf8(line.get(..16)?).ok()?;
+    let address = u64::from_str_radix(address, 16).ok()?;
+    Some((std::str::from_utf8(name).ok()?.to_owned(), address))
 }

@@ -107,7 +107,6 @@ pub(super) fn one_line(error: &ProgramError) -> String {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
-            if std::env::var_os("AWDBG").is_some() { eprintln!("{log}"); }
             let complaint = log
                 .lines()
                 .rev()

@@ -9,10 +9,11 @@ mod error;
 mod globals;
 mod misses;
 mod reading;
+mod sparse_btf;
 mod wire;
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 
@@ -22,6 +23,7 @@ use self::{
     error::{REFUSED_REMEDY, refusal},
     globals::Globals,
     reading::Maps,
+    sparse_btf::sparse_btf,
 };
 use crate::{
     health::{HookReport, Verdict},
@@ -60,16 +62,7 @@ impl Probe {
     ) -> Result<Self, ProbeError> {
         let globals = Globals::new(symbols, types);
         let mut ebpf = load(&globals)?;
-        let needs_btf = plan
-            .iter()
-            .flat_map(|hook| &hook.alternatives)
-            .flat_map(|alternative| &alternative.attachments)
-            .any(|attachment| attachment.form.needs_btf());
-        let btf = if types.is_some() && needs_btf {
-            Btf::from_sys_fs().ok()
-        } else {
-            None
-        };
+        let btf = types.map(|types| sparse_btf(types, plan));
         let attached = attach(&mut ebpf, btf.as_ref(), plan);
         if let Some(cause) = attached.refused {
             return Err(ProbeError::Refused {

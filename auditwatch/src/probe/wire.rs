@@ -55,6 +55,7 @@ pub(super) fn state(state: &wire::KernelState) -> KernelState {
         enabled: known(state.enabled),
         booted_with_audit: known(state.audit_default).map(|value| value != 0),
         auditd_pid: known(state.auditd_pid),
+        in_hand: known(state.in_hand),
     }
 }
 
@@ -157,7 +158,7 @@ fn kernel_state(bytes: &mut &[u8]) -> wire::KernelState {
         audit_default: bytes.get_u32_ne(),
         auditd_pid: bytes.get_u32_ne(),
         initialized: bytes.get_u32_ne(),
-        reserved: bytes.get_u32_ne(),
+        in_hand: bytes.get_u32_ne(),
     }
 }
 

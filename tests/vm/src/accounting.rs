@@ -198,8 +198,7 @@ pub fn getppid_attempts(events: i64, begun: i64) -> i64 {
 /// How far a measured stall time may be from the kernel's own: 5 %, and its clock ticks, which
 /// round each stall on its own.
 pub fn stall_slack_ns(kernel_ns: i64, stalls: i64, tick_ns: i64) -> i64 {
-    let root = (0..).find(|n| n * n >= stalls).unwrap_or(0);
-    kernel_ns / 20 + tick_ns * (1 + root)
+    kernel_ns / 20 + tick_ns * (1 + stalls.isqrt())
 }
 
 /// A count as the books have it.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::lab::Lab;
+use crate::netlink;
 use crate::process::Process;
 
 const AUDITD: &str = "/usr/sbin/auditd";
@@ -38,7 +39,7 @@ impl Auditd {
         command.args(["-n", "-s", "nochange", "-c"]).arg(&directory);
         let mut process = Process::start(&lab.directory, command)?;
         process.until("registered", PATIENCE, |p| {
-            lab.status().is_ok_and(|s| s.pid == p.id())
+            netlink::status().is_ok_and(|s| s.pid == p.id())
         })?;
         let auditd = Self { process, log };
         let deadline = Instant::now() + PATIENCE;
@@ -98,7 +99,7 @@ pub fn load_rules(lab: &Lab, files: &[PathBuf]) -> Result<usize> {
     let mut command = Command::new(AUDITCTL);
     command.arg("-R").arg(&path);
     let ended = Process::start(&lab.directory, command)?.wait(PATIENCE)?;
-    let loaded = crate::netlink::AuditSocket::open()?.rules()?.len();
+    let loaded = netlink::AuditSocket::open()?.rules()?.len();
     ensure!(
         loaded > 0,
         "auditctl loaded no rule (exit {}): {}",

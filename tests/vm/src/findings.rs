@@ -10,7 +10,7 @@ pub struct Findings(Vec<String>);
 
 impl Findings {
     /// Two values must be equal.
-    pub fn equal<T: PartialEq + Display>(&mut self, what: &str, got: T, expected: T) {
+    pub fn equal<T: PartialEq + Display + Copy>(&mut self, what: &str, got: T, expected: T) {
         if got != expected {
             self.0
                 .push(format!("{what}: expected {expected}, got {got}"));
@@ -31,7 +31,7 @@ impl Findings {
     }
 
     /// A value must lie between two others, both included.
-    pub fn between<T: PartialOrd + Display>(&mut self, what: &str, got: T, low: T, high: T) {
+    pub fn between<T: PartialOrd + Display + Copy>(&mut self, what: &str, got: T, low: T, high: T) {
         if got < low || got > high {
             self.0
                 .push(format!("{what}: expected {low} to {high}, got {got}"));
@@ -39,7 +39,7 @@ impl Findings {
     }
 
     /// A value must be at least another.
-    pub fn at_least<T: PartialOrd + Display>(&mut self, what: &str, got: T, low: T) {
+    pub fn at_least<T: PartialOrd + Display + Copy>(&mut self, what: &str, got: T, low: T) {
         if got < low {
             self.0
                 .push(format!("{what}: expected at least {low}, got {got}"));

@@ -24,7 +24,7 @@ pub enum Place {
     NoBtf,
     /// A kernel that does not tell its symbols.
     NoKallsyms,
-    /// Symbols without addresses, as `kptr_restrict=2` has it.
+    /// Symbols without addresses: without `CAP_SYSLOG` the kernel shows zeros.
     NoAddresses,
     /// No tracing file system.
     NoTracefs,
@@ -40,6 +40,7 @@ pub struct InsideArgs {
     command: Vec<OsString>,
 }
 
+const CAP_SYSLOG: u32 = 34;
 const MS_BIND: u64 = 4096;
 const MS_PRIVATE: u64 = 1 << 18;
 const MS_REC: u64 = 16384;
@@ -72,15 +73,7 @@ pub fn run(args: &InsideArgs) -> Result<ExitCode> {
         }
         Place::NoBtf => hide("/sys/kernel/btf/vmlinux", "")?,
         Place::NoKallsyms => hide("/proc/kallsyms", "")?,
-        Place::NoAddresses => {
-            let symbols = fs::read_to_string("/proc/kallsyms").context("reading kallsyms")?;
-            let hidden: String = symbols
-                .lines()
-                .filter_map(|l| l.split_once(' '))
-                .flat_map(|(_, rest)| ["0000000000000000 ", rest, "\n"])
-                .collect();
-            hide("/proc/kallsyms", &hidden)?;
-        }
+        Place::NoAddresses => sys::drop_bounding_capability(CAP_SYSLOG)?,
         Place::NoTracefs => {
             private_mounts(0)?;
             for path in ["/sys/kernel/debug", "/sys/kernel/tracing"] {

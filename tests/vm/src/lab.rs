@@ -12,9 +12,10 @@ use crate::kernel_words::{KernelMemory, WordMap};
 use crate::netlink::AuditSocket;
 use crate::process::Process;
 use crate::quiet::Watch;
+use crate::rule::Rule;
 use crate::sys;
 use crate::tasks;
-use crate::wire::{self, Rule, Setting, Status};
+use crate::wire::{self, Setting};
 
 /// The default of a host that was not told otherwise, jiffies: 60 s.
 const WAIT_SECONDS: u32 = 60;
@@ -126,11 +127,6 @@ impl Lab {
         self.words.as_deref()
     }
 
-    /// `AUDIT_GET`: only at a quiet moment.
-    pub fn status(&self) -> Result<Status> {
-        AuditSocket::open()?.get()
-    }
-
     /// Jiffies of a time.
     pub fn jiffies(&self, ms: u32) -> u32 {
         u32::try_from(u64::from(ms) * u64::from(self.hz) / 1000).unwrap_or(u32::MAX)
@@ -211,11 +207,6 @@ impl Lab {
             socket.add_rule(rule)?;
         }
         Ok(())
-    }
-
-    /// Switches auditing on.
-    pub fn enable(&self) -> Result<()> {
-        AuditSocket::open()?.set(Setting::Enabled(1))
     }
 
     /// Starts a sink and waits until it is registered.

@@ -16,6 +16,7 @@ mod netlink;
 mod process;
 mod producers;
 mod quiet;
+mod rule;
 mod scenario;
 mod scenarios;
 mod sink;
@@ -38,10 +39,11 @@ use clap::{Parser, Subcommand};
 use crate::inside::InsideArgs;
 use crate::kernel_words::{KernelMemory, WordMap};
 use crate::netlink::AuditSocket;
+use crate::rule::Rule;
 use crate::scenario::Pass;
 use crate::sink::SinkArgs;
 use crate::storm_args::{LoadArgs, StormArgs};
-use crate::wire::{Rule, Setting};
+use crate::wire::Setting;
 
 #[derive(Debug, Parser)]
 #[command(

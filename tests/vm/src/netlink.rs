@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::wire::{self, Message, Rule, Setting, Status};
+use crate::rule::Rule;
+use crate::wire::{self, Message, Setting, Status};
 
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
@@ -243,4 +244,9 @@ impl AuditSocket {
     pub fn user(&mut self, kind: u16, text: &str) -> Result<()> {
         self.send(kind, 0, text.as_bytes()).map(drop)
     }
+}
+
+/// `AUDIT_GET`: only at a quiet moment.
+pub fn status() -> Result<Status> {
+    AuditSocket::open()?.get()
 }

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::bpf_objects::BpfObjects;
 use crate::lab::Lab;
+use crate::netlink;
 use crate::scenarios;
 use crate::trial::{self, Evidence, Form, Trial};
 
@@ -170,9 +171,10 @@ pub fn run(pass: Pass, filter: &str, auditwatch: &Path) -> Result<bool> {
             if (form == Form::Kprobe && !scenario.both) || !title.contains(filter) {
                 continue;
             }
-            match one(&lab, pass, scenario, form) {
-                true => passed += 1,
-                false => failed += 1,
+            if one(&lab, pass, scenario, form) {
+                passed += 1;
+            } else {
+                failed += 1;
             }
         }
     }
@@ -204,7 +206,7 @@ fn one(lab: &Lab, pass: Pass, scenario: &Scenario, form: Form) -> bool {
                 println!("  | {}", line.trim_end().replace('\n', "\n  | "));
             }
             if scenario.boot != Boot::Audit0 {
-                println!("  | AUDIT_GET: {:?}", lab.status());
+                println!("  | AUDIT_GET: {:?}", netlink::status());
             }
             return false;
         }

@@ -1,7 +1,7 @@
 //! A trial: a storm of known size under `auditwatch trace`, and the evidence it leaves.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use anyhow::{Context, Result};
 use crate::accounting::{Books, signed, stall_slack_ns, wrapping};
 use crate::findings::Findings;
 use crate::lab::{Lab, Setup, Sink};
+use crate::netlink::AuditSocket;
 use crate::process::{Ended, Process, tail};
+use crate::rule::Rule;
 use crate::storm_args::StormReport;
 use crate::summary::Summary;
-use crate::wire::Rule;
+use crate::wire::Setting;
 
 /// How auditwatch attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +159,7 @@ impl<'a> Stage<'a> {
                 rcvbuf,
             } => Some(lab.sink(per_record_us, rcvbuf)?),
         };
-        lab.enable()?;
+        AuditSocket::open()?.set(Setting::Enabled(1))?;
         Ok(Self { lab, sink })
     }
 
@@ -180,21 +182,21 @@ impl<'a> Stage<'a> {
             words.extend(["--board".into(), text(&sink.path)]);
         }
         if let Some(path) = self.lab.words() {
-            words.extend(["--words".into(), text(&path.to_path_buf())]);
+            words.extend(["--words".into(), text(path)]);
         }
         (words, result)
     }
 
     /// Takes everything back.
     pub fn strike(self) -> Result<()> {
-        let mut socket = crate::netlink::AuditSocket::open()?;
-        socket.set(crate::wire::Setting::Enabled(0))?;
+        let mut socket = AuditSocket::open()?;
+        socket.set(Setting::Enabled(0))?;
         socket.delete_rules()?;
         self.sink.map_or(Ok(()), Sink::end)
     }
 }
 
-fn text(path: &PathBuf) -> String {
+fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 

@@ -184,10 +184,10 @@ fn table(scene: &mut Scene<'_>) -> Result<()> {
 /// The reader goes away after one line: an ordinary end.
 fn closed_pipe(scene: &mut Scene<'_>) -> Result<()> {
     let stage = Stage::set(scene.lab, &Setup::default(), FAST)?;
-    let mut command = trial::trace_command(scene.lab, scene.form, &[]);
+    let mut command = Command::new(&scene.lab.auditwatch);
     let errors = scene.lab.directory.join("pipe.err");
     let mut child = command
-        .args(["--interval", "100ms"])
+        .args(["trace", "--format", "json", "--interval", "100ms"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(&errors)?)

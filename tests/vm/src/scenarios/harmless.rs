@@ -6,11 +6,12 @@ use anyhow::{Context, Result};
 
 use crate::kernel_words::KernelMemory;
 use crate::lab::Lab;
+use crate::netlink;
 use crate::process::Process;
 use crate::scenario::{Pass, Scenario, Scene};
 use crate::strace;
 use crate::tasks;
-use crate::trial::{self, Trial};
+use crate::trial::{self, Consumer, Trial};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nobody-stranded", nobody_stranded).short(),
@@ -20,36 +21,49 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// As long as tasks may sleep although there is room: a wake-up under way, in emulation.
 const GRACE: Duration = Duration::from_secs(1);
-/// From the consumer's return to the last writer's end.
+/// From the consumer's last return to the last writer's end.
 const RELEASE: Duration = Duration::from_secs(20);
+/// One stall of the consumer and what follows.
+const ROUND_MS: i64 = 1300;
+/// A buffer for a few records, so that a consumer that stops is felt at once.
+const SMALL: Consumer = Consumer::Sink {
+    per_record_us: 0,
+    rcvbuf: Some(8192),
+};
 
-/// 24 writers against a stalled consumer: all of them get through once it goes on.
+/// 24 writers against a consumer that stalls again and again: each time they all sleep, and each
+/// time they all get through once it goes on.
 fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
-    let runs = if scene.pass == Pass::Short { 2 } else { 10 };
-    for run in 1..=runs {
-        let storm = "--syscall 20 --processes 24 --at 200:stop-sink --at 1400:cont-sink";
-        let trial = Trial::new(storm).limit(64).slow_sink(0);
-        let lab = scene.lab;
-        let seen = trial::run_watched(lab, scene.form, &trial, &mut scene.log, |process| {
-            watch_waiters(lab, process)
-        })
-        .with_context(|| format!("run {run} of {runs}"))?;
-        let mut findings = seen.common();
-        findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
-        let took = Duration::from_nanos(seen.report.produced_ns - seen.report.began_ns);
-        findings.that(took < RELEASE, || format!("the writers took {took:?}"));
-        findings.near(
-            "attempted",
-            seen.books.attempted,
-            24 * 20 * 3,
-            seen.books.missed,
-        );
-        findings
-            .verdict()
-            .with_context(|| format!("run {run} of {runs}"))?;
-        scene.log.clear();
+    let rounds = if scene.pass == Pass::Short { 2 } else { 10 };
+    let mut storm = format!("--processes 24 --gap-us 20000 --syscall {}", rounds * 50);
+    for round in 0..rounds {
+        let begin = 600 + round * ROUND_MS;
+        storm += &format!(" --at {begin}:stop-sink --at {}:cont-sink", begin + 800);
     }
-    Ok(())
+    let trial = Trial::new(&storm).limit(64).consumer(SMALL);
+    let lab = scene.lab;
+    let seen = trial::run_watched(lab, scene.form, &trial, &mut scene.log, |process| {
+        watch_waiters(lab, process)
+    })?;
+    let mut findings = seen.common();
+    findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
+    seen.stalls(&mut findings);
+    findings.at_least(
+        "stalls.count",
+        seen.summary.number("stalls.count")?,
+        rounds * 24,
+    );
+    let took = Duration::from_nanos(seen.report.produced_ns - seen.report.began_ns);
+    let bound = RELEASE + Duration::from_millis(rounds.unsigned_abs() * ROUND_MS.unsigned_abs());
+    findings.that(took < bound, || format!("the writers took {took:?}"));
+    let attempted = 24 * rounds * 50 * 3;
+    findings.near(
+        "attempted",
+        seen.books.attempted,
+        attempted,
+        seen.books.missed,
+    );
+    findings.verdict()
 }
 
 /// Looks, until the tracer ends, for tasks that sleep for room while there is room.
@@ -85,9 +99,9 @@ fn nothing_asked(scene: &mut Scene<'_>) -> Result<()> {
         return Err(crate::scenario::Skipped(why.to_owned()).into());
     }
     let path = scene.lab.directory.join("strace.out");
-    let mut trial = Trial::new("--syscall 150 --at 100:stop-sink --at 1300:cont-sink")
+    let mut trial = Trial::new("--syscall 300 --at 0:stop-sink --at 1200:cont-sink")
         .limit(64)
-        .slow_sink(0);
+        .consumer(SMALL);
     let calls = "trace=socket,sendto,sendmsg,sendmmsg,write,close";
     trial.wrapper = ["strace", "-f", "-ttt", "-s", "16", "-e", calls, "-o"]
         .map(str::to_owned)
@@ -115,13 +129,13 @@ fn settings_untouched(scene: &mut Scene<'_>) -> Result<()> {
     let lab = scene.lab;
     let trial = Trial::new("--syscall 100").limit(777).wait_ms(5000);
     let stage = trial::Stage::set(lab, &trial.setup, trial.consumer)?;
-    let socket = || crate::netlink::AuditSocket::open();
-    let (before, rules) = (lab.status()?, socket()?.rules()?);
+    let socket = netlink::AuditSocket::open;
+    let (before, rules) = (netlink::status()?, socket()?.rules()?);
     let (storm, _) = stage.storm(&trial.storm);
     let mut command = trial::trace_command(lab, scene.form, &[]);
     command.arg("--").args(storm);
     let ended = Process::start(&lab.directory, command)?.wait(trial.time_limit)?;
-    let (after, rules_after) = (lab.status()?, socket()?.rules()?);
+    let (after, rules_after) = (netlink::status()?, socket()?.rules()?);
     stage.strike()?;
     scene
         .log

@@ -9,10 +9,12 @@ use clap::ValueEnum;
 use crate::findings::Findings;
 use crate::inside::Place;
 use crate::lab::Setup;
+use crate::netlink;
 use crate::process::{Ended, Process, tail};
 use crate::scenario::{Scenario, Scene};
 use crate::summary::Summary;
 use crate::trial::{FAST, Stage};
+use crate::wire::Status;
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("unprivileged", |s| {
@@ -33,7 +35,7 @@ pub const SCENARIOS: &[Scenario] = &[
         works_or_says(
             s,
             Place::NoAddresses,
-            &["kptr_restrict", "kallsyms", "address"],
+            &["CAP_SYSLOG", "kptr_restrict", "kallsyms", "address"],
         )
     }),
     Scenario::new("no-tracefs", |s| {
@@ -105,14 +107,15 @@ fn refused(scene: &mut Scene<'_>, place: Place, words: &[&str]) -> Result<()> {
     let mut findings = Findings::default();
     findings.equal("exit status", ended.code(), 1);
     one_line(&ended, &mut findings);
-    names_any(&ended, words, &mut findings);
+    names_any(&ended.stderr, words, &mut findings);
     findings.that(ended.stdout.is_empty(), || {
         "there is output all the same".to_owned()
     });
     findings.verdict()
 }
 
-/// Either it works all the same, and then its accounts are right; or it says why not.
+/// Either it works all the same, and then what it tells is true, and what it cannot tell is null
+/// and the cause is named on stderr or in the summary; or it fails and says why.
 fn works_or_says(scene: &mut Scene<'_>, place: Place, words: &[&str]) -> Result<()> {
     let stage = Stage::set(scene.lab, &Setup::default(), FAST)?;
     let (mut storm, _) = stage.storm("--syscall 200");
@@ -122,6 +125,7 @@ fn works_or_says(scene: &mut Scene<'_>, place: Place, words: &[&str]) -> Result<
     }
     let mut rest = vec!["--".to_owned()];
     rest.extend(storm);
+    let truth = netlink::status()?;
     let arguments = trace(scene, &rest);
     let ended = inside(scene, place, &arguments);
     stage.strike()?;
@@ -131,22 +135,43 @@ fn works_or_says(scene: &mut Scene<'_>, place: Place, words: &[&str]) -> Result<
         "it panicked".to_owned()
     });
     match ended.code() {
-        0 => {
-            let summary = Summary::parse(&ended.stdout)?;
-            for (path, expected) in [("ledger.attempted", 600), ("ledger.residual", 0)] {
-                // What was not measured must be null, and is then said.
-                if let Some(got) = summary.at(path).as_i64() {
-                    findings.equal(path, got, expected);
-                } else {
-                    names_any(&ended, words, &mut findings);
-                }
-            }
-        }
+        0 => true_or_null(&ended, &truth, words, &mut findings)?,
         1 => {
             one_line(&ended, &mut findings);
-            names_any(&ended, words, &mut findings);
+            names_any(&ended.stderr, words, &mut findings);
         }
         other => findings.equal("exit status", other, 0),
     }
     findings.verdict()
+}
+
+fn true_or_null(
+    ended: &Ended,
+    truth: &Status,
+    words: &[&str],
+    findings: &mut Findings,
+) -> Result<()> {
+    let summary = Summary::parse(&ended.stdout)?;
+    let mut complete = true;
+    for (path, expected) in [
+        ("ledger.attempted", 600),
+        ("ledger.residual", 0),
+        ("ledger.dropped.silent", 0),
+        ("status.limit_start", i64::from(truth.backlog_limit)),
+        ("status.limit_end", i64::from(truth.backlog_limit)),
+        ("status.lost_start", i64::from(truth.lost)),
+        ("status.enabled", i64::from(truth.enabled)),
+        ("status.rate_limit", i64::from(truth.rate_limit)),
+        ("depth.start", 0),
+        ("depth.retry_end", 0),
+    ] {
+        match summary.at(path).as_i64() {
+            Some(got) => findings.equal(path, got, expected),
+            None => complete = false,
+        }
+    }
+    if !complete {
+        names_any(&format!("{}{}", ended.stderr, summary), words, findings);
+    }
+    Ok(())
 }

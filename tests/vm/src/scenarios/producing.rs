@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
+use crate::rule::Rule;
 use crate::scenario::{Scenario, Scene};
 use crate::trial::Trial;
-use crate::wire::{self, Rule};
+use crate::wire;
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("user-messages", user_messages).short().both(),

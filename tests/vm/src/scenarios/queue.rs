@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::accounting::getppid_attempts;
+use crate::netlink;
 use crate::scenario::{Scenario, Scene};
 use crate::trial::{Consumer, Trial};
 use crate::wire;
@@ -31,7 +32,7 @@ fn oracle(scene: &mut Scene<'_>) -> Result<()> {
             rules: Vec::new(),
             ..Default::default()
         })?;
-        let status = lab.status()?;
+        let status = netlink::status()?;
         findings.equal("AUDIT_GET limit", status.backlog_limit, limit);
         findings.equal("AUDIT_GET pid", status.pid, 0);
         let Some(memory) = lab.memory()? else {

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
+use crate::rule::Rule;
 use crate::scenario::{Scenario, Scene};
 use crate::storm_args::Act;
 use crate::trial::Trial;
-use crate::wire::{self, Rule};
+use crate::wire;
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("limit-changed", limit_changed).short(),
