@@ -95,7 +95,10 @@ fn retried() -> u32 {
         && let Some(ledger) = drain()
     {
         // SAFETY: a map value is alive for the program's run.
-        raise(unsafe { &raw mut (*ledger).retry_depth_max }, after_append(depth));
+        raise(
+            unsafe { &raw mut (*ledger).retry_depth_max },
+            after_append(depth),
+        );
     }
     0
 }
@@ -122,7 +125,10 @@ fn held() -> u32 {
         && let Some(ledger) = drain()
     {
         // SAFETY: a map value is alive for the program's run.
-        raise(unsafe { &raw mut (*ledger).hold_depth_max }, u64::from(depth));
+        raise(
+            unsafe { &raw mut (*ledger).hold_depth_max },
+            u64::from(depth),
+        );
     }
     0
 }

@@ -269,8 +269,8 @@ pub struct LiveState {
     /// Not 0 while `kauditd` holds a record that is on no queue and not yet
     /// delivered, retried or held.
     pub in_hand: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// Not 0 once the loader has filled in `limit` and `wait_time`.
+    pub limits_known: u32,
 }
 
 /// An `AUDIT_SET` under way; the kernel serialises them by `audit_cmd_mutex`.

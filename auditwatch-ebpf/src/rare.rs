@@ -21,12 +21,7 @@ pub fn report(ctx: &impl EbpfContext, kind: u32, message: u64) {
 
 /// Sends an event whose last fields `fill` writes.
 #[inline(always)]
-pub fn send(
-    ctx: &impl EbpfContext,
-    kind: u32,
-    message: u64,
-    fill: impl FnOnce(&mut RareEvent),
-) {
+pub fn send(ctx: &impl EbpfContext, kind: u32, message: u64, fill: impl FnOnce(&mut RareEvent)) {
     let Some(mut entry) = RARE.reserve::<RareEvent>(0) else {
         if let Some(ledger) = drain() {
             // SAFETY: a map value is alive for the program's run.

@@ -57,14 +57,9 @@ pub fn fill(place: &mut KernelState) {
     place.depth = main_depth().unwrap_or(UNKNOWN);
     place.retry_depth = retry_depth().unwrap_or(UNKNOWN);
     place.hold_depth = hold_depth().unwrap_or(UNKNOWN);
-    place.limit = read(g::addr_limit()).unwrap_or_else(|| {
-        // SAFETY: a map value is alive for the program's run.
-        live().map_or(UNKNOWN, |live| unsafe { (*live).limit })
-    });
-    place.wait_time = read(g::addr_wait_time()).unwrap_or_else(|| {
-        // SAFETY: as above.
-        live().map_or(UNKNOWN, |live| unsafe { (*live).wait_time })
-    });
+    let (limit, wait_time) = followed_limits();
+    place.limit = read(g::addr_limit()).unwrap_or(limit);
+    place.wait_time = read(g::addr_wait_time()).unwrap_or(wait_time);
     place.waited = read_u32(g::addr_waited());
     place.lost = read_u32(g::addr_lost());
     place.rate_limit = read_u32(g::addr_rate_limit());
@@ -75,6 +70,23 @@ pub fn fill(place: &mut KernelState) {
     place.auditd_pid = auditd_pid();
     // SAFETY: as above.
     place.in_hand = live().map_or(0, |live| unsafe { (*live).in_hand });
+}
+
+/// Limit and wait time as the programs follow them, where the kernel's variables
+/// cannot be read.
+#[inline(always)]
+fn followed_limits() -> (u32, u32) {
+    let Some(live) = live() else {
+        return (UNKNOWN, UNKNOWN);
+    };
+    // SAFETY: a map value is alive for the program's run.
+    unsafe {
+        if (*live).limits_known == 0 {
+            (UNKNOWN, UNKNOWN)
+        } else {
+            ((*live).limit, (*live).wait_time)
+        }
+    }
 }
 
 /// Process id of the registered auditd: `auditd_conn->pid->numbers[0].nr`.

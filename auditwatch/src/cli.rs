@@ -34,7 +34,9 @@ pub enum Command {
         auditwatch trace --format json | jq .     for machines; the last line is the summary")]
     Trace(TraceArgs),
     /// Show the audit settings and what they mean
-    #[command(after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit")]
+    #[command(
+        after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit"
+    )]
     Status(OutputArgs),
     /// Say whether this host can be traced, and what to do where it cannot
     #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
@@ -172,7 +174,17 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_named() {
-        for text in ["", "s", "-1s", "1..2s", "0", "0s", "9e9", "1d", "99999999999999999999h"] {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "1..2s",
+            "0",
+            "0s",
+            "9e9",
+            "1d",
+            "99999999999999999999h",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert!(parse_duration("1d").is_err_and(|error| error.contains("`d`")));

@@ -8,7 +8,9 @@ pub fn quantile(hist: &[u64], per_mille: u64, bucket_max: impl Fn(usize) -> u64)
     if total == 0 {
         return None;
     }
-    let rank = (u128::from(total) * u128::from(per_mille)).div_ceil(1000).max(1);
+    let rank = (u128::from(total) * u128::from(per_mille))
+        .div_ceil(1000)
+        .max(1);
     let mut seen = 0_u128;
     for (bucket, &count) in hist.iter().enumerate() {
         seen += u128::from(count);

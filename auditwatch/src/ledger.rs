@@ -160,8 +160,10 @@ impl Ledger {
             hold_overflow: reason(message::HOLD_OVERFLOW),
             silent: None,
         };
-        let held = delta(zero, last, |sample| sample.hold.as_ref().map(|hold| hold.calls))
-            .map(|calls| calls + missed(Role::Hold));
+        let held = delta(zero, last, |sample| {
+            sample.hold.as_ref().map(|hold| hold.calls)
+        })
+        .map(|calls| calls + missed(Role::Hold));
         dropped.silent = match last.state.booted_with_audit {
             Some(false) => held,
             Some(true) => Some(0),
@@ -183,11 +185,8 @@ impl Ledger {
             sample.drain.as_ref().map(|drain| drain.drained)
         })
         .map(|count| count + missed(Role::Drain));
-        let admitted = (|| {
-            attempted?.checked_sub(filtered? + refused? + waiting.unwrap_or(0))
-        })();
-        let enqueued =
-            (|| (admitted? + auxiliary.unwrap_or(0)).checked_sub(dropped.rate_limit?))();
+        let admitted = (|| attempted?.checked_sub(filtered? + refused? + waiting.unwrap_or(0)))();
+        let enqueued = (|| (admitted? + auxiliary.unwrap_or(0)).checked_sub(dropped.rate_limit?))();
         let mut delivered = delta(zero, last, |sample| {
             sample.delivery.as_ref().map(|delivery| delivery.delivered)
         });
@@ -216,9 +215,7 @@ impl Ledger {
         // A skipped call of `netlink_unicast` may have been anyone's: what the
         // law misses was a delivery, up to the number of skipped calls.
         if let (Some(left), Some(count)) = (delivery, delivered) {
-            let found = u64::try_from(left)
-                .unwrap_or(0)
-                .min(missed(Role::Delivery));
+            let found = u64::try_from(left).unwrap_or(0).min(missed(Role::Delivery));
             delivered = Some(count + found);
             delivery = signed(found).map(|found| left - found);
         }
@@ -311,10 +308,10 @@ fn kernel_lost<'a>(
 /// at a time.
 fn with_unseen(mut calls: BTreeMap<String, u64>, unseen: u64) -> BTreeMap<String, u64> {
     if unseen > 0 {
-        let name = calls
-            .iter()
-            .max_by_key(|&(_, &count)| count)
-            .map_or_else(|| message::BACKLOG_LIMIT.to_owned(), |(name, _)| name.clone());
+        let name = calls.iter().max_by_key(|&(_, &count)| count).map_or_else(
+            || message::BACKLOG_LIMIT.to_owned(),
+            |(name, _)| name.clone(),
+        );
         *calls.entry(name).or_insert(0) += unseen;
     }
     calls

@@ -11,6 +11,7 @@ pub mod health;
 pub mod histogram;
 pub mod kernel;
 pub mod ledger;
+pub mod memory;
 pub mod netlink;
 pub mod plan;
 pub mod poll;

@@ -1,19 +1,453 @@
-//! TEMP
-/// status
-#[derive(Clone, Debug, Default)]
-pub struct AuditStatus { /// x
- pub enabled: u32, /// x
- pub failure: u32, /// x
- pub pid: u32, /// x
- pub rate_limit: u32, /// x
- pub backlog_limit: u32, /// x
- pub lost: u32, /// x
- pub backlog: u32, /// x
- pub backlog_wait_time_jiffies: Option<u32>, /// x
- pub backlog_wait_time_actual_jiffies: Option<u32> }
-/// socket
+//! The audit netlink client: it asks, and never sets.
+//!
+//! In: answers of the kernel. Out: [`AuditStatus`]. It must not be used while the
+//! queue is over its limit: since 5.17 the kernel lets any sender of an audit
+//! message sleep there (`audit_receive`, kernel/audit.c), which can leave every
+//! other waiter of the host asleep. Callers see to that.
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    time::Duration,
+};
+
+use bytes::Buf as _;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// `AUDIT_GET` (uapi).
+const AUDIT_GET: u16 = 1000;
+/// `AUDIT_GET_FEATURE` (uapi).
+const AUDIT_GET_FEATURE: u16 = 1019;
+/// Size of `struct nlmsghdr` (uapi), bytes.
+const HEADER_BYTES: usize = 16;
+/// `NLMSG_ERROR` (uapi).
+const ERROR: u16 = 2;
+/// Longest wait for an answer, which a kernel thread of its own sends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asking the kernel failed.
+#[derive(Debug, Error)]
+pub enum NetlinkError {
+    /// No such protocol.
+    #[error(
+        "the kernel has no audit netlink: it was built without audit, or booted with audit=0; boot \
+         without audit=0"
+    )]
+    NoAudit(#[source] io::Error),
+    /// Not in the initial user namespace.
+    #[error(
+        "the kernel refuses audit to this user namespace (ECONNREFUSED, on purpose); run on the host, \
+         outside of the container"
+    )]
+    UserNamespace,
+    /// No permission.
+    #[error(
+        "the kernel refuses audit to this process (EPERM): it needs CAP_AUDIT_CONTROL and the host's \
+         pid namespace; run as root on the host (in a container: hostPID)"
+    )]
+    NotPermitted,
+    /// The kernel answered with another error.
+    #[error("the kernel refuses the audit status: {0}")]
+    Refused(#[source] io::Error),
+    /// A system call failed.
+    #[error("cannot {action} audit netlink")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("the kernel did not answer an audit status request within {} s", PATIENCE.as_secs())]
+    Silent,
+    /// An answer that makes no sense.
+    #[error("the kernel's audit status is {found} bytes long, shorter than any known")]
+    Short {
+        /// Its length, bytes.
+        found: usize,
+    },
+}
+
+/// The kernel's audit status: `struct audit_status` (uapi), which grew from 32
+/// bytes to 36 (3.14), 40 (3.16) and 44 (5.9). What a kernel does not send is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// 0 off, 1 on, 2 on and locked until reboot.
+    pub enabled: u32,
+    /// What a loss does: 0 nothing, 1 printk, 2 panic.
+    pub failure: u32,
+    /// Process id of the registered auditd, 0 for none, as this pid namespace sees it.
+    pub pid: u32,
+    /// Records a second that pass, 0 for no limit.
+    pub rate_limit: u32,
+    /// Backlog limit, records; 0 for none.
+    pub backlog_limit: u32,
+    /// Records lost by the kernel's own count, wraps.
+    pub lost: u32,
+    /// Length of the main queue, records.
+    pub backlog: u32,
+    /// Bits of `AUDIT_FEATURE_BITMAP_*` (uapi).
+    pub feature_bitmap: Option<u32>,
+    /// Backlog wait time, jiffies.
+    pub backlog_wait_time_jiffies: Option<u32>,
+    /// Time waited by all tasks together, jiffies, wraps.
+    pub backlog_wait_time_actual_jiffies: Option<u32>,
+}
+
+impl AuditStatus {
+    /// Reads the payload of an answer, which may be longer than what is known here.
+    ///
+    /// # Errors
+    /// When it is shorter than the oldest form.
+    pub fn parse(mut payload: &[u8]) -> Result<Self, NetlinkError> {
+        const OLDEST_BYTES: usize = 32;
+        if payload.len() < OLDEST_BYTES {
+            return Err(NetlinkError::Short {
+                found: payload.len(),
+            });
+        }
+        let _mask = payload.get_u32_ne();
+        Ok(Self {
+            enabled: payload.get_u32_ne(),
+            failure: payload.get_u32_ne(),
+            pid: payload.get_u32_ne(),
+            rate_limit: payload.get_u32_ne(),
+            backlog_limit: payload.get_u32_ne(),
+            lost: payload.get_u32_ne(),
+            backlog: payload.get_u32_ne(),
+            feature_bitmap: payload.try_get_u32_ne().ok(),
+            backlog_wait_time_jiffies: payload.try_get_u32_ne().ok(),
+            backlog_wait_time_actual_jiffies: payload.try_get_u32_ne().ok(),
+        })
+    }
+}
+
+/// Audit features that can be switched: `struct audit_features` (uapi).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditFeatures {
+    /// A login user id can only be set where there is none.
+    pub only_unset_loginuid: bool,
+    /// A login user id cannot be changed.
+    pub loginuid_immutable: bool,
+    /// `loginuid_immutable` cannot be switched any more.
+    pub loginuid_immutable_locked: bool,
+}
+
+impl AuditFeatures {
+    /// Reads the payload of an answer; `None` when it is too short.
+    #[must_use]
+    pub fn parse(mut payload: &[u8]) -> Option<Self> {
+        let _version = payload.try_get_u32_ne().ok()?;
+        let _mask = payload.try_get_u32_ne().ok()?;
+        let features = payload.try_get_u32_ne().ok()?;
+        let lock = payload.try_get_u32_ne().ok()?;
+        Some(Self {
+            only_unset_loginuid: features & 1 != 0,
+            loginuid_immutable: features & 2 != 0,
+            loginuid_immutable_locked: lock & 2 != 0,
+        })
+    }
+}
+
+/// A socket to the audit subsystem.
 #[derive(Debug)]
-pub struct AuditSocket;
-impl AuditSocket { /// open
- pub fn open() -> Result<Self, std::io::Error> { Err(std::io::Error::other("temp")) } /// st
- pub fn status(&mut self) -> Result<AuditStatus, std::io::Error> { Err(std::io::Error::other("temp")) } }
+pub struct AuditSocket {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+/// What one datagram says about a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer<'a> {
+    /// The payload that was asked for.
+    Payload(&'a [u8]),
+    /// 0 for an acknowledgement, else a negative error number.
+    Error(i32),
+    /// Something else: an answer to an earlier request, or a record.
+    Other,
+}
+
+impl AuditSocket {
+    /// Opens a socket, bound to no multicast group.
+    ///
+    /// # Errors
+    /// When the kernel has no audit, or refuses the socket.
+    pub fn open() -> Result<Self, NetlinkError> {
+        // SAFETY: a system call without memory arguments.
+        let fd = unsafe {
+            libc::socket(
+                libc::AF_NETLINK,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                libc::NETLINK_AUDIT,
+            )
+        };
+        if fd < 0 {
+            let source = io::Error::last_os_error();
+            return Err(match source.raw_os_error() {
+                Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => NetlinkError::NoAudit(source),
+                Some(libc::EPERM | libc::EACCES) => NetlinkError::NotPermitted,
+                _ => NetlinkError::Io {
+                    action: "open",
+                    source,
+                },
+            });
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        let timeout = libc::timeval {
+            tv_sec: libc::time_t::try_from(PATIENCE.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_usec: 0,
+        };
+        // SAFETY: the kernel reads `timeout`, of the size given, during the call.
+        let set = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVTIMEO,
+                (&raw const timeout).cast(),
+                socklen::<libc::timeval>(),
+            )
+        };
+        if set != 0 {
+            return Err(last_error("set a time limit on"));
+        }
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
+    }
+
+    /// Asks for the audit status.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not answer.
+    pub fn status(&mut self) -> Result<AuditStatus, NetlinkError> {
+        AuditStatus::parse(&self.ask(AUDIT_GET)?)
+    }
+
+    /// Asks for the audit features; `None` where the kernel has none (before 3.13).
+    ///
+    /// # Errors
+    /// As [`AuditSocket::status`].
+    pub fn features(&mut self) -> Result<Option<AuditFeatures>, NetlinkError> {
+        Ok(AuditFeatures::parse(&self.ask(AUDIT_GET_FEATURE)?))
+    }
+
+    fn ask(&mut self, message: u16) -> Result<Vec<u8>, NetlinkError> {
+        self.sequence += 1;
+        self.send(&request(message, self.sequence))?;
+        let mut buffer = vec![0; 9000];
+        loop {
+            let length = self.receive(&mut buffer)?;
+            let datagram = buffer.get(..length).unwrap_or_default();
+            match answer(datagram, message, self.sequence) {
+                Answer::Payload(payload) => return Ok(payload.to_vec()),
+                Answer::Error(0) | Answer::Other => {}
+                Answer::Error(number) => return Err(refusal(number)),
+            }
+        }
+    }
+
+    fn send(&self, message: &[u8]) -> Result<(), NetlinkError> {
+        // SAFETY: the structure is plain integers, for which zeroes are valid.
+        let mut kernel: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+        kernel.nl_family = libc::sa_family_t::try_from(libc::AF_NETLINK).unwrap_or_default();
+        // SAFETY: the kernel reads `message` and `kernel`, of the sizes given,
+        // during the call.
+        let sent = unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                message.as_ptr().cast(),
+                message.len(),
+                0,
+                (&raw const kernel).cast(),
+                socklen::<libc::sockaddr_nl>(),
+            )
+        };
+        if sent < 0 {
+            let source = io::Error::last_os_error();
+            return Err(match source.raw_os_error() {
+                Some(number @ (libc::ECONNREFUSED | libc::EPERM)) => refusal(-number),
+                _ => NetlinkError::Io {
+                    action: "write to",
+                    source,
+                },
+            });
+        }
+        Ok(())
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> Result<usize, NetlinkError> {
+        loop {
+            // SAFETY: the kernel writes at most `buffer.len()` bytes to it during
+            // the call.
+            let length = unsafe {
+                libc::recv(
+                    self.socket.as_raw_fd(),
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len(),
+                    0,
+                )
+            };
+            if let Ok(length) = usize::try_from(length) {
+                return Ok(length);
+            }
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return Err(NetlinkError::Silent),
+                _ => {
+                    return Err(NetlinkError::Io {
+                        action: "read from",
+                        source: error,
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn socklen<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default()
+}
+
+fn last_error(action: &'static str) -> NetlinkError {
+    NetlinkError::Io {
+        action,
+        source: io::Error::last_os_error(),
+    }
+}
+
+/// A request without payload: `struct nlmsghdr`.
+fn request(message: u16, sequence: u32) -> Vec<u8> {
+    const NLM_F_REQUEST: u16 = 1;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    bytes.extend(16_u32.to_ne_bytes());
+    bytes.extend(message.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend(0_u32.to_ne_bytes());
+    bytes
+}
+
+/// Reads one datagram.
+fn answer(mut datagram: &[u8], message: u16, sequence: u32) -> Answer<'_> {
+    if datagram.len() < HEADER_BYTES {
+        return Answer::Other;
+    }
+    let _length = datagram.get_u32_ne();
+    let kind = datagram.get_u16_ne();
+    let _flags = datagram.get_u16_ne();
+    let its_sequence = datagram.get_u32_ne();
+    let _port = datagram.get_u32_ne();
+    if its_sequence != sequence {
+        Answer::Other
+    } else if kind == message {
+        Answer::Payload(datagram)
+    } else if kind == ERROR {
+        datagram
+            .try_get_i32_ne()
+            .map_or(Answer::Other, Answer::Error)
+    } else {
+        Answer::Other
+    }
+}
+
+/// Explains the negative error number of a refusal.
+fn refusal(number: i32) -> NetlinkError {
+    match number.wrapping_neg() {
+        libc::ECONNREFUSED => NetlinkError::UserNamespace,
+        libc::EPERM | libc::EACCES => NetlinkError::NotPermitted,
+        other => NetlinkError::Refused(io::Error::from_raw_os_error(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    fn datagram(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = request(kind, sequence);
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn a_status_of_each_age_is_read() {
+        let all = words(&[0, 1, 2, 77, 100, 8192, 5, 9, 0x7f, 15_000, 42]);
+        let newest = AuditStatus::parse(&all).expect("44 bytes are a status");
+        assert_eq!(
+            newest,
+            AuditStatus {
+                enabled: 1,
+                failure: 2,
+                pid: 77,
+                rate_limit: 100,
+                backlog_limit: 8192,
+                lost: 5,
+                backlog: 9,
+                feature_bitmap: Some(0x7f),
+                backlog_wait_time_jiffies: Some(15_000),
+                backlog_wait_time_actual_jiffies: Some(42),
+            }
+        );
+        let older = AuditStatus::parse(&all[..40]).expect("40 bytes are a status");
+        assert_eq!(older.backlog_wait_time_actual_jiffies, None);
+        assert_eq!(older.backlog_wait_time_jiffies, Some(15_000));
+        let oldest = AuditStatus::parse(&all[..32]).expect("32 bytes are a status");
+        assert_eq!(oldest.feature_bitmap, None);
+        assert_eq!(oldest.backlog, 9);
+        assert!(matches!(
+            AuditStatus::parse(&all[..28]),
+            Err(NetlinkError::Short { found: 28 })
+        ));
+        let longer = [all.as_slice(), &[7; 16]].concat();
+        assert_eq!(
+            AuditStatus::parse(&longer).expect("a longer one too"),
+            newest
+        );
+    }
+
+    #[test]
+    fn only_the_answer_to_this_request_counts() {
+        let payload = words(&[0; 11]);
+        let read = |bytes: &[u8]| match answer(bytes, AUDIT_GET, 3) {
+            Answer::Payload(payload) => format!("{} bytes", payload.len()),
+            Answer::Error(number) => format!("error {number}"),
+            Answer::Other => "other".to_owned(),
+        };
+        assert_eq!(read(&datagram(AUDIT_GET, 3, &payload)), "44 bytes");
+        assert_eq!(read(&datagram(AUDIT_GET, 2, &payload)), "other");
+        assert_eq!(read(&datagram(1300, 3, b"audit(1:2): x")), "other");
+        assert_eq!(
+            read(&datagram(ERROR, 3, &(-1_i32).to_ne_bytes())),
+            "error -1"
+        );
+        assert_eq!(read(&datagram(ERROR, 3, &[1])), "other");
+        assert_eq!(read(&[1, 2, 3]), "other");
+    }
+
+    #[test]
+    fn features_are_bits() {
+        let features = AuditFeatures::parse(&words(&[1, 0, 2, 2])).expect("16 bytes");
+        assert!(features.loginuid_immutable && features.loginuid_immutable_locked);
+        assert!(!features.only_unset_loginuid);
+        assert_eq!(AuditFeatures::parse(&words(&[1, 0, 2])), None);
+    }
+
+    #[test]
+    fn a_refusal_names_its_cause() {
+        assert!(matches!(refusal(-libc::EPERM), NetlinkError::NotPermitted));
+        assert!(matches!(
+            refusal(-libc::ECONNREFUSED),
+            NetlinkError::UserNamespace
+        ));
+        assert!(matches!(refusal(i32::MIN), NetlinkError::Refused(_)));
+    }
+}

@@ -156,25 +156,69 @@ use Form::{Fentry, Fexit, Kprobe, Kretprobe};
 /// the function (`bpf_tramp_image_put`, kernel/bpf/trampoline.c), so each
 /// function gets its programs in one go and `audit_log_start` comes last.
 const HOOKS: &[HookSpec] = &[
-    spec!(Passes, "kauditd_send_queue", [("kauditd_send_queue", Fentry)], [("kauditd_send_queue_probe", Kprobe)]),
-    spec!(Delivery, "netlink_unicast", [("netlink_unicast", Fentry), ("netlink_unicast_exit", Fexit)], [("netlink_unicast_probe", Kprobe), ("netlink_unicast_return", Kretprobe)]),
+    spec!(
+        Passes,
+        "kauditd_send_queue",
+        [("kauditd_send_queue", Fentry)],
+        [("kauditd_send_queue_probe", Kprobe)]
+    ),
+    spec!(
+        Delivery,
+        "netlink_unicast",
+        [("netlink_unicast", Fentry), ("netlink_unicast_exit", Fexit)],
+        [
+            ("netlink_unicast_probe", Kprobe),
+            ("netlink_unicast_return", Kretprobe)
+        ]
+    ),
     spec!(
         Drain,
         "kauditd_send_multicast_skb",
         [("kauditd_send_multicast_skb", Fentry)],
         [("kauditd_send_multicast_skb_probe", Kprobe)]
     ),
-    spec!(Retry, "kauditd_retry_skb", [("kauditd_retry_skb", Fentry)], [("kauditd_retry_skb_probe", Kprobe)]),
-    spec!(Hold, "kauditd_hold_skb", [("kauditd_hold_skb", Fentry)], [("kauditd_hold_skb_probe", Kprobe)]),
-    spec!(Rehold, "kauditd_rehold_skb", [("kauditd_rehold_skb", Fentry)], [("kauditd_rehold_skb_probe", Kprobe)]),
-    spec!(Reset, "auditd_reset", [("auditd_reset", Fentry)], [("auditd_reset_probe", Kprobe)]),
+    spec!(
+        Retry,
+        "kauditd_retry_skb",
+        [("kauditd_retry_skb", Fentry)],
+        [("kauditd_retry_skb_probe", Kprobe)]
+    ),
+    spec!(
+        Hold,
+        "kauditd_hold_skb",
+        [("kauditd_hold_skb", Fentry)],
+        [("kauditd_hold_skb_probe", Kprobe)]
+    ),
+    spec!(
+        Rehold,
+        "kauditd_rehold_skb",
+        [("kauditd_rehold_skb", Fentry)],
+        [("kauditd_rehold_skb_probe", Kprobe)]
+    ),
+    spec!(
+        Reset,
+        "auditd_reset",
+        [("auditd_reset", Fentry)],
+        [("auditd_reset_probe", Kprobe)]
+    ),
     spec!(
         Changes,
         "audit_receive_msg",
-        [("audit_receive_msg", Fentry), ("audit_receive_msg_exit", Fexit)],
-        [("audit_receive_msg_probe", Kprobe), ("audit_receive_msg_return", Kretprobe)]
+        [
+            ("audit_receive_msg", Fentry),
+            ("audit_receive_msg_exit", Fexit)
+        ],
+        [
+            ("audit_receive_msg_probe", Kprobe),
+            ("audit_receive_msg_return", Kretprobe)
+        ]
     ),
-    spec!(Losses, "audit_log_lost", [("audit_log_lost", Fentry)], [("audit_log_lost_probe", Kprobe)]),
+    spec!(
+        Losses,
+        "audit_log_lost",
+        [("audit_log_lost", Fentry)],
+        [("audit_log_lost_probe", Kprobe)]
+    ),
     spec!(
         Auxiliary,
         "audit_buffer_aux_new",
@@ -185,9 +229,17 @@ const HOOKS: &[HookSpec] = &[
         Attempts,
         "audit_filter",
         [("audit_filter_exit", Fexit)],
-        [("audit_filter_probe", Kprobe), ("audit_filter_return", Kretprobe)]
+        [
+            ("audit_filter_probe", Kprobe),
+            ("audit_filter_return", Kretprobe)
+        ]
     ),
-    spec!(Stalls, "audit_log_start", [("audit_log_start_exit", Fexit)], []),
+    spec!(
+        Stalls,
+        "audit_log_start",
+        [("audit_log_start_exit", Fexit)],
+        []
+    ),
 ];
 
 /// Functions that log a record of their own and may wait, and that jump into
@@ -214,7 +266,9 @@ fn plan_hook(spec: &HookSpec, inputs: &Inputs<'_>) -> HookPlan {
         reason: None,
         not_applicable: false,
     };
-    let in_btf = inputs.btf.is_some_and(|btf| btf.has_function(spec.function));
+    let in_btf = inputs
+        .btf
+        .is_some_and(|btf| btf.has_function(spec.function));
     if !inputs.symbols.present(spec.function) && !in_btf {
         hook.not_applicable = spec.role == Role::Auxiliary;
         hook.reason = Some(if hook.not_applicable {
@@ -308,7 +362,9 @@ fn probes(spec: &HookSpec, symbols: &Symbols) -> Option<Alternative> {
             .iter()
             .map(|part| attach("attempt_over_probe", Kprobe, part))
             .collect(),
-        caveat: Some("stalls are timed to the end of the record, not of audit_log_start".to_owned()),
+        caveat: Some(
+            "stalls are timed to the end of the record, not of audit_log_start".to_owned(),
+        ),
     })
 }
 

@@ -64,6 +64,18 @@ pub struct KernelState {
     pub in_hand: Option<u32>,
 }
 
+impl KernelState {
+    /// Whether the main queue is over its limit, as far as that was read. An audit
+    /// message sent then may leave tasks asleep.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        matches!(
+            (self.depth, self.limit),
+            (Some(depth), Some(limit)) if limit != 0 && depth > limit
+        )
+    }
+}
+
 /// Record attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {

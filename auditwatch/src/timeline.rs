@@ -308,9 +308,7 @@ impl Timeline {
     /// The kernel's HZ: as configured, else as its clock ran in the window.
     #[must_use]
     pub fn hz(&self) -> Option<u32> {
-        self.host
-            .hz
-            .or_else(|| measured_hz(&self.zero, &self.last))
+        self.host.hz.or_else(|| measured_hz(&self.zero, &self.last))
     }
 
     fn note_stranded(&mut self, sample: &Sample) {
@@ -326,8 +324,7 @@ impl Timeline {
         }
         for waiter in &stalls.waiters {
             let slept_since_last = waiter.since_ns < self.last.at_ns;
-            if slept_since_last
-                && sample.at_ns.saturating_sub(waiter.since_ns) > STRANDED_AFTER_NS
+            if slept_since_last && sample.at_ns.saturating_sub(waiter.since_ns) > STRANDED_AFTER_NS
             {
                 self.stranded.insert((waiter.thread, waiter.since_ns));
             }
@@ -394,7 +391,8 @@ impl Timeline {
             histogram::between(before.unwrap_or_default(), &drain.depth_hist)
         });
         let quantile = |per_mille| {
-            let value = histogram::quantile(hist.as_ref()?, per_mille, histogram::depth_bucket_max)?;
+            let value =
+                histogram::quantile(hist.as_ref()?, per_mille, histogram::depth_bucket_max)?;
             Some(value.min(max.unwrap_or(value)))
         };
         Depth {
@@ -520,10 +518,7 @@ impl Timeline {
                     .to_owned(),
             );
         }
-        if let (Some(depth), Some(limit)) = (self.zero.state.depth, self.zero.state.limit)
-            && limit != 0
-            && depth > limit
-        {
+        if self.zero.state.is_over_limit() {
             notes.push(
                 "the queue was over its limit when the trace began: tasks that slept then are not \
                  counted as stalls"
@@ -593,7 +588,9 @@ fn depth_max(sample: &Sample) -> Option<u64> {
     let left = sample.drain.as_ref().map(|drain| drain.depth_max);
     let now = sample.state.depth.map(u64::from);
     match sample.source {
-        Source::Bpf => met.max(left.filter(|_| met.is_some())).max(now.filter(|_| met.is_some())),
+        Source::Bpf => met
+            .max(left.filter(|_| met.is_some()))
+            .max(now.filter(|_| met.is_some())),
         // A poll sees a depth now and then: its greatest one is no maximum.
         Source::Poll => None,
     }

@@ -1,3 +1,104 @@
-//! TEMP
-/// x
-pub fn run(_json: bool) -> anyhow::Result<std::process::ExitCode> { anyhow::bail!("temp") }
+//! `auditwatch doctor`: can this host be traced.
+//!
+//! It puts the hooks in place as a trace would, and takes them away again: no
+//! list of requirements knows as much as the kernel.
+
+use std::{io::Write as _, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    doctor::{Diagnosis, Inputs, SymbolView, diagnose},
+    kernel::facts::Facts,
+    netlink::AuditSocket,
+    plan::{self, Preference},
+    probe::{Probe, ProbeError},
+    render::json,
+    sample::KernelState,
+};
+
+/// Functions whose splitting makes other tools miss records.
+const SPLIT_PRONE: [&str; 2] = ["audit_log_start", "audit_log_end"];
+
+/// Runs the command.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn run(as_json: bool) -> Result<ExitCode> {
+    let diagnosis = examine(&Facts::gather());
+    let mut out = std::io::stdout();
+    if as_json {
+        json::line(&mut out, &diagnosis)
+    } else {
+        out.write_all(diagnosis.text().as_bytes())
+    }
+    .context("cannot write the diagnosis")?;
+    Ok(if diagnosis.usable {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn examine(facts: &Facts) -> Diagnosis {
+    let explain = |error: anyhow::Error| format!("{error:#}");
+    let plan = plan::plan(&plan::Inputs {
+        symbols: &facts.symbols,
+        btf: facts.btf.as_ref(),
+        kprobes: facts.kprobes,
+        preference: Preference::Auto,
+    });
+    let tried = Probe::attach(&facts.symbols, facts.btf.as_ref(), &plan).and_then(|mut probe| {
+        let state = probe.state()?;
+        Ok((probe.hooks().to_vec(), state))
+    });
+    let (hooks, state) = match tried {
+        Ok((hooks, state)) => (Ok(hooks), Some(state)),
+        // The remedy would send the reader here.
+        Err(ProbeError::Refused { cause, .. }) => (
+            Err(format!("the kernel refuses BPF to this process: {cause}")),
+            None,
+        ),
+        Err(error) => (Err(explain(error.into())), None),
+    };
+    // Netlink is not asked while the question could leave tasks asleep.
+    let netlink = (!state.as_ref().is_some_and(KernelState::is_over_limit)).then(|| {
+        AuditSocket::open()
+            .and_then(|mut socket| socket.status())
+            .map_err(|error| explain(error.into()))
+    });
+    diagnose(Inputs {
+        release: facts.release.clone(),
+        hz: facts.hz,
+        privileges: facts.privileges.clone(),
+        lockdown: facts.lockdown.clone(),
+        lsm: facts.lsm.clone(),
+        kptr_restrict: facts.kptr_restrict,
+        container: facts.container.clone(),
+        boot: facts.boot.clone(),
+        btf: Some(match &facts.btf_missing {
+            None => Ok(()),
+            Some(cause) => Err(cause.clone()),
+        }),
+        symbols: symbol_view(facts),
+        kprobes: facts.kprobes,
+        splits: SPLIT_PRONE
+            .iter()
+            .flat_map(|function| facts.symbols.splits(function))
+            .collect(),
+        hooks: Some(hooks),
+        netlink,
+    })
+}
+
+fn symbol_view(facts: &Facts) -> SymbolView {
+    if facts.symbols.is_empty() {
+        SymbolView::Unreadable
+    } else if facts.symbols.hidden() {
+        SymbolView::Hidden
+    } else if facts.symbols.address("audit_queue").is_none() {
+        SymbolView::FunctionsOnly
+    } else {
+        SymbolView::Full
+    }
+}

@@ -1,3 +1,94 @@
-//! TEMP
-/// x
-pub fn run(_json: bool) -> anyhow::Result<std::process::ExitCode> { anyhow::bail!("temp") }
+//! `auditwatch status`: the audit settings and what they mean.
+
+use std::{fs, io::Write as _, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    kernel::facts::Facts,
+    memory,
+    netlink::AuditSocket,
+    probe,
+    render::json,
+    sample::KernelState,
+    status::{Auditd, Inputs, StatusReport},
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When neither BPF nor netlink tells anything, or the output cannot be written.
+pub fn run(as_json: bool) -> Result<ExitCode> {
+    let report = report(&Facts::gather())?;
+    let mut out = std::io::stdout();
+    if as_json {
+        json::line(&mut out, &report)
+    } else {
+        out.write_all(report.text().as_bytes())
+    }
+    .context("cannot write the status")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(facts: &Facts) -> Result<StatusReport> {
+    let (state, state_missing) = match probe::read_kernel_state(&facts.symbols, facts.btf.as_ref())
+    {
+        Ok(state) => (Some(state), None),
+        Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
+    };
+    let mut inputs = Inputs {
+        release: facts.release.clone(),
+        hz: facts.hz,
+        booted_with_audit: facts.boot.as_ref().map(|boot| boot.on),
+        record_bytes: facts.btf.as_ref().and_then(memory::usual_record_bytes),
+        state_missing,
+        ..Inputs::default()
+    };
+    if state.as_ref().is_some_and(KernelState::is_over_limit) {
+        inputs.netlink_missing = Some(
+            "features: netlink was not asked, since the queue is over its limit and the question \
+             could leave tasks asleep"
+                .to_owned(),
+        );
+    } else {
+        ask_netlink(&mut inputs);
+    }
+    let pid = state
+        .as_ref()
+        .and_then(|state| state.auditd_pid)
+        .or_else(|| inputs.netlink.as_ref().map(|status| status.pid));
+    inputs.auditd = pid.map(auditd);
+    inputs.state = state;
+    if let (None, None, Some(why)) = (&inputs.state, &inputs.netlink, &inputs.netlink_missing) {
+        bail!("{why}");
+    }
+    Ok(StatusReport::new(inputs))
+}
+
+fn ask_netlink(inputs: &mut Inputs) {
+    let answer = AuditSocket::open().and_then(|mut socket| {
+        let status = socket.status()?;
+        Ok((status, socket.features()?))
+    });
+    match answer {
+        Ok((status, features)) => {
+            inputs.netlink = Some(status);
+            inputs.features = features;
+        }
+        Err(error) => {
+            inputs.netlink_missing = Some(format!("{:#}", anyhow::Error::from(error)));
+        }
+    }
+}
+
+fn auditd(pid: u32) -> Auditd {
+    Auditd {
+        pid,
+        comm: fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()
+            .map(|comm| comm.trim().to_owned()),
+        exe: fs::read_link(format!("/proc/{pid}/exe"))
+            .ok()
+            .map(|path| path.display().to_string()),
+    }
+}

@@ -153,7 +153,9 @@ impl Btf {
                 });
             }
             self.places.push(place);
-            if matches!(head.kind(), KIND_STRUCT | KIND_UNION | KIND_FUNC) && self.is_kept(head.name) {
+            if matches!(head.kind(), KIND_STRUCT | KIND_UNION | KIND_FUNC)
+                && self.is_kept(head.name)
+            {
                 let name = self.name(head.name).to_vec();
                 let index = if head.kind() == KIND_FUNC {
                     &mut self.functions
@@ -286,7 +288,10 @@ impl Btf {
 
     fn name(&self, offset: u32) -> &[u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
-        let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(rest.len());
         rest.get(..end).unwrap_or_default()
     }
 }

@@ -1,4 +1,9 @@
-//! Facts of the running kernel.
+//! Facts of the running kernel: types, symbols, boot options, permissions.
+//!
+//! Parsing is pure; [`facts`] does the reading, in one place.
+
 pub mod btf;
+pub mod cmdline;
 pub mod facts;
+pub mod privileges;
 pub mod symbols;

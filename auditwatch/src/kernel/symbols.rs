@@ -5,8 +5,13 @@
 use std::collections::BTreeMap;
 
 /// Beginnings of the names that are kept; the list has some 200,000.
-const KEPT: [&str; 7] = [
-    "audit", "kauditd", "__audit", "netlink_unicast", "jiffies_64", "register_kprobe", "__pfx_audit",
+const KEPT: [&str; 6] = [
+    "audit",
+    "kauditd",
+    "__audit",
+    "netlink_unicast",
+    "jiffies_64",
+    "register_kprobe",
 ];
 
 /// Symbols of interest.
@@ -36,7 +41,10 @@ impl Symbols {
     /// Address of a symbol; `None` when it is absent or hidden.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<u64> {
-        self.addresses.get(name).copied().filter(|&address| address != 0)
+        self.addresses
+            .get(name)
+            .copied()
+            .filter(|&address| address != 0)
     }
 
     /// Whether the kernel has the symbol, hidden or not.
@@ -49,6 +57,12 @@ impl Symbols {
     #[must_use]
     pub fn hidden(&self) -> bool {
         !self.addresses.is_empty() && self.addresses.values().all(|&address| address == 0)
+    }
+
+    /// Whether no symbol at all could be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
     }
 
     /// Parts that the compiler made of a function, but for its cold half.
@@ -76,4 +90,46 @@ fn symbol(line: &[u8]) -> Option<(String, u64)> {
     let address = std::str::from_utf8(line.get(..16)?).ok()?;
     let address = u64::from_str_radix(address, 16).ok()?;
     Some((std::str::from_utf8(name).ok()?.to_owned(), address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"ffffffff814f9f70 t audit_log_end.part.0\n\
+        ffffffff814fa0c0 T audit_log_end\n\
+        ffffffff8121d955 t audit_log_lost.cold\n\
+        ffffffff814f99d0 T audit_log_lost\n\
+        ffffffff83e7ce00 b audit_queue\n\
+        ffffffff81000000 T schedule\n\
+        ffffffffc0000000 t audit_mod\t[some_module]\n\
+        garbage\n\
+        zzzzzzzzzzzzzzzz T audit_bad\n";
+
+    #[test]
+    fn only_symbols_of_interest_are_kept() {
+        let symbols = Symbols::parse(TEXT);
+        assert_eq!(symbols.address("audit_queue"), Some(0xffff_ffff_83e7_ce00));
+        for absent in ["schedule", "audit_mod", "audit_bad", "audit"] {
+            assert!(!symbols.present(absent), "{absent}");
+        }
+        assert!(!symbols.hidden());
+    }
+
+    #[test]
+    fn a_cold_half_is_no_split() {
+        let symbols = Symbols::parse(TEXT);
+        assert_eq!(symbols.splits("audit_log_end"), ["audit_log_end.part.0"]);
+        assert!(symbols.splits("audit_log_lost").is_empty());
+    }
+
+    #[test]
+    fn hidden_addresses_are_not_addresses() {
+        let symbols = Symbols::parse(b"0000000000000000 T audit_log_end\n");
+        assert!(symbols.hidden());
+        assert!(symbols.present("audit_log_end"));
+        assert_eq!(symbols.address("audit_log_end"), None);
+        assert!(!Symbols::parse(b"").hidden());
+        assert!(Symbols::parse(b"").is_empty());
+    }
 }

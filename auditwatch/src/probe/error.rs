@@ -1,11 +1,6 @@
 //! What can keep the probe from its work, each with the way out.
 
-use aya::{
-    EbpfError,
-    maps::MapError,
-    programs::ProgramError,
-    sys::SyscallError,
-};
+use aya::{EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
 use thiserror::Error;
 
 /// The probe could not be put in place, or could not be read.
@@ -107,17 +102,19 @@ pub(super) fn one_line(error: &ProgramError) -> String {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
-            let complaint = log
-                .lines()
-                .rev()
-                .map(str::trim)
-                .find(|line| !line.is_empty() && !line.starts_with("processed ") && !line.contains(" peak_states "));
+            let complaint = log.lines().rev().map(str::trim).find(|line| {
+                !line.is_empty()
+                    && !line.starts_with("processed ")
+                    && !line.contains(" peak_states ")
+            });
             match complaint {
                 Some(complaint) => format!("load: {io_error}: {complaint}"),
                 None => format!("load: {io_error}"),
             }
         }
-        ProgramError::SyscallError(SyscallError { call, io_error }) => format!("{call}: {io_error}"),
+        ProgramError::SyscallError(SyscallError { call, io_error }) => {
+            format!("{call}: {io_error}")
+        }
         other => {
             let mut text = other.to_string();
             let mut source = std::error::Error::source(other);

@@ -148,7 +148,8 @@ impl Probe {
     fn collect(&mut self) -> Result<Sample, ProbeError> {
         let mut sample = self.maps.sample()?;
         for (index, missed) in self.misses()?.into_iter().enumerate() {
-            let since_zero = missed.saturating_sub(self.misses_at_zero.get(index).copied().unwrap_or(0));
+            let since_zero =
+                missed.saturating_sub(self.misses_at_zero.get(index).copied().unwrap_or(0));
             if let Some((role, _)) = self.programs.get(index)
                 && since_zero > 0
             {

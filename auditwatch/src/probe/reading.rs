@@ -15,9 +15,7 @@ use super::{
 use crate::{
     health::{HookReport, Verdict},
     plan::Role,
-    sample::{
-        Attempts, Delivery, Drain, Event, Kept, Sample, Shortfalls, Source, Stalls, Waiter,
-    },
+    sample::{Attempts, Delivery, Drain, Event, Kept, Sample, Shortfalls, Source, Stalls, Waiter},
 };
 
 /// The maps, and which hooks fill them.
@@ -71,6 +69,7 @@ impl Maps {
         let mut live = first(&self.live, bpf::LIVE_MAP)?;
         live.limit = limit;
         live.wait_time = wait_time;
+        live.limits_known = 1;
         self.live
             .set(0, Wire(live), 0)
             .map_err(|source| ProbeError::Map {
@@ -88,9 +87,7 @@ impl Maps {
         Ok(Sample {
             at_ns: state.at_ns,
             source: Source::Bpf,
-            attempts: self.when(Role::Attempts, || {
-                self.attempts(readable.depth.is_some())
-            })?,
+            attempts: self.when(Role::Attempts, || self.attempts(readable.depth.is_some()))?,
             losses: self.when(Role::Losses, || self.losses())?,
             drain: self.when(Role::Drain, || self.drained(&drain))?,
             delivery: self.when(Role::Delivery, || {
@@ -144,13 +141,10 @@ impl Maps {
     }
 
     fn attempts(&self, depth_is_readable: bool) -> Result<Attempts, ProbeError> {
-        let rows = self
-            .attempts
-            .get(&0, 0)
-            .map_err(|source| ProbeError::Map {
-                name: bpf::ATTEMPTS_MAP,
-                source,
-            })?;
+        let rows = self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
+            name: bpf::ATTEMPTS_MAP,
+            source,
+        })?;
         let mut sum = Attempts::default();
         let mut depth_max = 0;
         for Wire(row) in rows.iter() {

@@ -62,7 +62,12 @@ mod tests {
             preference: Preference::Auto,
         });
         let sparse = sparse_btf(&types, &plan);
-        for name in ["audit_log_lost", "audit_filter", "audit_receive_msg", "netlink_unicast"] {
+        for name in [
+            "audit_log_lost",
+            "audit_filter",
+            "audit_receive_msg",
+            "netlink_unicast",
+        ] {
             assert_eq!(
                 sparse.id_by_type_name_kind(name, BtfKind::Func).ok(),
                 types.function_id(name),

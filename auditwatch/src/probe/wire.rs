@@ -83,14 +83,22 @@ pub(super) fn losses(entries: &[(u64, wire::LossCount)]) -> BTreeMap<String, u64
 
 /// The fields of an `AUDIT_SET`: mask bit (uapi `AUDIT_STATUS_*`), name as in
 /// `auditctl -s`, value before, value asked for.
-fn changes(before: &wire::KernelState, request: &wire::AuditSet) -> Vec<(String, Option<u32>, u32)> {
+fn changes(
+    before: &wire::KernelState,
+    request: &wire::AuditSet,
+) -> Vec<(String, Option<u32>, u32)> {
     [
         (0x01, "enabled", before.enabled, request.enabled),
         (0x02, "failure", before.failure, request.failure),
         (0x04, "auditd_pid", before.auditd_pid, request.pid),
         (0x08, "rate_limit", before.rate_limit, request.rate_limit),
         (0x10, "backlog_limit", before.limit, request.backlog_limit),
-        (0x20, "backlog_wait_time", before.wait_time, request.wait_time),
+        (
+            0x20,
+            "backlog_wait_time",
+            before.wait_time,
+            request.wait_time,
+        ),
         (0x40, "lost", before.lost, 0),
         (0x80, "backlog_wait_time_actual", before.waited, 0),
     ]

@@ -18,9 +18,7 @@ impl Style {
         let colored = match choice {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                no_color.is_none_or(str::is_empty) && terminal.is_terminal()
-            }
+            ColorChoice::Auto => no_color.is_none_or(str::is_empty) && terminal.is_terminal(),
         };
         Self { colored }
     }

@@ -68,7 +68,10 @@ pub fn line(summary: &Summary) -> String {
             "the kernel counted no loss in {window}; polling cannot see silent loss or stalls"
         ));
     } else if summary.ledger.drained.is_some_and(|drained| drained == 0)
-        && summary.ledger.attempted.is_some_and(|attempted| attempted == 0)
+        && summary
+            .ledger
+            .attempted
+            .is_some_and(|attempted| attempted == 0)
     {
         parts.push(match summary.status.enabled {
             Some(0) => format!("no record in {window}: auditing is off"),

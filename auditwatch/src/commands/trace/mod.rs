@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use self::{output::Output, source::Live, workload::Workload};
-use crate::{cli::TraceArgs, render::verdict, timeline::Timeline};
+use crate::{cli::TraceArgs, kernel::facts::Facts, render::verdict, timeline::Timeline};
 
 /// Exit status of a trace that saw records being lost.
 const LOST: u8 = 3;
@@ -40,7 +40,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
 
-    let facts = host::gather()?;
+    let facts = Facts::gather();
     let mut live = Live::start(args, &facts)?;
     let mut output = Output::new(args);
     output.begin(&live)?;
@@ -53,7 +53,9 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let mut ticks = tokio::time::interval(live.interval(args.interval));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let end = args.duration.map(|duration| tokio::time::Instant::now() + duration);
+    let end = args
+        .duration
+        .map(|duration| tokio::time::Instant::now() + duration);
     let mut broken = None;
     loop {
         tokio::select! {

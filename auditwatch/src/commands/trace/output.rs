@@ -86,9 +86,9 @@ fn explain(written: io::Result<()>) -> Result<()> {
         ErrorKind::BrokenPipe => {
             anyhow!("whoever read the output closed it, so the trace ended early")
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => anyhow!(
-            "cannot write the output: {error}; make room, or send the output elsewhere"
-        ),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            anyhow!("cannot write the output: {error}; make room, or send the output elsewhere")
+        }
         _ => anyhow!("cannot write the output: {error}"),
     })
 }

@@ -89,7 +89,9 @@ impl Live {
                 words.extend(
                     hooks
                         .iter()
-                        .filter(|hook| matches!(hook.verdict, Verdict::Failed | Verdict::Unsupported))
+                        .filter(|hook| {
+                            matches!(hook.verdict, Verdict::Failed | Verdict::Unsupported)
+                        })
                         .map(|hook| {
                             let reason = hook.reason.as_deref().unwrap_or("no reason given");
                             format!("{}: {reason}", hook.name)
@@ -246,8 +248,10 @@ const fn can_fall_back(error: &ProbeError) -> bool {
     )
 }
 
+/// `audit=1` leaves its mark in no variable that can be asked for; without BPF
+/// the command line has to do.
 fn booted_with_audit(facts: &Facts) -> Option<bool> {
-    facts.booted_with_audit()
+    facts.boot.as_ref().map(|boot| boot.on)
 }
 
 fn monotonic_ns() -> Result<u64> {

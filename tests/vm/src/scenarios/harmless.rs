@@ -1,5 +1,6 @@
 //! That looking on does no harm: nobody is stranded, nothing is asked while the queue is full.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -38,7 +39,11 @@ fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
     let mut storm = format!("--processes 24 --gap-us 20000 --syscall {}", rounds * 50);
     for round in 0..rounds {
         let begin = 600 + round * ROUND_MS;
-        storm += &format!(" --at {begin}:stop-sink --at {}:cont-sink", begin + 800);
+        write!(
+            storm,
+            " --at {begin}:stop-sink --at {}:cont-sink",
+            begin + 800
+        )?;
     }
     let trial = Trial::new(&storm).limit(64).consumer(SMALL);
     let lab = scene.lab;
@@ -110,6 +115,7 @@ fn nothing_asked(scene: &mut Scene<'_>) -> Result<()> {
         .collect();
     let seen = scene.trial(&trial)?;
     let text = std::fs::read_to_string(&path).context("reading strace's output")?;
+    anyhow::ensure!(text.contains("write("), "strace saw nothing");
     let sends = strace::audit_sends(&text);
     let mut findings = seen.common();
     let (from, to) = (seen.report.began_ns, seen.report.ended_ns);

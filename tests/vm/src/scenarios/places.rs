@@ -57,11 +57,11 @@ pub fn one_line(ended: &Ended, findings: &mut Findings) {
     });
 }
 
-fn names_any(ended: &Ended, words: &[&str], findings: &mut Findings) {
-    findings.that(words.iter().any(|w| ended.stderr.contains(w)), || {
+fn names_any(said: &str, words: &[&str], findings: &mut Findings) {
+    findings.that(words.iter().any(|w| said.contains(w)), || {
         format!(
-            "stderr names none of {words:?}: {}",
-            tail(&ended.stderr, 500)
+            "the cause is not named, by none of {words:?}: {}",
+            tail(said, 300)
         )
     });
 }

@@ -1,0 +1,461 @@
+//! Findings, each a pure function of what was read and tried.
+
+use super::{Finding, Inputs, Severity, SymbolView};
+use crate::health::Verdict;
+
+/// Everything found, blockers first.
+pub(super) fn all(inputs: &Inputs) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [
+        audit_off(inputs),
+        programs(inputs),
+        capabilities(inputs),
+        lockdown(inputs),
+        security_modules(inputs),
+        user_namespace(inputs),
+        pid_namespace(inputs),
+        container(inputs),
+        types(inputs),
+        symbols(inputs),
+        kprobes(inputs),
+        splits(inputs),
+        hooks(inputs),
+        netlink(inputs),
+        locked(inputs),
+        panics(inputs),
+        silent_loss(inputs),
+        clock(inputs),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    findings
+}
+
+fn finding(topic: &str, severity: Severity, text: impl Into<String>) -> Finding {
+    Finding {
+        topic: topic.to_owned(),
+        severity,
+        text: text.into(),
+        remedy: None,
+    }
+}
+
+impl Finding {
+    fn remedy(mut self, remedy: &str) -> Self {
+        self.remedy = Some(remedy.to_owned());
+        self
+    }
+}
+
+/// A trait blocks only what did not work all the same.
+fn severity_of_lack(inputs: &Inputs) -> Severity {
+    if matches!(inputs.hooks, Some(Ok(_))) {
+        Severity::Note
+    } else {
+        Severity::Blocker
+    }
+}
+
+fn audit_off(inputs: &Inputs) -> Option<Finding> {
+    inputs.boot.as_ref().filter(|boot| boot.off)?;
+    Some(
+        finding(
+            "audit=0",
+            Severity::Blocker,
+            "the kernel was booted with audit=0: there are no audit records",
+        )
+        .remedy("remove audit=0 from the kernel command line and reboot"),
+    )
+}
+
+fn programs(inputs: &Inputs) -> Option<Finding> {
+    let Some(Err(cause)) = &inputs.hooks else {
+        return None;
+    };
+    Some(finding("bpf", Severity::Blocker, cause.clone()).remedy(
+        "see the findings below for the cause; `auditwatch trace --source poll` needs no BPF",
+    ))
+}
+
+fn capabilities(inputs: &Inputs) -> Option<Finding> {
+    let privileges = &inputs.privileges;
+    let admin = privileges.has("CAP_SYS_ADMIN")?;
+    let lacking: Vec<&str> = ["CAP_BPF", "CAP_PERFMON", "CAP_SYSLOG", "CAP_AUDIT_CONTROL"]
+        .into_iter()
+        .filter(|name| {
+            let implied = admin && matches!(*name, "CAP_BPF" | "CAP_PERFMON");
+            !implied && privileges.has(name) == Some(false)
+        })
+        .collect();
+    Some(if lacking.is_empty() {
+        finding("capabilities", Severity::Ok, "all that are needed")
+    } else {
+        let blocks = lacking
+            .iter()
+            .any(|name| matches!(*name, "CAP_BPF" | "CAP_PERFMON"));
+        let severity = if blocks {
+            severity_of_lack(inputs)
+        } else {
+            Severity::Warning
+        };
+        finding(
+            "capabilities",
+            severity,
+            format!("this process lacks {}", lacking.join(", ")),
+        )
+        .remedy("run it as root (sudo auditwatch ...); in a container add the capabilities")
+    })
+}
+
+fn lockdown(inputs: &Inputs) -> Option<Finding> {
+    Some(match inputs.lockdown.as_deref()? {
+        "confidentiality" => finding(
+            "lockdown",
+            severity_of_lack(inputs),
+            "the kernel is locked down for confidentiality: BPF may not read kernel memory",
+        )
+        .remedy("boot with lockdown=integrity, or use --source poll"),
+        mode => finding(
+            "lockdown",
+            Severity::Ok,
+            format!("{mode}: BPF may read kernel memory"),
+        ),
+    })
+}
+
+fn security_modules(inputs: &Inputs) -> Option<Finding> {
+    let modules = inputs.lsm.as_ref()?;
+    let strict: Vec<&str> = modules
+        .iter()
+        .map(String::as_str)
+        .filter(|name| matches!(*name, "selinux" | "apparmor" | "smack" | "tomoyo" | "bpf"))
+        .collect();
+    if strict.is_empty() || matches!(inputs.hooks, Some(Ok(_))) {
+        return Some(finding("lsm", Severity::Ok, modules.join(", ")));
+    }
+    Some(
+        finding(
+            "lsm",
+            Severity::Note,
+            format!("{} may refuse BPF to this process", strict.join(", ")),
+        )
+        .remedy("look for denials in the kernel log, and allow bpf and perfmon to auditwatch"),
+    )
+}
+
+fn user_namespace(inputs: &Inputs) -> Option<Finding> {
+    Some(if inputs.privileges.initial_user_namespace? {
+        finding("user ns", Severity::Ok, "the host's")
+    } else {
+        finding(
+            "user ns",
+            severity_of_lack(inputs),
+            "this process runs in a user namespace of its own: the kernel refuses BPF and audit netlink",
+        )
+        .remedy("run it outside of the user namespace, on the host")
+    })
+}
+
+fn pid_namespace(inputs: &Inputs) -> Option<Finding> {
+    Some(if inputs.privileges.initial_pid_namespace? {
+        finding("pid ns", Severity::Ok, "the host's")
+    } else {
+        finding(
+            "pid ns",
+            Severity::Warning,
+            "this process runs in a pid namespace of its own: process ids in the report are the host's, \
+             its own records cannot be told apart, and audit netlink is refused",
+        )
+        .remedy("run it on the host, or give the container hostPID")
+    })
+}
+
+fn container(inputs: &Inputs) -> Option<Finding> {
+    let sign = inputs.container.as_ref()?;
+    Some(
+        finding(
+            "container",
+            Severity::Note,
+            format!(
+                "this looks like a container ({sign}); the audit queue is the host's all the same"
+            ),
+        )
+        .remedy("it needs hostPID, the host's /sys and the capabilities above"),
+    )
+}
+
+fn types(inputs: &Inputs) -> Option<Finding> {
+    Some(match inputs.btf.as_ref()? {
+        Ok(()) => finding("btf", Severity::Ok, "the kernel offers its types"),
+        Err(cause) => finding(
+            "btf",
+            Severity::Warning,
+            format!("no types of the kernel ({cause}): hooks by kprobe only, no depth, no bytes"),
+        )
+        .remedy("use a kernel with CONFIG_DEBUG_INFO_BTF, and mount /sys"),
+    })
+}
+
+fn symbols(inputs: &Inputs) -> Option<Finding> {
+    Some(match inputs.symbols {
+        SymbolView::Full => finding("kallsyms", Severity::Ok, "functions and variables"),
+        SymbolView::FunctionsOnly => finding(
+            "kallsyms",
+            Severity::Note,
+            "functions, but no variables (no CONFIG_KALLSYMS_ALL): the main queue is found once a \
+             record passes; the kernel's own counters are not read",
+        ),
+        SymbolView::Hidden => finding(
+            "kallsyms",
+            Severity::Warning,
+            format!(
+                "addresses are hidden (kptr_restrict {}): depth is found once a record passes",
+                inputs
+                    .kptr_restrict
+                    .map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+            ),
+        )
+        .remedy("give CAP_SYSLOG, and set kernel.kptr_restrict to 1 or 0"),
+        SymbolView::Unreadable => finding(
+            "kallsyms",
+            Severity::Warning,
+            "/proc/kallsyms cannot be read: depth is found once a record passes",
+        )
+        .remedy("mount /proc, and use a kernel with CONFIG_KALLSYMS"),
+    })
+}
+
+fn kprobes(inputs: &Inputs) -> Option<Finding> {
+    Some(if inputs.kprobes? {
+        finding("kprobes", Severity::Ok, "the kernel offers them")
+    } else {
+        finding(
+            "kprobes",
+            Severity::Note,
+            "the kernel offers none: there is no second form where a trampoline is refused",
+        )
+    })
+}
+
+fn splits(inputs: &Inputs) -> Option<Finding> {
+    if inputs.splits.is_empty() {
+        return None;
+    }
+    Some(finding(
+        "split",
+        Severity::Note,
+        format!(
+            "the compiler split {}: tools that hook these functions by name miss records; auditwatch \
+             counts elsewhere and does not",
+            inputs.splits.join(", ")
+        ),
+    ))
+}
+
+fn hooks(inputs: &Inputs) -> Option<Finding> {
+    let Some(Ok(hooks)) = &inputs.hooks else {
+        return None;
+    };
+    let bad = hooks
+        .iter()
+        .any(|hook| matches!(hook.verdict, Verdict::Unsupported | Verdict::Failed));
+    let severity = if bad { Severity::Warning } else { Severity::Ok };
+    Some(finding("hooks", severity, crate::health::roll_up(hooks)))
+}
+
+fn netlink(inputs: &Inputs) -> Option<Finding> {
+    Some(match inputs.netlink.as_ref()? {
+        Ok(_) => finding("netlink", Severity::Ok, "audit netlink answers"),
+        Err(cause) => finding(
+            "netlink",
+            Severity::Warning,
+            format!("{cause}; --source poll does not work here"),
+        ),
+    })
+}
+
+fn locked(inputs: &Inputs) -> Option<Finding> {
+    let status = inputs.netlink.as_ref()?.as_ref().ok()?;
+    (status.enabled == 2).then(|| {
+        finding(
+            "-e 2",
+            Severity::Note,
+            "the audit settings are locked: tracing works, but no limit can be changed before a reboot",
+        )
+    })
+}
+
+fn panics(inputs: &Inputs) -> Option<Finding> {
+    let status = inputs.netlink.as_ref()?.as_ref().ok()?;
+    (status.failure == 2).then(|| {
+        finding(
+            "-f 2",
+            Severity::Warning,
+            "a lost record panics this host; tracing is safe, an overflow is not",
+        )
+        .remedy("raise the backlog limit before any load test, or set -f 1 for its time")
+    })
+}
+
+fn silent_loss(inputs: &Inputs) -> Option<Finding> {
+    let boot = inputs.boot.as_ref()?;
+    Some(if boot.on {
+        finding(
+            "audit=1",
+            Severity::Ok,
+            "booted with it: held records are kept",
+        )
+    } else {
+        finding(
+            "audit=1",
+            Severity::Note,
+            "not booted with it: records are lost in silence while auditd is away or stalled, counted by \
+             nobody but auditwatch",
+        )
+        .remedy("add audit=1 to the kernel command line if records must survive that")
+    })
+}
+
+fn clock(inputs: &Inputs) -> Option<Finding> {
+    Some(match inputs.hz {
+        Some(hz) => finding("hz", Severity::Ok, format!("{hz} ticks a second")),
+        None => finding(
+            "hz",
+            Severity::Note,
+            "in no readable configuration; a trace measures it",
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        doctor::diagnose,
+        kernel::{cmdline::AuditBoot, privileges::Privileges},
+        netlink::AuditStatus,
+    };
+
+    fn healthy() -> Inputs {
+        Inputs {
+            privileges: Privileges::parse(
+                "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n",
+                Some("user:[4026531837]"),
+                Some("pid:[4026531836]"),
+            ),
+            lockdown: Some("none".to_owned()),
+            lsm: Some(vec!["capability".to_owned()]),
+            boot: Some(AuditBoot::parse("audit=1")),
+            btf: Some(Ok(())),
+            symbols: SymbolView::Full,
+            kprobes: Some(true),
+            hz: Some(250),
+            hooks: Some(Ok(Vec::new())),
+            netlink: Some(Ok(AuditStatus::default())),
+            ..Inputs::default()
+        }
+    }
+
+    fn severity(inputs: Inputs, topic: &str) -> Option<Severity> {
+        diagnose(inputs)
+            .findings
+            .into_iter()
+            .find(|finding| finding.topic == topic)
+            .map(|finding| finding.severity)
+    }
+
+    #[test]
+    fn a_healthy_host_has_nothing_but_ok() {
+        let diagnosis = diagnose(healthy());
+        assert!(diagnosis.usable && diagnosis.pollable);
+        for finding in &diagnosis.findings {
+            assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
+        }
+        assert!(diagnosis.verdict.starts_with("usable"));
+    }
+
+    #[test]
+    fn a_refusal_blocks_and_names_the_way_out() {
+        let diagnosis = diagnose(Inputs {
+            hooks: Some(Err("EPERM".to_owned())),
+            ..healthy()
+        });
+        assert!(!diagnosis.usable);
+        assert!(diagnosis.verdict.contains("--source poll"));
+        let first = diagnosis.findings.first().expect("a finding");
+        assert_eq!(first.severity, Severity::Blocker);
+        assert!(first.remedy.is_some());
+    }
+
+    #[test]
+    fn what_is_missing_blocks_only_where_nothing_works() {
+        let confidential = |hooks| Inputs {
+            lockdown: Some("confidentiality".to_owned()),
+            hooks: Some(hooks),
+            ..healthy()
+        };
+        assert_eq!(
+            severity(confidential(Err("EPERM".to_owned())), "lockdown"),
+            Some(Severity::Blocker)
+        );
+        assert_eq!(
+            severity(confidential(Ok(Vec::new())), "lockdown"),
+            Some(Severity::Note)
+        );
+    }
+
+    #[test]
+    fn dangers_of_the_settings_are_named() {
+        let status = AuditStatus {
+            enabled: 2,
+            failure: 2,
+            ..AuditStatus::default()
+        };
+        let inputs = || Inputs {
+            netlink: Some(Ok(status.clone())),
+            boot: Some(AuditBoot::default()),
+            ..healthy()
+        };
+        assert_eq!(severity(inputs(), "-e 2"), Some(Severity::Note));
+        assert_eq!(severity(inputs(), "-f 2"), Some(Severity::Warning));
+        assert_eq!(severity(inputs(), "audit=1"), Some(Severity::Note));
+    }
+
+    #[test]
+    fn audit_off_blocks() {
+        let inputs = Inputs {
+            boot: Some(AuditBoot::parse("audit=0")),
+            hooks: Some(Err("no audit".to_owned())),
+            ..healthy()
+        };
+        assert_eq!(severity(inputs, "audit=0"), Some(Severity::Blocker));
+    }
+
+    #[test]
+    fn capabilities_that_admin_implies_are_not_missed() {
+        let privileges = Privileges::parse("CapEff:\t0000002440200000\n", None, None);
+        let inputs = Inputs {
+            privileges,
+            ..healthy()
+        };
+        let lacking = diagnose(inputs)
+            .findings
+            .into_iter()
+            .find(|finding| finding.topic == "capabilities")
+            .expect("a finding");
+        assert_eq!(lacking.text, "this process lacks CAP_SYSLOG");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_reported() {
+        let diagnosis = diagnose(Inputs::default());
+        assert!(!diagnosis.usable);
+        assert!(
+            diagnosis
+                .findings
+                .iter()
+                .all(|finding| finding.topic == "kallsyms" || finding.topic == "hz")
+        );
+    }
+}
