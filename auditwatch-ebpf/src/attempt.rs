@@ -118,8 +118,13 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     // SAFETY: as above.
     raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
     // SAFETY: as above. A limit of 0 means none.
-    let (limit, wait_time) = unsafe { ((*live).limit, (*live).wait_time) };
+    let (limit, wait_time, waiters) =
+        unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };
     if limit != 0 && depth > limit && wait_time != 0 {
-        stall::may_begin(ids as u32);
+        stall::may_begin(live, ids as u32);
+    } else if waiters != 0 {
+        // A thread that makes its next attempt does not wait in its last one,
+        // should that one's end have been missed.
+        stall::forget(ids as u32);
     }
 }

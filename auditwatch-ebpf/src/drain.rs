@@ -11,7 +11,8 @@ use aya_ebpf::{
 
 use crate::{
     globals::{code_hold, code_rehold, off_skb_data, off_skb_end},
-    maps::{drain, drained_of_type, gate_is_open, live, set_in_hand},
+    hand,
+    maps::{drain, drained_of_type, gate_is_open, live},
     memory::{add, context_word, raise, read_field},
     queue::{hold_depth, main_depth, retry_depth},
     rare,
@@ -41,7 +42,7 @@ pub fn kauditd_send_multicast_skb_probe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn drained(skb: u64) -> u32 {
-    set_in_hand(true);
+    hand::take();
     if !gate_is_open() {
         return 0;
     }
@@ -88,7 +89,7 @@ pub fn kauditd_retry_skb_probe(_ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn retried() -> u32 {
-    set_in_hand(false);
+    hand::give_up();
     count!(retried);
     if gate_is_open()
         && let Some(depth) = retry_depth()
@@ -116,9 +117,7 @@ pub fn kauditd_hold_skb_probe(_ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn held() -> u32 {
-    if is_kauditd() {
-        set_in_hand(false);
-    }
+    hand::give_up();
     count!(held);
     if gate_is_open()
         && let Some(depth) = hold_depth()
@@ -154,7 +153,7 @@ pub fn kauditd_rehold_skb_probe(_ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn reheld() -> u32 {
-    set_in_hand(false);
+    hand::give_up();
     count!(reheld);
     0
 }
@@ -200,58 +199,32 @@ fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
     0
 }
 
-// match-proto: net/netlink/af_netlink.c:
-// int netlink_unicast(struct sock *ssk, struct sk_buff *skb, u32 portid, int nonblock)
-#[fentry]
-pub fn netlink_unicast(_ctx: FEntryContext) -> u32 {
-    sending()
-}
-
-#[kprobe]
-pub fn netlink_unicast_probe(_ctx: ProbeContext) -> u32 {
-    sending()
-}
-
-/// A record that `kauditd` took off the retry or hold queue shows here first.
-#[inline(always)]
-fn sending() -> u32 {
-    if is_kauditd() {
-        set_in_hand(true);
-    }
-    0
-}
-
 #[fexit]
-pub fn netlink_unicast_exit(ctx: FExitContext) -> u32 {
-    unicast(ctx.arg(4))
+pub fn kauditd_send_queue_exit(_ctx: FExitContext) -> u32 {
+    hand::rest();
+    0
 }
 
 #[kretprobe]
-pub fn netlink_unicast_return(ctx: RetProbeContext) -> u32 {
-    unicast(ctx.ret())
-}
-
-#[inline(always)]
-fn unicast(result: i32) -> u32 {
-    if !is_kauditd() {
-        return 0;
-    }
-    if result >= 0 {
-        set_in_hand(false);
-        count!(delivered);
-    } else if result == -11 {
-        count!(refused_again);
-    } else {
-        count!(refused_other);
-    }
+pub fn kauditd_send_queue_return(_ctx: RetProbeContext) -> u32 {
+    hand::rest();
     0
 }
 
-/// Whether the current task is `kauditd`.
-#[inline(always)]
-fn is_kauditd() -> bool {
-    // SAFETY: a map value is alive for the program's run.
-    live().is_some_and(|live| unsafe { (*live).kauditd } == bpf_get_current_pid_tgid() as u32)
+// match-proto: net/netlink/af_netlink.c:
+// int netlink_unicast(struct sock *ssk, struct sk_buff *skb, u32 portid, int nonblock)
+#[fentry]
+pub fn netlink_unicast(ctx: FEntryContext) -> u32 {
+    hand::send(ctx.arg(1));
+    0
+}
+
+#[kprobe]
+pub fn netlink_unicast_probe(ctx: ProbeContext) -> u32 {
+    if let Some(skb) = ctx.arg(1) {
+        hand::send(skb);
+    }
+    0
 }
 
 // match-proto: kernel/audit.c: static void auditd_reset(const struct auditd_connection *ac)

@@ -126,10 +126,9 @@ pub struct DrainLedger {
     pub drained: u64,
     /// Records that `kauditd` handed to auditd's socket.
     pub delivered: u64,
-    /// Deliveries refused with `EAGAIN`: auditd's socket was full for 100 ms.
-    pub refused_again: u64,
-    /// Deliveries refused with any other error.
-    pub refused_other: u64,
+    /// Records whose delivery `kauditd` gave up: auditd's socket was full for
+    /// 100 ms, or auditd is gone.
+    pub refused: u64,
     /// Calls of `kauditd_retry_skb`.
     pub retried: u64,
     /// Calls of `kauditd_hold_skb`.
@@ -246,6 +245,14 @@ pub struct KernelState {
     pub in_hand: u32,
 }
 
+/// [`LiveState::in_hand`]: `kauditd` holds no record.
+pub const HAND_EMPTY: u32 = 0;
+/// [`LiveState::in_hand`]: a record is off its queue, and not yet sent.
+pub const HAND_TAKEN: u32 = 1;
+/// [`LiveState::in_hand`]: a record is being sent; what comes of it shows in what
+/// `kauditd` does next.
+pub const HAND_SENT: u32 = 2;
+
 /// State that the programs keep for each other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -258,6 +265,8 @@ pub struct LiveState {
     pub retry_queue: u64,
     /// Address of the hold queue, learned likewise.
     pub hold_queue: u64,
+    /// Address of the record that `kauditd` sent last.
+    pub sent: u64,
     /// Thread id of `kauditd`, learned likewise; 0 before its first pass.
     pub kauditd: u32,
     /// The backlog limit in force, records.
@@ -266,8 +275,8 @@ pub struct LiveState {
     pub wait_time: u32,
     /// The gate: programs count while this is not 0.
     pub gate: u32,
-    /// Not 0 while `kauditd` holds a record that is on no queue and not yet
-    /// delivered, retried or held.
+    /// What `kauditd` does with the record that it holds, one of the `HAND_`
+    /// constants.
     pub in_hand: u32,
     /// Not 0 once the loader has filled in `limit` and `wait_time`.
     pub limits_known: u32,

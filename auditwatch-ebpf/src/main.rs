@@ -17,6 +17,8 @@ mod drain;
 #[cfg(target_arch = "bpf")]
 mod globals;
 #[cfg(target_arch = "bpf")]
+mod hand;
+#[cfg(target_arch = "bpf")]
 mod loss;
 #[cfg(target_arch = "bpf")]
 mod maps;

@@ -85,13 +85,3 @@ pub fn gate_is_open() -> bool {
     // SAFETY: a map value is alive for the program's run.
     live().is_some_and(|live| unsafe { (*live).gate } != 0)
 }
-
-/// Notes whether `kauditd` holds a record that is on no queue.
-#[inline(always)]
-pub fn set_in_hand(in_hand: bool) {
-    if let Some(live) = live() {
-        // SAFETY: a map value is alive for the program's run; `kauditd` alone
-        // writes the field.
-        unsafe { (*live).in_hand = u32::from(in_hand) };
-    }
-}

@@ -4,10 +4,9 @@
 //! ends. It has slept if it gave up the CPU of its own accord in between: tasks
 //! that may not wait, auditd itself and holders of the command mutex never do.
 
-use auditwatch_ebpf::{STALL_BUCKETS, StallStart};
+use auditwatch_ebpf::{LiveState, STALL_BUCKETS, StallStart};
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_NOEXIST,
     helpers::{bpf_get_current_task, bpf_ktime_get_ns},
     macros::{fexit, kprobe, kretprobe},
     programs::{FExitContext, ProbeContext, RetProbeContext},
@@ -21,7 +20,7 @@ use crate::{
 
 /// Follows the current task, whose attempt has met a full queue.
 #[inline(always)]
-pub fn may_begin(thread: u32) {
+pub fn may_begin(live: *mut LiveState, thread: u32) {
     let Some(ledger) = stalls() else { return };
     // SAFETY: a map value is alive for the program's run.
     add(unsafe { &raw mut (*ledger).met_full }, 1);
@@ -30,18 +29,17 @@ pub fn may_begin(thread: u32) {
         at_ns: unsafe { bpf_ktime_get_ns() },
         switches: switches(),
     };
-    // An entry that is there already belongs to this thread's own attempt, on
-    // top of which a soft interrupt made one of its own: leave it.
-    match WAITERS.insert(thread, start, u64::from(BPF_NOEXIST)) {
-        Ok(()) => {
-            if let Some(live) = live() {
-                // SAFETY: as above.
-                add(unsafe { &raw mut (*live).waiters }, 1);
-            }
-        }
+    // An entry that is there is of an attempt whose end was missed, or of this
+    // very one, on top of which a soft interrupt makes a record: begin anew.
+    if let Some(entry) = WAITERS.get_ptr_mut(thread) {
         // SAFETY: as above.
-        Err(error) if error != -17 => add(unsafe { &raw mut (*ledger).untracked }, 1),
-        Err(_) => {}
+        unsafe { *entry = start };
+    } else if WAITERS.insert(thread, start, 0).is_ok() {
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*live).waiters }, 1);
+    } else {
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*ledger).untracked }, 1);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Readings of the kernel's own audit variables, so that no netlink message is
 //! needed while the queue is under pressure.
 
-use auditwatch_ebpf::{KernelState, UNKNOWN};
+use auditwatch_ebpf::{HAND_EMPTY, KernelState, UNKNOWN};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
 
 use crate::{
@@ -69,7 +69,9 @@ pub fn fill(place: &mut KernelState) {
     place.initialized = read_u32(g::addr_initialized());
     place.auditd_pid = auditd_pid();
     // SAFETY: as above.
-    place.in_hand = live().map_or(0, |live| unsafe { (*live).in_hand });
+    place.in_hand = live().map_or(0, |live| {
+        u32::from(unsafe { (*live).in_hand } != HAND_EMPTY)
+    });
 }
 
 /// Limit and wait time as the programs follow them, where the kernel's variables

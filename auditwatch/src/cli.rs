@@ -46,8 +46,9 @@ pub enum Command {
 /// Options of `trace`.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// How long to trace (30s, 5m, 500ms); without it until Ctrl-C or the COMMAND's end
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "command")]
+    /// How long to trace (30s, 5m, 500ms); without it until Ctrl-C or the COMMAND's end.
+    /// A COMMAND that runs longer goes on without the trace
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// Time between lines
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]

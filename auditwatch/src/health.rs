@@ -33,8 +33,10 @@ pub struct HookReport {
     pub form: Option<String>,
     /// What became of it.
     pub verdict: Verdict,
-    /// Why it is not plainly `ok`.
+    /// Why it is not in place, or not in its best form.
     pub reason: Option<String>,
+    /// What it measures less well here than elsewhere.
+    pub caveat: Option<String>,
 }
 
 /// What became of one alternative of a hook.
@@ -61,45 +63,33 @@ pub fn judge(plan: &HookPlan, attempts: &[Attempt]) -> HookReport {
         })
         .collect();
     let mut reasons: Vec<String> = refusals.iter().map(|&cause| cause.to_owned()).collect();
-    let verdict = match attached.and_then(|index| plan.alternatives.get(index)) {
-        Some(chosen) => {
-            reasons.extend(plan.reason.clone());
-            reasons.extend(chosen.caveat.clone());
-            if reasons.is_empty() {
-                Verdict::Ok
-            } else {
-                Verdict::Degraded
-            }
-        }
-        None => {
-            reasons.extend(plan.reason.clone());
-            if plan.not_applicable {
-                Verdict::Unneeded
-            } else if refusals.is_empty() {
-                Verdict::Unsupported
-            } else {
-                Verdict::Failed
-            }
-        }
+    reasons.extend(plan.reason.clone());
+    let chosen = attached.and_then(|index| plan.alternatives.get(index));
+    let caveat = chosen.and_then(|chosen| chosen.caveat.clone());
+    let verdict = match chosen {
+        Some(_) if reasons.is_empty() && caveat.is_none() => Verdict::Ok,
+        Some(_) => Verdict::Degraded,
+        None if plan.not_applicable => Verdict::Unneeded,
+        None if refusals.is_empty() => Verdict::Unsupported,
+        None => Verdict::Failed,
     };
-    let form = attached
-        .and_then(|index| plan.alternatives.get(index))
-        .map(|chosen| {
-            let mut forms: Vec<&str> = Vec::new();
-            for attachment in &chosen.attachments {
-                let name = Form::name(attachment.form);
-                if !forms.contains(&name) {
-                    forms.push(name);
-                }
+    let form = chosen.map(|chosen| {
+        let mut forms: Vec<&str> = Vec::new();
+        for attachment in &chosen.attachments {
+            let name = Form::name(attachment.form);
+            if !forms.contains(&name) {
+                forms.push(name);
             }
-            forms.join("+")
-        });
+        }
+        forms.join("+")
+    });
     HookReport {
         role: plan.role,
         name: plan.function.to_owned(),
         form,
         verdict,
         reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+        caveat,
     }
 }
 

@@ -17,10 +17,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    plan::Role,
-    sample::{Event, EventKind, Sample},
-};
+use crate::sample::{Event, EventKind, Sample};
+
+/// The programs that count each thing, as trampoline and as probe.
+mod counter {
+    pub(super) const ATTEMPTS: [&str; 2] = ["audit_filter_exit", "audit_filter_probe"];
+    pub(super) const LOSSES: [&str; 2] = ["audit_log_lost", "audit_log_lost_probe"];
+    pub(super) const DRAIN: [&str; 2] = [
+        "kauditd_send_multicast_skb",
+        "kauditd_send_multicast_skb_probe",
+    ];
+    pub(super) const DELIVERY: [&str; 2] = ["netlink_unicast", "netlink_unicast_probe"];
+    pub(super) const RETRY: [&str; 2] = ["kauditd_retry_skb", "kauditd_retry_skb_probe"];
+    pub(super) const HOLD: [&str; 2] = ["kauditd_hold_skb", "kauditd_hold_skb_probe"];
+}
 
 /// Messages of `audit_log_lost` (kernel/audit.c, 4.14 to 7.2) that stand for a
 /// record that is gone.
@@ -136,13 +146,23 @@ impl Ledger {
         last: &Sample,
         events: impl IntoIterator<Item = &'a Event>,
     ) -> Self {
-        let missed = |role: Role| last.shortfalls.missed.get(&role).copied().unwrap_or(0);
+        // Each count is one program's; whichever form is attached, the other has
+        // missed nothing.
+        let missed = |programs: [&str; 2]| -> u64 {
+            programs
+                .into_iter()
+                .filter_map(|program| {
+                    let now = last.shortfalls.missed.get(program)?;
+                    Some(now - zero.shortfalls.missed.get(program).copied().unwrap_or(0))
+                })
+                .sum()
+        };
         let calls = losses_between(zero, last);
         let seen: Option<u64> = calls.as_ref().map(|calls| calls.values().sum());
         let kernel_lost = kernel_lost(zero, last, events);
         let unseen = match (kernel_lost, seen) {
-            (Some(kernel), Some(seen)) if missed(Role::Losses) > 0 => {
-                kernel.saturating_sub(seen).min(missed(Role::Losses))
+            (Some(kernel), Some(seen)) if missed(counter::LOSSES) > 0 => {
+                kernel.saturating_sub(seen).min(missed(counter::LOSSES))
             }
             _ => 0,
         };
@@ -163,7 +183,7 @@ impl Ledger {
         let held = delta(zero, last, |sample| {
             sample.hold.as_ref().map(|hold| hold.calls)
         })
-        .map(|calls| calls + missed(Role::Hold));
+        .map(|calls| calls + missed(counter::HOLD));
         dropped.silent = match last.state.booted_with_audit {
             Some(false) => held,
             Some(true) => Some(0),
@@ -172,7 +192,7 @@ impl Ledger {
         let attempts = |pick: fn(&crate::sample::Attempts) -> u64| {
             delta(zero, last, |sample| sample.attempts.as_ref().map(pick))
         };
-        let attempted = attempts(|a| a.attempted).map(|count| count + missed(Role::Attempts));
+        let seen_attempts = attempts(|a| a.attempted);
         let filtered = attempts(|a| a.filtered);
         let own = attempts(|a| a.own);
         let waiting = last
@@ -184,15 +204,25 @@ impl Ledger {
         let drained = delta(zero, last, |sample| {
             sample.drain.as_ref().map(|drain| drain.drained)
         })
-        .map(|count| count + missed(Role::Drain));
+        .map(|count| count + missed(counter::DRAIN));
+        let growth = |pick: fn(&Sample) -> Option<u32>| {
+            Some(i64::from(pick(last)?) - i64::from(pick(zero)?))
+        };
+        // A skipped call of `audit_filter` may have been an attempt or the user
+        // filter: as many count as attempts as law 1 misses, if it misses any.
+        let skipped = missed(counter::ATTEMPTS);
+        let gap = (|| {
+            let gone = filtered? + refused? + dropped.rate_limit? + waiting.unwrap_or(0);
+            let came = seen_attempts? + own? + auxiliary.unwrap_or(0);
+            Some(signed(drained? + gone)? + growth(|sample| sample.state.depth)? - signed(came)?)
+        })();
+        let found = gap.map_or(skipped, |gap| u64::try_from(gap).unwrap_or(0).min(skipped));
+        let attempted = seen_attempts.map(|count| count + found);
         let admitted = (|| attempted?.checked_sub(filtered? + refused? + waiting.unwrap_or(0)))();
         let enqueued = (|| (admitted? + auxiliary.unwrap_or(0)).checked_sub(dropped.rate_limit?))();
         let mut delivered = delta(zero, last, |sample| {
             sample.delivery.as_ref().map(|delivery| delivery.delivered)
         });
-        let growth = |pick: fn(&Sample) -> Option<u32>| {
-            Some(i64::from(pick(last)?) - i64::from(pick(zero)?))
-        };
         let queue = (|| {
             Some(
                 signed(enqueued?)? + signed(own?)?
@@ -215,7 +245,9 @@ impl Ledger {
         // A skipped call of `netlink_unicast` may have been anyone's: what the
         // law misses was a delivery, up to the number of skipped calls.
         if let (Some(left), Some(count)) = (delivery, delivered) {
-            let found = u64::try_from(left).unwrap_or(0).min(missed(Role::Delivery));
+            let found = u64::try_from(left)
+                .unwrap_or(0)
+                .min(missed(counter::DELIVERY));
             delivered = Some(count + found);
             delivery = signed(found).map(|found| left - found);
         }
@@ -235,10 +267,11 @@ impl Ledger {
             retried: delta(zero, last, |sample| {
                 sample.retry.as_ref().map(|retry| retry.calls)
             })
-            .map(|calls| calls + missed(Role::Retry)),
+            .map(|calls| calls + missed(counter::RETRY)),
             held,
             own,
-            missed: last.shortfalls.missed.values().sum(),
+            missed: last.shortfalls.missed.values().sum::<u64>()
+                - zero.shortfalls.missed.values().sum::<u64>(),
             waiting,
             dropped,
             lost_without_record: calls

@@ -4,7 +4,7 @@
 //! its header before that, `__alloc_skb` (net/core/skbuff.c) the shared info behind
 //! it, `kmalloc` rounds the sum up to its next size, and the `sk_buff` comes on top.
 
-use crate::kernel::btf::Btf;
+use crate::kernel::types::KernelTypes;
 
 /// `AUDIT_BUFSIZ` and the netlink header, bytes.
 const TEXT_BYTES: u64 = 1024 + 16;
@@ -16,14 +16,14 @@ pub const FOLKLORE_RECORD_BYTES: u64 = 8970;
 
 /// Bytes of a queued record beside its data area; `None` without the kernel's types.
 #[must_use]
-pub fn record_overhead_bytes(btf: &Btf) -> Option<u64> {
-    Some(shared_info_bytes(btf)? + sk_buff_bytes(btf)?)
+pub fn record_overhead_bytes(types: &KernelTypes) -> Option<u64> {
+    Some(shared_info_bytes(types)? + sk_buff_bytes(types)?)
 }
 
 /// Bytes of a queued record of usual length.
 #[must_use]
-pub fn usual_record_bytes(btf: &Btf) -> Option<u64> {
-    Some(usual(shared_info_bytes(btf)?, sk_buff_bytes(btf)?))
+pub fn usual_record_bytes(types: &KernelTypes) -> Option<u64> {
+    Some(usual(shared_info_bytes(types)?, sk_buff_bytes(types)?))
 }
 
 fn usual(shared_info_bytes: u64, sk_buff_bytes: u64) -> u64 {
@@ -31,17 +31,17 @@ fn usual(shared_info_bytes: u64, sk_buff_bytes: u64) -> u64 {
     area.next_power_of_two() + sk_buff_bytes
 }
 
-fn shared_info_bytes(btf: &Btf) -> Option<u64> {
-    aligned(btf, "skb_shared_info")
+fn shared_info_bytes(types: &KernelTypes) -> Option<u64> {
+    aligned(types, "skb_shared_info")
 }
 
 /// Its slab is aligned to cache lines (`SLAB_HWCACHE_ALIGN`).
-fn sk_buff_bytes(btf: &Btf) -> Option<u64> {
-    aligned(btf, "sk_buff")
+fn sk_buff_bytes(types: &KernelTypes) -> Option<u64> {
+    aligned(types, "sk_buff")
 }
 
-fn aligned(btf: &Btf, name: &str) -> Option<u64> {
-    let size = u64::from(btf.struct_size(name)?);
+fn aligned(types: &KernelTypes, name: &str) -> Option<u64> {
+    let size = u64::from(types.struct_size(name)?);
     Some(size.next_multiple_of(CACHE_LINE_BYTES))
 }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{btf::Btf, symbols::Symbols};
+use crate::kernel::{symbols::Symbols, types::KernelTypes};
 
 /// How a program is attached to a kernel function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ pub struct Inputs<'a> {
     /// The kernel's symbols.
     pub symbols: &'a Symbols,
     /// The kernel's types, where it has them.
-    pub btf: Option<&'a Btf>,
+    pub types: Option<&'a KernelTypes>,
     /// Whether the kernel offers kprobes; `None` when that is not known.
     pub kprobes: Option<bool>,
     /// What the user asked for.
@@ -159,17 +159,20 @@ const HOOKS: &[HookSpec] = &[
     spec!(
         Passes,
         "kauditd_send_queue",
-        [("kauditd_send_queue", Fentry)],
-        [("kauditd_send_queue_probe", Kprobe)]
+        [
+            ("kauditd_send_queue", Fentry),
+            ("kauditd_send_queue_exit", Fexit)
+        ],
+        [
+            ("kauditd_send_queue_probe", Kprobe),
+            ("kauditd_send_queue_return", Kretprobe)
+        ]
     ),
     spec!(
         Delivery,
         "netlink_unicast",
-        [("netlink_unicast", Fentry), ("netlink_unicast_exit", Fexit)],
-        [
-            ("netlink_unicast_probe", Kprobe),
-            ("netlink_unicast_return", Kretprobe)
-        ]
+        [("netlink_unicast", Fentry)],
+        [("netlink_unicast_probe", Kprobe)]
     ),
     spec!(
         Drain,
@@ -267,8 +270,8 @@ fn plan_hook(spec: &HookSpec, inputs: &Inputs<'_>) -> HookPlan {
         not_applicable: false,
     };
     let in_btf = inputs
-        .btf
-        .is_some_and(|btf| btf.has_function(spec.function));
+        .types
+        .is_some_and(|types| types.function(spec.function).is_some());
     if !inputs.symbols.present(spec.function) && !in_btf {
         hook.not_applicable = spec.role == Role::Auxiliary;
         hook.reason = Some(if hook.not_applicable {
@@ -282,7 +285,7 @@ fn plan_hook(spec: &HookSpec, inputs: &Inputs<'_>) -> HookPlan {
         if in_btf {
             hook.alternatives.push(trampolines(spec, inputs.symbols));
         } else {
-            hook.reason = Some(match inputs.btf {
+            hook.reason = Some(match inputs.types {
                 None => "the kernel offers no BTF, which trampolines need".to_owned(),
                 Some(_) => format!("{} is not in the kernel's BTF", spec.function),
             });

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Role;
-
 /// Where a sample comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,10 +111,8 @@ pub struct Drain {
 pub struct Delivery {
     /// Taken by auditd's socket.
     pub delivered: u64,
-    /// Refused with `EAGAIN`: the socket was full for 100 ms.
-    pub refused_again: u64,
-    /// Refused with another error: auditd is gone.
-    pub refused_other: u64,
+    /// Given up: the socket was full for 100 ms, or auditd is gone.
+    pub refused: u64,
 }
 
 /// Records on the retry or hold queue.
@@ -161,8 +157,9 @@ pub struct Stalls {
 /// The programs' own shortfalls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortfalls {
-    /// Calls that a hook's programs were skipped for (`recursion_misses`).
-    pub missed: BTreeMap<Role, u64>,
+    /// Calls that each program was skipped for (`recursion_misses`); programs
+    /// without any are left out.
+    pub missed: BTreeMap<String, u64>,
     /// Rare events that found the ring buffer full.
     pub rare_missed: u64,
     /// Losses whose message found no place.

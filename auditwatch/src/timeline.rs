@@ -331,14 +331,20 @@ impl Timeline {
         }
     }
 
-    /// The summary of everything so far.
+    /// The summary of everything so far. `notes` are what is known of the source
+    /// beside the samples.
     #[must_use]
-    pub fn summary(&self, hooks: Vec<HookReport>, source_reason: Option<String>) -> Summary {
+    pub fn summary(
+        &self,
+        hooks: Vec<HookReport>,
+        source_reason: Option<String>,
+        mut notes: Vec<String>,
+    ) -> Summary {
         let (zero, last) = (&self.zero, &self.last);
         let ledger = Ledger::between(zero, last, &self.events);
         let depth = self.depth();
         let memory = self.memory(depth.max);
-        let notes = self.notes(&ledger, &hooks);
+        notes.extend(self.notes(&ledger));
         Summary {
             kind: "summary".to_owned(),
             schema: 1,
@@ -485,7 +491,7 @@ impl Timeline {
             .collect()
     }
 
-    fn notes(&self, ledger: &Ledger, hooks: &[HookReport]) -> Vec<String> {
+    fn notes(&self, ledger: &Ledger) -> Vec<String> {
         let mut notes = Vec::new();
         if ledger.missed > 0 {
             notes.push(format!(
@@ -524,18 +530,6 @@ impl Timeline {
                  counted as stalls"
                     .to_owned(),
             );
-        }
-        for hook in hooks {
-            if matches!(
-                hook.verdict,
-                crate::health::Verdict::Unsupported | crate::health::Verdict::Failed
-            ) {
-                notes.push(format!(
-                    "{} is not hooked: {}",
-                    hook.name,
-                    hook.reason.as_deref().unwrap_or("no reason given")
-                ));
-            }
         }
         notes
     }

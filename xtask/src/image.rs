@@ -53,6 +53,24 @@ const PROGRAMS: [&str; 12] = [
     "strace",
 ];
 
+/// Name of the sysroot with what a guest that measures has besides.
+pub(crate) const BENCH_SYSROOT: &str = "bench";
+
+/// Packages that a guest that measures has: every guest's, and the tools that auditwatch is compared with.
+pub(crate) const BENCH_PACKAGES: [&str; 8] = [
+    "auditd",
+    "bash",
+    "bpftool",
+    "busybox-static",
+    "gawk",
+    "strace",
+    "bpftrace",
+    "linux-perf",
+];
+
+/// Programs taken from them besides every guest's.
+const BENCH_PROGRAMS: [&str; 2] = ["bpftrace", "perf"];
+
 /// Where the versions of the auditd package keep the sample rules, oldest first.
 const SAMPLE_RULES: [&str; 3] = [
     "usr/share/doc/auditd/examples/rules",
@@ -117,11 +135,20 @@ pub(crate) struct Overlay<'a> {
 impl Image {
     /// The image of this machine's release, made if the cache has none of the same contents.
     pub(crate) fn get(cache: &Cache) -> Result<Self> {
-        let sysroot = Sysroot::get(cache, SYSROOT, &PACKAGES)?;
+        Self::of(cache, Sysroot::get(cache, SYSROOT, &PACKAGES)?, &[])
+    }
+
+    /// The same with bpftrace and perf; much larger.
+    pub(crate) fn for_bench(cache: &Cache) -> Result<Self> {
+        let sysroot = Sysroot::get(cache, BENCH_SYSROOT, &BENCH_PACKAGES)?;
+        Self::of(cache, sysroot, &BENCH_PROGRAMS)
+    }
+
+    fn of(cache: &Cache, sysroot: Sysroot, more: &[&str]) -> Result<Self> {
         let directory = cache.directory(
             &format!("images/{:016x}", base_digest(&sysroot)?),
             |staging| {
-                let archive = base_archive(&sysroot)?;
+                let archive = base_archive(&sysroot, more)?;
                 write_archive(&archive, &staging.join("base.cpio"))
             },
         )?;
@@ -195,7 +222,7 @@ fn base_digest(sysroot: &Sysroot) -> Result<u64> {
     Ok(digest::of(text.as_bytes()))
 }
 
-fn base_archive(sysroot: &Sysroot) -> Result<Archive> {
+fn base_archive(sysroot: &Sysroot, more: &[&str]) -> Result<Archive> {
     let mut archive = Archive::default();
     for directory in DIRECTORIES {
         archive.directory(directory);
@@ -210,7 +237,7 @@ fn base_archive(sysroot: &Sysroot) -> Result<Archive> {
         archive.file(path, text.as_bytes().to_vec(), false);
     }
     archive.file("init", INIT.as_bytes().to_vec(), true);
-    for name in PROGRAMS {
+    for name in PROGRAMS.iter().chain(more) {
         // Not every version of the packages has every one of them.
         let Some(host) = sysroot::program_in(sysroot, name) else {
             continue;

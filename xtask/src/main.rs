@@ -2,9 +2,11 @@
 //!
 //! Each task installs what it needs and lacks, after saying so; see `cargo xtask setup`.
 
+mod bench;
 mod cache;
 mod console;
 mod cpio;
+mod demo;
 mod digest;
 mod duration;
 mod ebpf_compiler;
@@ -46,6 +48,10 @@ enum Task {
     Lint,
     /// Run the tests, on this machine and in guests.
     Test(test::TestArgs),
+    /// Measure auditwatch.
+    Bench(bench::BenchArgs),
+    /// Show what auditwatch does, in a throw-away guest.
+    Demo(demo::DemoArgs),
     /// Run a command in a throw-away guest.
     Vm(vm::VmArgs),
 }
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
         Task::Setup(args) => setup::run(&args),
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Demo(args) => demo::run(&args),
         Task::Vm(args) => Ok(vm::run(&args)),
     };
     result.unwrap_or_else(|error| {

@@ -32,6 +32,8 @@ pub(crate) enum Part {
     Kernel(Release),
     /// The programs that stand beside ours in a guest.
     GuestPackages,
+    /// The same, and the tools that auditwatch is compared with.
+    BenchPackages,
     /// The checker of dependencies.
     CargoDeny,
 }
@@ -111,6 +113,9 @@ impl Part {
             Self::Emulator => process::find_program("qemu-system-x86_64").is_some(),
             Self::Kernel(release) => kernels::is_cached(cache, release),
             Self::GuestPackages => Sysroot::is_cached(cache, image::SYSROOT, &image::PACKAGES),
+            Self::BenchPackages => {
+                Sysroot::is_cached(cache, image::BENCH_SYSROOT, &image::BENCH_PACKAGES)
+            }
             Self::CargoDeny => tool(cache, "cargo-deny"),
         }
     }
@@ -134,6 +139,11 @@ impl Part {
                 image::PACKAGES.join(", "),
                 cache_path.display()
             ),
+            Self::BenchPackages => format!(
+                "{} into {} (not on this machine): auditwatch is compared with them",
+                image::BENCH_PACKAGES.join(", "),
+                cache_path.display()
+            ),
             Self::CargoDeny => format!(
                 "cargo-deny into {}: lint checks the licences and sources of dependencies",
                 cache.tools().display()
@@ -148,6 +158,9 @@ impl Part {
             Self::Emulator => host_packages::install(&["qemu-system-x86"]),
             Self::Kernel(release) => kernels::get(cache, release).map(drop),
             Self::GuestPackages => Sysroot::get(cache, image::SYSROOT, &image::PACKAGES).map(drop),
+            Self::BenchPackages => {
+                Sysroot::get(cache, image::BENCH_SYSROOT, &image::BENCH_PACKAGES).map(drop)
+            }
             Self::CargoDeny => {
                 let mut command = process::cargo();
                 command

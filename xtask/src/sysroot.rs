@@ -49,7 +49,7 @@ impl Sysroot {
                 let wanted: Vec<String> = suite
                     .closure(packages)?
                     .into_iter()
-                    .filter(|name| packages.contains(&name.as_str()) || is_library(name))
+                    .filter(|name| packages.contains(&name.as_str()) || is_library(name, packages))
                     .collect();
                 eprintln!(
                     "downloading {} packages for the guest: {}",
@@ -98,7 +98,11 @@ impl Sysroot {
 }
 
 /// Whether a dependency is a shared library that the machine may lack; what packages want besides is for their installation.
-fn is_library(package: &str) -> bool {
+fn is_library(package: &str, wanted: &[&str]) -> bool {
+    // perf has an interpreter built in; to the others Perl is for their installation only.
+    if package.starts_with("libperl5") {
+        return wanted.contains(&"linux-perf");
+    }
     // Programs built on this machine run with its C library: a second one in the sysroot would clash with it.
     let of_the_machine = ["libc6", "libgcc-s1", "libc-bin", "libcrypt1"].contains(&package);
     package.starts_with("lib") && !package.contains("perl") && !of_the_machine
@@ -160,7 +164,8 @@ mod tests {
 
     #[test]
     fn only_libraries_are_taken_along() {
-        assert!(is_library("libaudit1"));
+        assert!(is_library("libaudit1", &["auditd"]));
+        assert!(is_library("libperl5.36", &["auditd", "linux-perf"]));
         for package in [
             "libc6",
             "perl-base",
@@ -168,7 +173,7 @@ mod tests {
             "debianutils",
             "usrmerge",
         ] {
-            assert!(!is_library(package), "{package}");
+            assert!(!is_library(package, &["auditd"]), "{package}");
         }
     }
 }

@@ -44,11 +44,11 @@ fn examine(facts: &Facts) -> Diagnosis {
     let explain = |error: anyhow::Error| format!("{error:#}");
     let plan = plan::plan(&plan::Inputs {
         symbols: &facts.symbols,
-        btf: facts.btf.as_ref(),
+        types: facts.types.as_ref(),
         kprobes: facts.kprobes,
         preference: Preference::Auto,
     });
-    let tried = Probe::attach(&facts.symbols, facts.btf.as_ref(), &plan).and_then(|mut probe| {
+    let tried = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan).and_then(|mut probe| {
         let state = probe.state()?;
         Ok((probe.hooks().to_vec(), state))
     });
@@ -76,7 +76,7 @@ fn examine(facts: &Facts) -> Diagnosis {
         kptr_restrict: facts.kptr_restrict,
         container: facts.container.clone(),
         boot: facts.boot.clone(),
-        btf: Some(match &facts.btf_missing {
+        btf: Some(match &facts.types_missing {
             None => Ok(()),
             Some(cause) => Err(cause.clone()),
         }),

@@ -19,7 +19,9 @@ use crate::{
 /// # Errors
 /// When neither BPF nor netlink tells anything, or the output cannot be written.
 pub fn run(as_json: bool) -> Result<ExitCode> {
-    let report = report(&Facts::gather())?;
+    let facts = Facts::gather();
+    super::ensure_audit(&facts)?;
+    let report = report(&facts)?;
     let mut out = std::io::stdout();
     if as_json {
         json::line(&mut out, &report)
@@ -31,16 +33,16 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
 }
 
 fn report(facts: &Facts) -> Result<StatusReport> {
-    let (state, state_missing) = match probe::read_kernel_state(&facts.symbols, facts.btf.as_ref())
-    {
-        Ok(state) => (Some(state), None),
-        Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
-    };
+    let (state, state_missing) =
+        match probe::read_kernel_state(&facts.symbols, facts.types.as_ref()) {
+            Ok(state) => (Some(state), None),
+            Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
+        };
     let mut inputs = Inputs {
         release: facts.release.clone(),
         hz: facts.hz,
         booted_with_audit: facts.boot.as_ref().map(|boot| boot.on),
-        record_bytes: facts.btf.as_ref().and_then(memory::usual_record_bytes),
+        record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
         state_missing,
         ..Inputs::default()
     };

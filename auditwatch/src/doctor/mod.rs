@@ -173,10 +173,15 @@ impl Diagnosis {
         }
         for hook in &self.hooks {
             let form = hook.form.as_deref().unwrap_or("-");
-            let reason = hook
-                .reason
-                .as_ref()
-                .map_or_else(String::new, |reason| format!(": {reason}"));
+            let why: Vec<&str> = [&hook.reason, &hook.caveat]
+                .into_iter()
+                .filter_map(Option::as_deref)
+                .collect();
+            let reason = if why.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", why.join("; "))
+            };
             text.push_str(&format!("{:<8} {:<27} {form}{reason}\n", "hook", hook.name));
         }
         text.push_str(&self.verdict);

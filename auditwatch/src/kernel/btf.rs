@@ -4,7 +4,7 @@
 //! and their parameters. Pure, and safe on any input: what cannot be made sense of
 //! is an error or `None`, never a panic.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use bytes::Buf as _;
 use thiserror::Error;
@@ -64,10 +64,13 @@ const KEPT: [&[u8]; 7] = [
 /// A parsed BTF blob.
 #[derive(Debug)]
 pub struct Btf {
-    types: Vec<u8>,
-    strings: Vec<u8>,
-    /// Place of each type in `types`; type 0 is `void` and has none.
-    places: Vec<usize>,
+    blob: Vec<u8>,
+    /// Where the types lie in the blob.
+    types: Range<usize>,
+    /// Where the names lie in the blob.
+    strings: Range<usize>,
+    /// Place of each type within the types; type 0 is `void` and has none.
+    places: Vec<u32>,
     structs: HashMap<Vec<u8>, u32>,
     functions: HashMap<Vec<u8>, u32>,
 }
@@ -99,11 +102,9 @@ impl Btf {
     ///
     /// # Errors
     /// When it is no BTF, cut short, or of a kind newer than this parser.
-    pub fn parse(blob: &[u8]) -> Result<Self, BtfError> {
-        let truncated = |needed: usize| BtfError::Truncated {
-            needed,
-            found: blob.len(),
-        };
+    pub fn parse(blob: Vec<u8>) -> Result<Self, BtfError> {
+        let found = blob.len();
+        let truncated = |needed: usize| BtfError::Truncated { needed, found };
         let mut header = blob
             .get(..HEADER_BYTES)
             .ok_or_else(|| truncated(HEADER_BYTES))?;
@@ -113,16 +114,20 @@ impl Btf {
         }
         header.advance(2);
         let start = header.get_u32_ne() as usize;
+        let (type_offset, type_length) = (header.get_u32_ne(), header.get_u32_ne());
+        let (string_offset, string_length) = (header.get_u32_ne(), header.get_u32_ne());
         let section = |offset: u32, length: u32| {
             let from = start.saturating_add(offset as usize);
             let to = from.saturating_add(length as usize);
-            blob.get(from..to).ok_or_else(|| truncated(to))
+            if to > found {
+                return Err(truncated(to));
+            }
+            Ok(from..to)
         };
-        let (type_offset, type_length) = (header.get_u32_ne(), header.get_u32_ne());
-        let (string_offset, string_length) = (header.get_u32_ne(), header.get_u32_ne());
         let mut btf = Self {
-            types: section(type_offset, type_length)?.to_vec(),
-            strings: section(string_offset, string_length)?.to_vec(),
+            types: section(type_offset, type_length)?,
+            strings: section(string_offset, string_length)?,
+            blob,
             places: vec![0],
             structs: HashMap::new(),
             functions: HashMap::new(),
@@ -131,28 +136,36 @@ impl Btf {
         Ok(btf)
     }
 
+    fn types(&self) -> &[u8] {
+        self.blob.get(self.types.clone()).unwrap_or_default()
+    }
+
+    fn strings(&self) -> &[u8] {
+        self.blob.get(self.strings.clone()).unwrap_or_default()
+    }
+
     fn index(&mut self) -> Result<(), BtfError> {
         // A type takes 12 bytes at least.
-        self.places.reserve(self.types.len() / TYPE_BYTES / 2);
+        self.places.reserve(self.types().len() / TYPE_BYTES / 2);
         let mut place = 0;
-        while place < self.types.len() {
+        while place < self.types().len() {
             let id = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
             let head = self.head_at(place).ok_or(BtfError::Truncated {
                 needed: place + TYPE_BYTES,
-                found: self.types.len(),
+                found: self.types().len(),
             })?;
             let trailing = trailing_bytes(head).ok_or(BtfError::UnknownKind {
                 id,
                 kind: head.kind(),
             })?;
             let end = place + TYPE_BYTES + trailing;
-            if end > self.types.len() {
+            if end > self.types().len() {
                 return Err(BtfError::Truncated {
                     needed: end,
-                    found: self.types.len(),
+                    found: self.types().len(),
                 });
             }
-            self.places.push(place);
+            self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
             if matches!(head.kind(), KIND_STRUCT | KIND_UNION | KIND_FUNC)
                 && self.is_kept(head.name)
             {
@@ -170,14 +183,15 @@ impl Btf {
     }
 
     fn is_kept(&self, name: u32) -> bool {
-        let text = self.strings.get(name as usize..).unwrap_or_default();
+        let text = self.strings().get(name as usize..).unwrap_or_default();
         KEPT.iter().any(|kept| text.starts_with(kept))
     }
 
-    /// Number of a function's type.
-    #[must_use]
-    pub fn function_id(&self, name: &str) -> Option<u32> {
-        self.functions.get(name.as_bytes()).copied()
+    /// Functions that are kept, with the numbers of their types.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.functions
+            .iter()
+            .filter_map(|(name, &id)| Some((std::str::from_utf8(name).ok()?, id)))
     }
 
     /// Bytes from the start of a structure to a member. `path` leads through
@@ -200,12 +214,6 @@ impl Btf {
     pub fn struct_size(&self, name: &str) -> Option<u32> {
         let id = *self.structs.get(name.as_bytes())?;
         Some(self.head(id)?.size_or_type)
-    }
-
-    /// Whether the kernel has a function of this name, with a type.
-    #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains_key(name.as_bytes())
     }
 
     /// Number of a function's parameters.
@@ -270,11 +278,11 @@ impl Btf {
         if id == 0 {
             return None;
         }
-        self.head_at(*self.places.get(id as usize)?)
+        self.head_at(*self.places.get(id as usize)? as usize)
     }
 
     fn head_at(&self, place: usize) -> Option<Head> {
-        let mut bytes = self.types.get(place..place.checked_add(TYPE_BYTES)?)?;
+        let mut bytes = self.types().get(place..place.checked_add(TYPE_BYTES)?)?;
         Some(Head {
             name: bytes.get_u32_ne(),
             info: bytes.get_u32_ne(),
@@ -283,11 +291,12 @@ impl Btf {
     }
 
     fn trailing(&self, id: u32) -> Option<&[u8]> {
-        self.types.get(self.places.get(id as usize)? + TYPE_BYTES..)
+        self.types()
+            .get(*self.places.get(id as usize)? as usize + TYPE_BYTES..)
     }
 
     fn name(&self, offset: u32) -> &[u8] {
-        let rest = self.strings.get(offset as usize..).unwrap_or_default();
+        let rest = self.strings().get(offset as usize..).unwrap_or_default();
         let end = rest
             .iter()
             .position(|&byte| byte == 0)

@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{btf::Btf, cmdline::AuditBoot, privileges::Privileges, symbols::Symbols};
+use super::{
+    btf::Btf, cmdline::AuditBoot, privileges::Privileges, symbols::Symbols, types::KernelTypes,
+};
 
 /// Facts of the running kernel and of this process.
 #[derive(Debug)]
@@ -20,9 +22,9 @@ pub struct Facts {
     /// CPUs that the kernel may use.
     pub cpus: Option<u32>,
     /// The kernel's types.
-    pub btf: Option<Btf>,
+    pub types: Option<KernelTypes>,
     /// Why there are none.
-    pub btf_missing: Option<String>,
+    pub types_missing: Option<String>,
     /// The kernel's symbols.
     pub symbols: Symbols,
     /// Whether the kernel offers kprobes.
@@ -56,14 +58,14 @@ impl Facts {
         let tree = Tree { root };
         let release = tree.word("proc/sys/kernel/osrelease");
         let symbols = Symbols::parse(&tree.bytes("proc/kallsyms").unwrap_or_default());
-        let (btf, btf_missing) = tree.btf();
+        let (types, types_missing) = tree.types();
         Self {
             hz: tree.hz(release.as_deref()),
             cpus: tree
                 .text("sys/devices/system/cpu/possible")
                 .and_then(|list| count_cpus(&list)),
-            btf,
-            btf_missing,
+            types,
+            types_missing,
             kprobes: tree.kprobes(&symbols),
             symbols,
             boot: tree
@@ -119,13 +121,13 @@ impl Tree<'_> {
         Some(target.to_str()?.to_owned())
     }
 
-    fn btf(&self) -> (Option<Btf>, Option<String>) {
+    fn types(&self) -> (Option<KernelTypes>, Option<String>) {
         let path = self.path("sys/kernel/btf/vmlinux");
         let parsed = fs::read(&path)
             .map_err(|error| error.to_string())
-            .and_then(|blob| Btf::parse(&blob).map_err(|error| error.to_string()));
+            .and_then(|blob| Btf::parse(blob).map_err(|error| error.to_string()));
         match parsed {
-            Ok(btf) => (Some(btf), None),
+            Ok(btf) => (Some(KernelTypes::extract(&btf)), None),
             Err(cause) => (None, Some(format!("{}: {cause}", path.display()))),
         }
     }
@@ -233,8 +235,12 @@ mod tests {
         assert_eq!(facts.release, None);
         assert_eq!(facts.hz, None);
         assert_eq!(facts.cpus, None);
-        assert!(facts.btf.is_none());
-        assert!(facts.btf_missing.is_some_and(|why| why.contains("vmlinux")));
+        assert!(facts.types.is_none());
+        assert!(
+            facts
+                .types_missing
+                .is_some_and(|why| why.contains("vmlinux"))
+        );
         assert_eq!(facts.kprobes, None);
         assert_eq!(facts.privileges, Privileges::default());
     }

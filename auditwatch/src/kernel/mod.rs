@@ -7,3 +7,4 @@ pub mod cmdline;
 pub mod facts;
 pub mod privileges;
 pub mod symbols;
+pub mod types;

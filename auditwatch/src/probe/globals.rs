@@ -1,11 +1,11 @@
 //! The programs' globals: addresses and offsets of the running kernel.
 //!
-//! In: symbols and BTF. Out: a value for each global, 0 or `u32::MAX` where the
+//! In: symbols and types. Out: a value for each global, 0 or `u32::MAX` where the
 //! kernel does not tell. It must not guess: no offset is written down here.
 
 use aya::EbpfLoader;
 
-use crate::kernel::{btf::Btf, symbols::Symbols};
+use crate::kernel::{symbols::Symbols, types::KernelTypes};
 
 /// Values for the programs' globals, kept alive until the object is loaded.
 pub(super) struct Globals {
@@ -45,11 +45,11 @@ const OFFSETS: &[(&str, &str, &str)] = &[
 
 impl Globals {
     /// Looks every value up.
-    pub(super) fn new(symbols: &Symbols, btf: Option<&Btf>) -> Self {
+    pub(super) fn new(symbols: &Symbols, types: Option<&KernelTypes>) -> Self {
         Self {
             own_pid: std::process::id(),
-            receive_msg_params: btf
-                .and_then(|btf| btf.function_params("audit_receive_msg"))
+            receive_msg_params: types
+                .and_then(|types| types.function("audit_receive_msg")?.params)
                 .unwrap_or(2),
             addresses: ADDRESSES
                 .iter()
@@ -58,7 +58,7 @@ impl Globals {
             offsets: OFFSETS
                 .iter()
                 .map(|&(global, strukt, member)| {
-                    let offset = btf.and_then(|btf| btf.member_offset(strukt, member));
+                    let offset = types.and_then(|types| types.member_offset(strukt, member));
                     (global, offset.unwrap_or(u32::MAX))
                 })
                 .collect(),

@@ -7,33 +7,29 @@
 mod attach;
 mod error;
 mod globals;
+mod loader;
 mod misses;
 mod reading;
 mod sparse_btf;
+mod undisturbed;
 mod wire;
 
 use aya::{
-    Ebpf, EbpfLoader,
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
+    Ebpf,
+    programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 
 pub use self::error::ProbeError;
 use self::{
-    attach::attach,
-    error::{REFUSED_REMEDY, refusal},
-    globals::Globals,
-    reading::Maps,
-    sparse_btf::sparse_btf,
+    attach::attach, error::REFUSED_REMEDY, globals::Globals, loader::load, reading::Maps,
+    sparse_btf::sparse_btf, undisturbed::Undisturbed,
 };
 use crate::{
     health::{HookReport, Verdict},
-    kernel::{btf, symbols::Symbols},
+    kernel::{symbols::Symbols, types::KernelTypes},
     plan::{HookPlan, Role},
     sample::{KernelState, Sample},
 };
-
-/// The object with all programs, built by `build.rs`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/auditwatch-ebpf"));
 
 const READ_STATE: &str = "read_state";
 const OPEN_GATE: &str = "open_gate";
@@ -46,6 +42,8 @@ pub struct Probe {
     reports: Vec<HookReport>,
     programs: Vec<(Role, &'static str)>,
     misses_at_zero: Vec<u64>,
+    /// Some program is a probe, which reading the maps may disturb.
+    by_probes: bool,
 }
 
 impl Probe {
@@ -57,7 +55,7 @@ impl Probe {
     /// rest on.
     pub fn attach(
         symbols: &Symbols,
-        types: Option<&btf::Btf>,
+        types: Option<&KernelTypes>,
         plan: &[HookPlan],
     ) -> Result<Self, ProbeError> {
         let globals = Globals::new(symbols, types);
@@ -83,6 +81,10 @@ impl Probe {
         }
         load_readers(&mut ebpf)?;
         let maps = Maps::take(&mut ebpf, &attached.reports)?;
+        let by_probes = attached.programs.iter().any(|(_, name)| {
+            ebpf.program(name)
+                .is_some_and(|program| matches!(program, Program::KProbe(_)))
+        });
         let misses_at_zero = vec![0; attached.programs.len()];
         Ok(Self {
             ebpf,
@@ -90,6 +92,7 @@ impl Probe {
             reports: attached.reports,
             programs: attached.programs,
             misses_at_zero,
+            by_probes,
         })
     }
 
@@ -146,14 +149,18 @@ impl Probe {
     }
 
     fn collect(&mut self) -> Result<Sample, ProbeError> {
+        let _undisturbed = self.by_probes.then(Undisturbed::begin);
         let mut sample = self.maps.sample()?;
         for (index, missed) in self.misses()?.into_iter().enumerate() {
             let since_zero =
                 missed.saturating_sub(self.misses_at_zero.get(index).copied().unwrap_or(0));
-            if let Some((role, _)) = self.programs.get(index)
+            if let Some((_, name)) = self.programs.get(index)
                 && since_zero > 0
             {
-                *sample.shortfalls.missed.entry(*role).or_insert(0) += since_zero;
+                sample
+                    .shortfalls
+                    .missed
+                    .insert((*name).to_owned(), since_zero);
             }
         }
         Ok(sample)
@@ -191,7 +198,7 @@ impl Probe {
 /// When the kernel refuses BPF.
 pub fn read_kernel_state(
     symbols: &Symbols,
-    types: Option<&btf::Btf>,
+    types: Option<&KernelTypes>,
 ) -> Result<KernelState, ProbeError> {
     let globals = Globals::new(symbols, types);
     let mut ebpf = load(&globals)?;
@@ -203,19 +210,9 @@ pub fn read_kernel_state(
         reports: Vec::new(),
         programs: Vec::new(),
         misses_at_zero: Vec::new(),
+        by_probes: false,
     };
     probe.state()
-}
-
-fn load(globals: &Globals) -> Result<Ebpf, ProbeError> {
-    if OBJECT.is_empty() {
-        return Err(ProbeError::NoPrograms);
-    }
-    let mut loader = EbpfLoader::new();
-    globals.set(&mut loader);
-    loader
-        .load(OBJECT)
-        .map_err(|error| refusal(&error).unwrap_or_else(|| ProbeError::Load(Box::new(error))))
 }
 
 fn load_readers(ebpf: &mut Ebpf) -> Result<(), ProbeError> {

@@ -93,8 +93,7 @@ impl Maps {
             delivery: self.when(Role::Delivery, || {
                 Ok(Delivery {
                     delivered: drain.delivered,
-                    refused_again: drain.refused_again,
-                    refused_other: drain.refused_other,
+                    refused: drain.refused,
                 })
             })?,
             retry: self.when(Role::Retry, || {

@@ -8,10 +8,10 @@
 use aya::Btf;
 use aya_obj::btf::{BtfType, Func, FuncLinkage};
 
-use crate::{kernel::btf, plan::HookPlan};
+use crate::{kernel::types::KernelTypes, plan::HookPlan};
 
 /// Builds it for the functions of a plan.
-pub(super) fn sparse_btf(types: &btf::Btf, plan: &[HookPlan]) -> Btf {
+pub(super) fn sparse_btf(types: &KernelTypes, plan: &[HookPlan]) -> Btf {
     let mut functions: Vec<(u32, &str)> = plan
         .iter()
         .flat_map(|hook| &hook.alternatives)
@@ -19,7 +19,7 @@ pub(super) fn sparse_btf(types: &btf::Btf, plan: &[HookPlan]) -> Btf {
         .filter(|attachment| attachment.form.needs_btf())
         .filter_map(|attachment| {
             let name = attachment.function.as_str();
-            Some((types.function_id(name)?, name))
+            Some((types.function(name)?.id, name))
         })
         .collect();
     functions.sort_unstable();
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        kernel::symbols::Symbols,
+        kernel::{btf, symbols::Symbols},
         plan::{Inputs, Preference, plan},
     };
 
@@ -53,11 +53,11 @@ mod tests {
             // Hosts without BTF have nothing to keep; the guests do.
             return;
         };
-        let types = btf::Btf::parse(&blob).expect("the kernel's own BTF");
+        let types = KernelTypes::extract(&btf::Btf::parse(blob).expect("the kernel's own BTF"));
         let symbols = Symbols::parse(b"0000000000000000 T audit_log_lost\n");
         let plan = plan(&Inputs {
             symbols: &symbols,
-            btf: Some(&types),
+            types: Some(&types),
             kprobes: None,
             preference: Preference::Auto,
         });
@@ -70,7 +70,7 @@ mod tests {
         ] {
             assert_eq!(
                 sparse.id_by_type_name_kind(name, BtfKind::Func).ok(),
-                types.function_id(name),
+                types.function(name).map(|function| function.id),
                 "{name}"
             );
         }

@@ -100,6 +100,13 @@ impl Board {
         self.add(Slot::Received, 1);
     }
 
+    /// The process id of the sink that counts here.
+    pub fn sink(&self) -> Option<u32> {
+        u32::try_from(self.read(Slot::Pid))
+            .ok()
+            .filter(|&pid| pid != 0)
+    }
+
     /// Records by type, those that occurred.
     pub fn types(&self) -> BTreeMap<u16, u64> {
         (0u16..)

@@ -209,9 +209,14 @@ impl Lab {
         Ok(())
     }
 
+    /// The file of the sink's board.
+    pub fn board(&self) -> PathBuf {
+        self.directory.join("board")
+    }
+
     /// Starts a sink and waits until it is registered.
     pub fn sink(&self, per_record_us: u64, rcvbuf: Option<i32>) -> Result<Sink> {
-        let path = self.directory.join("board");
+        let path = self.board();
         drop(fs::remove_file(&path));
         let board = Board::open(&path)?;
         let mut command = Command::new("/proc/self/exe");
@@ -258,7 +263,7 @@ pub struct Sink {
 impl Sink {
     /// Ends it, and the one that a storm may have started in its place.
     pub fn end(mut self) -> Result<()> {
-        let pid = u32::try_from(self.board.read(Slot::Pid)).unwrap_or(0);
+        let pid = self.board.sink().unwrap_or(0);
         let first = self.process.take();
         let own = first.as_ref().is_some_and(|p| p.id() == pid);
         if tasks::alive(pid) {
@@ -279,7 +284,7 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        let pid = u32::try_from(self.board.read(Slot::Pid)).unwrap_or(0);
+        let pid = self.board.sink().unwrap_or(0);
         if tasks::alive(pid) {
             drop(sys::kill(pid, libc::SIGKILL));
         }

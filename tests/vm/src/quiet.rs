@@ -160,7 +160,7 @@ impl Watch {
                 quiet: true,
             };
         };
-        let pid = u32::try_from(board.read(Slot::Pid)).unwrap_or(0);
+        let pid = board.sink().unwrap_or(0);
         let count = board.read(Slot::Received);
         match tasks::state(pid) {
             Some('T') => Consumer {

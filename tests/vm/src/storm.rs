@@ -125,10 +125,21 @@ fn act_all(args: &StormArgs, begin: u64) -> Result<Vec<Done>> {
     let mut acts = args.at.clone();
     acts.sort_by_key(|a| a.at_ms);
     let mut done = Vec::new();
+    let mut asking = Vec::new();
     for timed in acts {
         sys::sleep_until(begin + timed.at_ms * 1_000_000);
-        let pid = act(args, timed).with_context(|| format!("doing {timed:?}"))?;
+        let pid = if let Act::Ask(count) = timed.act {
+            for _ in 0..count {
+                asking.push(ask()?);
+            }
+            0
+        } else {
+            act(args, timed).with_context(|| format!("doing {timed:?}"))?
+        };
         done.push(Done { timed, pid });
+    }
+    for mut child in asking {
+        child.wait().context("waiting for one who asks")?;
     }
     Ok(done)
 }
@@ -141,6 +152,7 @@ fn act(args: &StormArgs, timed: Timed) -> Result<u32> {
         Act::LeaveSink => libc::SIGUSR1,
         Act::StartSink => return start_sink(args),
         Act::Limit(n) => return change(&format!("backlog_limit={n}")),
+        Act::Ask(_) => bail!("asking is done elsewhere"),
         Act::Rate(n) => return change(&format!("rate_limit={n}")),
     };
     let pid = sink_pid(args.board.as_deref().context("this act needs --board")?)?;
@@ -149,7 +161,9 @@ fn act(args: &StormArgs, timed: Timed) -> Result<u32> {
 }
 
 fn sink_pid(board: &Path) -> Result<u32> {
-    u32::try_from(Board::open(board)?.read(Slot::Pid)).context("the sink's process id")
+    Board::open(board)?
+        .sink()
+        .context("no sink has been on this board")
 }
 
 /// Starts a sink that outlives the storm: the harness finds it by the board and ends it.
@@ -173,6 +187,16 @@ fn start_sink(args: &StormArgs) -> Result<u32> {
         thread::sleep(Duration::from_millis(5));
     }
     Ok(child.id())
+}
+
+/// Somebody who asks for the status, and may sleep in that.
+fn ask() -> Result<Child> {
+    Command::new(SELF)
+        .args(["control", "get"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("starting one who asks")
 }
 
 /// Changes a setting from another process with a name of its own, as an admin would.

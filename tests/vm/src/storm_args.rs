@@ -62,7 +62,7 @@ pub struct StormArgs {
     /// Where the kernel's words are, as `vmtest words` writes it
     #[arg(long, value_name = "FILE")]
     pub words: Option<PathBuf>,
-    /// Act at a moment: MS:stop-sink, cont-sink, kill-sink, leave-sink, start-sink, limit=N or rate=N
+    /// Act at a moment: MS:stop-sink, cont-sink, kill-sink, leave-sink, start-sink, limit=N, rate=N or ask=N
     #[arg(long, value_name = "MS:ACT")]
     pub at: Vec<Timed>,
     /// Wait for quiet before and after, at most this long
@@ -100,6 +100,8 @@ pub enum Act {
     Limit(u32),
     /// Another process sets the rate limit.
     Rate(u32),
+    /// So many other processes ask for the status at once.
+    Ask(u32),
 }
 
 /// An act and its moment.
@@ -124,6 +126,7 @@ impl FromStr for Timed {
         let act = match act.split_once('=') {
             Some(("limit", n)) => Act::Limit(n.parse().with_context(|| format!("limit `{n}`"))?),
             Some(("rate", n)) => Act::Rate(n.parse().with_context(|| format!("rate `{n}`"))?),
+            Some(("ask", n)) => Act::Ask(n.parse().with_context(|| format!("count `{n}`"))?),
             _ => match act {
                 "stop-sink" => Act::StopSink,
                 "cont-sink" => Act::ContSink,

@@ -292,7 +292,15 @@ impl Evidence {
         signed(self.report.received_of(kind))
     }
 
-    /// Nothing was lost and nobody waited.
+    /// Records of one type that left the main queue by auditwatch's account.
+    pub fn drained_of(&self, kind: &str, expected: i64, findings: &mut Findings) {
+        let path = format!("types.{kind}");
+        if let Some(got) = findings.take(self.summary.number(&path)) {
+            findings.near(&path, got, expected, self.books.missed);
+        }
+    }
+
+    /// Nothing was lost.
     pub fn no_loss(&self, findings: &mut Findings) {
         findings.equal("losses", self.books.losses(), 0);
         findings.equal("growth of the kernel's lost", self.books.lost, 0);

@@ -11,6 +11,6 @@ pub(super) fn host(facts: &Facts) -> Host {
             .unwrap_or_else(|| "unknown".to_owned()),
         hz: facts.hz,
         cpus: facts.cpus,
-        record_overhead_bytes: facts.btf.as_ref().and_then(memory::record_overhead_bytes),
+        record_overhead_bytes: facts.types.as_ref().and_then(memory::record_overhead_bytes),
     }
 }

@@ -41,6 +41,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
 
     let facts = Facts::gather();
+    super::ensure_audit(&facts)?;
     let mut live = Live::start(args, &facts)?;
     let mut output = Output::new(args);
     output.begin(&live)?;
@@ -89,7 +90,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     }
     let last = live.last()?;
     let interval = timeline.push(last);
-    let mut summary = timeline.summary(live.hooks(), live.reason());
+    let mut summary = timeline.summary(live.hooks(), live.reason(), live.notes());
     summary.startup_ns = Some(nanoseconds(startup));
     if let Some(error) = broken {
         return Err(error);

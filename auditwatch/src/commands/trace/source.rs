@@ -1,6 +1,6 @@
 //! The source of a live trace: the probe, or polling where the kernel refuses it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -27,16 +27,18 @@ const SURELY_BELOW_LIMIT: u32 = 32;
 pub(super) struct Live {
     means: Means,
     reason: Option<String>,
+    notes: Vec<String>,
+    booted_with_audit: Option<bool>,
 }
 
 enum Means {
-    Probe(Box<Probe>),
+    /// The programs, and what netlink said before they were needed.
+    Probe(Box<Probe>, Option<AuditStatus>),
     Poll(Poller),
 }
 
 struct Poller {
     socket: AuditSocket,
-    booted_with_audit: Option<bool>,
     status: AuditStatus,
     pause: Duration,
     interval: Duration,
@@ -50,9 +52,11 @@ impl Live {
             return Self::poll(args, facts, None);
         }
         match start_probe(args, facts) {
-            Ok(probe) => Ok(Self {
-                means: Means::Probe(Box::new(probe)),
+            Ok((probe, limits)) => Ok(Self {
+                notes: notes(facts, probe.hooks()),
+                means: Means::Probe(Box::new(probe), limits),
                 reason: None,
+                booted_with_audit: booted_with_audit(facts),
             }),
             Err(error) if args.source == SourceChoice::Auto && can_fall_back(&error) => {
                 let reason = format!("{:#}", anyhow::Error::from(error));
@@ -70,33 +74,23 @@ impl Live {
         Ok(Self {
             means: Means::Poll(Poller {
                 socket,
-                booted_with_audit: booted_with_audit(facts),
                 pause: poll::pause_after(&status, args.interval),
                 status,
                 interval: args.interval,
                 asked: tokio::time::Instant::now(),
             }),
             reason,
+            notes: vec![poll::BLIND_SPOTS.to_owned()],
+            booted_with_audit: booted_with_audit(facts),
         })
     }
 
     /// What a reader should know before the first line.
     pub(super) fn opening_words(&self) -> Vec<String> {
         match &self.means {
-            Means::Probe(probe) => {
-                let hooks = probe.hooks();
-                let mut words = vec![format!("counting: {}", roll_up(hooks))];
-                words.extend(
-                    hooks
-                        .iter()
-                        .filter(|hook| {
-                            matches!(hook.verdict, Verdict::Failed | Verdict::Unsupported)
-                        })
-                        .map(|hook| {
-                            let reason = hook.reason.as_deref().unwrap_or("no reason given");
-                            format!("{}: {reason}", hook.name)
-                        }),
-                );
+            Means::Probe(probe, _) => {
+                let mut words = vec![format!("counting: {}", roll_up(probe.hooks()))];
+                words.extend(self.notes.iter().cloned());
                 words
             }
             Means::Poll(_) => {
@@ -104,10 +98,15 @@ impl Live {
                 if let Some(reason) = &self.reason {
                     words.push(format!("polling instead of counting: {reason}"));
                 }
-                words.push(poll::BLIND_SPOTS.to_owned());
+                words.extend(self.notes.iter().cloned());
                 words
             }
         }
+    }
+
+    /// What a reader of the report should know of the source.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     /// Why the source is not the preferred one.
@@ -118,7 +117,7 @@ impl Live {
     /// What became of each hook.
     pub(super) fn hooks(&self) -> Vec<HookReport> {
         match &self.means {
-            Means::Probe(probe) => probe.hooks().to_vec(),
+            Means::Probe(probe, _) => probe.hooks().to_vec(),
             Means::Poll(_) => Vec::new(),
         }
     }
@@ -126,7 +125,7 @@ impl Live {
     /// The interval that the source can serve.
     pub(super) fn interval(&self, wanted: Duration) -> Duration {
         match &self.means {
-            Means::Probe(_) => wanted,
+            Means::Probe(..) => wanted,
             Means::Poll(poller) => poller.pause,
         }
     }
@@ -134,7 +133,7 @@ impl Live {
     /// Waits until the records of the programs' own loading have left the queue,
     /// or for a moment where the host keeps it busy.
     pub(super) async fn settle(&mut self) -> Result<()> {
-        let Means::Probe(probe) = &mut self.means else {
+        let Means::Probe(probe, _) = &mut self.means else {
             return Ok(());
         };
         let end = tokio::time::Instant::now() + SETTLE;
@@ -148,17 +147,27 @@ impl Live {
 
     /// Begins to count.
     pub(super) fn zero(&mut self) -> Result<Sample> {
+        let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
-            Means::Probe(probe) => Ok(probe.open_gate()?),
-            Means::Poll(poller) => poller.last(),
+            Means::Probe(probe, status) => {
+                let mut zero = probe.open_gate()?;
+                complete(&mut zero.state, status.as_ref(), booted_with_audit);
+                Ok(zero)
+            }
+            Means::Poll(poller) => poller.last(booted_with_audit),
         }
     }
 
     /// A sample, where it is time for one.
     pub(super) fn sample(&mut self) -> Result<Option<Sample>> {
+        let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
-            Means::Probe(probe) => Ok(Some(probe.sample()?)),
-            Means::Poll(poller) => poller.ask(),
+            Means::Probe(probe, _) => {
+                let mut sample = probe.sample()?;
+                complete(&mut sample.state, None, booted_with_audit);
+                Ok(Some(sample))
+            }
+            Means::Poll(poller) => poller.ask(booted_with_audit),
         }
     }
 
@@ -166,18 +175,24 @@ impl Live {
     /// interval that was asked for.
     pub(super) fn pause(&self) -> Option<Duration> {
         match &self.means {
-            Means::Probe(_) => None,
+            Means::Probe(..) => None,
             Means::Poll(poller) => Some(poller.pause),
         }
     }
 
     /// The last sample.
     pub(super) fn last(&mut self) -> Result<Sample> {
+        let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
-            Means::Probe(probe) => Ok(probe.close_gate()?),
-            Means::Poll(poller) => match poller.ask()? {
+            Means::Probe(probe, _) => {
+                let mut last = probe.close_gate()?;
+                let status = ask_where_needed(&last.state);
+                complete(&mut last.state, status.as_ref(), booted_with_audit);
+                Ok(last)
+            }
+            Means::Poll(poller) => match poller.ask(booted_with_audit)? {
                 Some(sample) => Ok(sample),
-                None => poller.last(),
+                None => poller.last(booted_with_audit),
             },
         }
     }
@@ -185,55 +200,114 @@ impl Live {
 
 impl Poller {
     /// Asks the kernel, unless it is to be left alone.
-    fn ask(&mut self) -> Result<Option<Sample>> {
+    fn ask(&mut self, booted_with_audit: Option<bool>) -> Result<Option<Sample>> {
         if self.asked.elapsed() < self.pause {
             return Ok(None);
         }
         self.status = self.socket.status().context("cannot poll")?;
         self.asked = tokio::time::Instant::now();
         self.pause = poll::pause_after(&self.status, self.interval);
-        self.last().map(Some)
+        self.last(booted_with_audit).map(Some)
     }
 
     /// The last answer, as of now.
-    fn last(&self) -> Result<Sample> {
+    fn last(&self, booted_with_audit: Option<bool>) -> Result<Sample> {
         Ok(poll::sample(
             monotonic_ns()?,
             &self.status,
-            self.booted_with_audit,
+            booted_with_audit,
         ))
     }
 }
 
-fn start_probe(args: &TraceArgs, facts: &Facts) -> Result<Probe, ProbeError> {
+fn start_probe(
+    args: &TraceArgs,
+    facts: &Facts,
+) -> Result<(Probe, Option<AuditStatus>), ProbeError> {
     let plan = plan::plan(&Inputs {
         symbols: &facts.symbols,
-        btf: facts.btf.as_ref(),
+        types: facts.types.as_ref(),
         kprobes: facts.kprobes,
         preference: args.attach,
     });
-    let mut probe = Probe::attach(&facts.symbols, facts.btf.as_ref(), &plan)?;
-    let state = probe.state()?;
-    let (limit, wait_time) = limits(&state);
-    if let Some(limit) = limit {
-        probe.set_limits(limit, wait_time.unwrap_or(u32::MAX))?;
+    let mut probe = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan)?;
+    let mut state = probe.state()?;
+    let status = ask_where_needed(&state);
+    complete(&mut state, status.as_ref(), None);
+    if let (Some(limit), Some(wait_time)) = (state.limit, state.wait_time_jiffies) {
+        probe.set_limits(limit, wait_time)?;
     }
-    Ok(probe)
+    Ok((probe, status))
 }
 
-/// Limit and wait time in force: as the kernel's variables say, else as netlink
-/// does, which must not be asked while the queue may be over its limit.
-fn limits(state: &KernelState) -> (Option<u32>, Option<u32>) {
-    if state.limit.is_some() && state.wait_time_jiffies.is_some() {
-        return (state.limit, state.wait_time_jiffies);
+/// Asks netlink for what BPF cannot read here, unless the queue may be over its
+/// limit: the question could leave tasks asleep then.
+fn ask_where_needed(state: &KernelState) -> Option<AuditStatus> {
+    if state.limit.is_some() && state.lost.is_some() && state.enabled.is_some() {
+        return None;
     }
-    if state.depth.is_some_and(|depth| depth > SURELY_BELOW_LIMIT) {
-        return (state.limit, state.wait_time_jiffies);
+    let below = match (state.depth, state.limit) {
+        (Some(depth), Some(limit)) => limit == 0 || depth <= limit / 2,
+        (Some(depth), None) => depth <= SURELY_BELOW_LIMIT,
+        // No record has passed yet, so that the queue has not been found.
+        (None, _) => true,
+    };
+    if !below {
+        return None;
     }
-    match AuditSocket::open().and_then(|mut socket| socket.status()) {
-        Ok(status) => (Some(status.backlog_limit), status.backlog_wait_time_jiffies),
-        Err(_) => (state.limit, state.wait_time_jiffies),
+    AuditSocket::open()
+        .and_then(|mut socket| socket.status())
+        .ok()
+}
+
+/// Fills in what BPF could not read.
+fn complete(state: &mut KernelState, status: Option<&AuditStatus>, boot: Option<bool>) {
+    state.booted_with_audit = state.booted_with_audit.or(boot);
+    let Some(status) = status else { return };
+    state.limit = state.limit.or(Some(status.backlog_limit));
+    state.wait_time_jiffies = state.wait_time_jiffies.or(status.backlog_wait_time_jiffies);
+    state.waited_jiffies = state
+        .waited_jiffies
+        .or(status.backlog_wait_time_actual_jiffies);
+    state.lost = state.lost.or(Some(status.lost));
+    state.rate_limit = state.rate_limit.or(Some(status.rate_limit));
+    state.failure = state.failure.or(Some(status.failure));
+    state.enabled = state.enabled.or(Some(status.enabled));
+    state.auditd_pid = state.auditd_pid.or(Some(status.pid));
+}
+
+/// What of the host makes the counts less than they could be.
+fn notes(facts: &Facts, hooks: &[HookReport]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if facts.symbols.is_empty() {
+        notes.push(
+            "/proc/kallsyms cannot be read, so that the kernel's own counters are not; depth is known once \
+             a record has passed"
+                .to_owned(),
+        );
+    } else if facts.symbols.address("audit_queue").is_none() {
+        notes.push(
+            "kallsyms shows no addresses of the kernel's variables (CAP_SYSLOG, kernel.kptr_restrict, \
+             CONFIG_KALLSYMS_ALL), so that its own counters are not read; depth is known once a record has \
+             passed"
+                .to_owned(),
+        );
     }
+    // Many hooks share a reason; it is said once.
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for hook in hooks {
+        if hook.verdict != Verdict::Unneeded
+            && let Some(reason) = &hook.reason
+        {
+            reasons.entry(reason).or_default().push(&hook.name);
+        }
+    }
+    notes.extend(
+        reasons
+            .into_iter()
+            .map(|(reason, names)| format!("{}: {reason}", names.join(", "))),
+    );
+    notes
 }
 
 /// Whether polling may do where the probe failed.

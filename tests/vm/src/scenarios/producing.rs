@@ -31,7 +31,7 @@ fn user_messages(scene: &mut Scene<'_>) -> Result<()> {
     let mut findings = seen.common();
     seen.no_loss(&mut findings);
     findings.near("attempted", seen.books.attempted, 2000, seen.books.missed);
-    findings.equal("types.USER", seen.summary.number("types.USER")?, 2000);
+    seen.drained_of("USER", 2000, &mut findings);
     findings.verdict()
 }
 
@@ -72,7 +72,7 @@ fn programs(scene: &mut Scene<'_>) -> Result<()> {
     seen.no_loss(&mut findings);
     findings.equal("SYSCALL received", seen.received_of(wire::SYSCALL), 100);
     findings.equal("EXECVE received", seen.received_of(wire::EXECVE), 100);
-    findings.equal("types.EXECVE", seen.summary.number("types.EXECVE")?, 100);
+    seen.drained_of("EXECVE", 100, &mut findings);
     findings.verdict()
 }
 
@@ -84,7 +84,7 @@ fn long_arguments(scene: &mut Scene<'_>) -> Result<()> {
     seen.no_loss(&mut findings);
     let pieces = seen.received_of(wire::EXECVE);
     findings.at_least("EXECVE received", pieces, 3 * 20);
-    findings.equal("types.EXECVE", seen.summary.number("types.EXECVE")?, pieces);
+    seen.drained_of("EXECVE", pieces, &mut findings);
     let received = seen.report.after.bytes - seen.report.before.bytes;
     findings.at_least("bytes received", received, 400_000);
     findings.verdict()

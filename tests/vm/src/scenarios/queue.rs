@@ -2,10 +2,13 @@
 
 use anyhow::Result;
 
-use crate::accounting::getppid_attempts;
+use crate::accounting::{getppid_attempts, wrapping};
+use crate::findings::Findings;
 use crate::netlink;
+use crate::process::Process;
 use crate::scenario::{Scenario, Scene};
-use crate::trial::{Consumer, Trial};
+use crate::summary::Summary;
+use crate::trial::{self, Consumer, Stage, Trial};
 use crate::wire;
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -19,13 +22,14 @@ pub const SCENARIOS: &[Scenario] = &[
         .both(),
     Scenario::new("no-auditd", no_auditd),
     Scenario::new("rate-limit", rate_limit).both(),
+    Scenario::new("source-poll", source_poll),
 ];
 
 /// The harness against itself: what it reads in kernel memory is what `AUDIT_GET` answers.
 fn oracle(scene: &mut Scene<'_>) -> Result<()> {
     let lab = scene.lab;
     lab.clear()?;
-    let mut findings = crate::findings::Findings::default();
+    let mut findings = Findings::default();
     for limit in [64, 8192] {
         lab.configure(&crate::lab::Setup {
             limit,
@@ -64,14 +68,14 @@ fn fast_consumer(scene: &mut Scene<'_>) -> Result<()> {
     findings.equal("stalls", seen.summary.number("stalls.count")?, 0);
     findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
     for kind in ["SYSCALL", "PROCTITLE", "EOE"] {
-        findings.equal(kind, seen.summary.number(&format!("types.{kind}"))?, 3000);
+        seen.drained_of(kind, 3000, &mut findings);
     }
     findings.that(seen.summary.at("source") == "bpf", || {
         "source is not bpf".to_owned()
     });
     let hooks = seen.summary.list("hooks")?;
     findings.that(!hooks.is_empty(), || "no hooks".to_owned());
-    if scene.form == crate::trial::Form::Kprobe {
+    if scene.form == trial::Form::Kprobe {
         for hook in hooks.iter().filter(|h| h["form"].is_string()) {
             let form = hook["form"].as_str().unwrap_or_default();
             findings.that(!form.contains("fentry") && !form.contains("fexit"), || {
@@ -153,5 +157,50 @@ fn rate_limit(scene: &mut Scene<'_>) -> Result<()> {
         seen.summary.number("status.rate_limit")?,
         100,
     );
+    findings.verdict()
+}
+
+/// Without programs, by asking the kernel now and then: what it counts, and nothing else.
+fn source_poll(scene: &mut Scene<'_>) -> Result<()> {
+    let lab = scene.lab;
+    let trial = Trial::new("--syscall 800")
+        .limit(64)
+        .wait_ms(0)
+        .slow_sink(1000);
+    let stage = Stage::set(lab, &trial.setup, trial.consumer)?;
+    let before = netlink::status()?;
+    let (storm, _) = stage.storm(&trial.storm);
+    let mut command = trial::trace_command(lab, scene.form, &[]);
+    command.args(["--source", "poll", "--"]).args(storm);
+    let ended = Process::start(&lab.directory, command)?.wait(trial.time_limit)?;
+    let after = netlink::status()?;
+    stage.strike()?;
+    scene.log.push(format!(
+        "exit {}: {} {}",
+        ended.code(),
+        ended.stderr,
+        ended.stdout
+    ));
+    let summary = Summary::parse(&ended.stdout)?;
+    let mut findings = Findings::default();
+    let lost = wrapping(u64::from(before.lost), u64::from(after.lost));
+    let start = summary.number("status.lost_start")?;
+    let told = summary.number("status.lost_end")? - start;
+    findings.at_least("lost", lost, 1);
+    findings.equal("lost by status", told, lost);
+    findings.equal("exit status", ended.code(), 3);
+    findings.that(summary.at("source") == "poll", || {
+        "source is not poll".to_owned()
+    });
+    for unmeasured in [
+        "ledger.attempted",
+        "ledger.delivered",
+        "ledger.dropped.silent",
+    ] {
+        let value = summary.at(unmeasured);
+        findings.that(value.is_null(), || {
+            format!("{unmeasured} is {value}, expected null")
+        });
+    }
     findings.verdict()
 }

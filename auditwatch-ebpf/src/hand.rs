@@ -1,0 +1,105 @@
+//! The record in `kauditd`'s hand: off its queue, and what comes of it.
+//!
+//! A delivery that failed shows in the call of an error hook, one that succeeded
+//! in what `kauditd` does next: take the next record, send another, or end the
+//! pass (`kauditd_send_queue`, kernel/audit.c, 5.10 to 7.2). That needs no hook at
+//! the return of `netlink_unicast`, which runs for every sender of the host and
+//! whose probes run out of instances there.
+
+use auditwatch_ebpf::{HAND_EMPTY, HAND_SENT, HAND_TAKEN, LiveState};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+
+use crate::{
+    maps::{drain, live},
+    memory::add,
+};
+
+/// `kauditd` has taken a record off the main queue.
+#[inline(always)]
+pub fn take() {
+    let Some(live) = live() else { return };
+    settle(live);
+    set(live, HAND_TAKEN);
+}
+
+/// A record is being sent, by whomever.
+#[inline(always)]
+pub fn send(skb: u64) {
+    let Some(live) = live() else { return };
+    if !is_kauditd(live) {
+        return;
+    }
+    // SAFETY: a map value is alive for the program's run; `kauditd` alone writes
+    // these fields.
+    let (state, sent) = unsafe { ((*live).in_hand, (*live).sent) };
+    if state == HAND_SENT {
+        // A record of the retry or hold queue is sent up to five times. Two
+        // records cannot have one address, since the second was queued already
+        // when the first was sent.
+        if sent == skb {
+            return;
+        }
+        settle(live);
+    }
+    // SAFETY: as above.
+    unsafe { (*live).sent = skb };
+    set(live, HAND_SENT);
+}
+
+/// An error hook has the record, in whatever task.
+#[inline(always)]
+pub fn give_up() {
+    let Some(live) = live() else { return };
+    // `auditd_reset` calls one in process context, with nothing in hand.
+    if !is_kauditd(live) {
+        return;
+    }
+    // SAFETY: as in `send`.
+    if unsafe { (*live).in_hand } == HAND_SENT
+        && gate_is_open(live)
+        && let Some(ledger) = drain()
+    {
+        // SAFETY: a map value is alive for the program's run.
+        add(unsafe { &raw mut (*ledger).refused }, 1);
+    }
+    set(live, HAND_EMPTY);
+}
+
+/// The pass over a queue is at its end.
+#[inline(always)]
+pub fn rest() {
+    let Some(live) = live() else { return };
+    settle(live);
+    set(live, HAND_EMPTY);
+}
+
+/// Counts the record in hand as delivered: nobody gave it up.
+#[inline(always)]
+fn settle(live: *mut LiveState) {
+    // SAFETY: as in `send`.
+    if unsafe { (*live).in_hand } != HAND_EMPTY
+        && gate_is_open(live)
+        && let Some(ledger) = drain()
+    {
+        // SAFETY: a map value is alive for the program's run.
+        add(unsafe { &raw mut (*ledger).delivered }, 1);
+    }
+}
+
+#[inline(always)]
+fn set(live: *mut LiveState, state: u32) {
+    // SAFETY: as in `send`.
+    unsafe { (*live).in_hand = state };
+}
+
+#[inline(always)]
+fn gate_is_open(live: *mut LiveState) -> bool {
+    // SAFETY: a map value is alive for the program's run.
+    unsafe { (*live).gate != 0 }
+}
+
+#[inline(always)]
+fn is_kauditd(live: *mut LiveState) -> bool {
+    // SAFETY: as above.
+    unsafe { (*live).kauditd == bpf_get_current_pid_tgid() as u32 }
+}

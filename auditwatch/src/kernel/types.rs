@@ -1,0 +1,82 @@
+//! What of the kernel's types the probe needs.
+//!
+//! In: the kernel's BTF. Out: a few offsets, sizes and functions, so that the
+//! BTF's megabytes need not be kept. Pure.
+
+use std::collections::BTreeMap;
+
+use super::btf::Btf;
+
+/// A function of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Number of its type in the kernel's BTF.
+    pub id: u32,
+    /// Number of its parameters.
+    pub params: Option<u32>,
+}
+
+/// Offsets, sizes and functions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelTypes {
+    functions: BTreeMap<String, Function>,
+    offsets: BTreeMap<(&'static str, &'static str), u32>,
+    sizes: BTreeMap<&'static str, u32>,
+}
+
+/// Members whose offsets are kept.
+const MEMBERS: [(&str, &str); 6] = [
+    ("sk_buff_head", "qlen"),
+    ("sk_buff", "end"),
+    ("sk_buff", "data"),
+    ("task_struct", "nvcsw"),
+    ("auditd_connection", "pid"),
+    ("pid", "numbers"),
+];
+
+/// Structures whose sizes are kept.
+const STRUCTURES: [&str; 2] = ["sk_buff", "skb_shared_info"];
+
+impl KernelTypes {
+    /// Takes what is needed out of the kernel's BTF.
+    #[must_use]
+    pub fn extract(btf: &Btf) -> Self {
+        Self {
+            functions: btf
+                .functions()
+                .map(|(name, id)| {
+                    let params = btf.function_params(name);
+                    (name.to_owned(), Function { id, params })
+                })
+                .collect(),
+            offsets: MEMBERS
+                .into_iter()
+                .filter_map(|(strukt, member)| {
+                    Some(((strukt, member), btf.member_offset(strukt, member)?))
+                })
+                .collect(),
+            sizes: STRUCTURES
+                .into_iter()
+                .filter_map(|name| Some((name, btf.struct_size(name)?)))
+                .collect(),
+        }
+    }
+
+    /// A function; `None` where the kernel has none of this name with a type.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<Function> {
+        self.functions.get(name).copied()
+    }
+
+    /// Bytes from the start of a structure to one of the members that are kept.
+    #[must_use]
+    pub fn member_offset(&self, strukt: &'static str, member: &'static str) -> Option<u32> {
+        self.offsets.get(&(strukt, member)).copied()
+    }
+
+    /// Size of one of the structures that are kept, bytes.
+    #[must_use]
+    pub fn struct_size(&self, name: &str) -> Option<u32> {
+        self.sizes.get(name).copied()
+    }
+}

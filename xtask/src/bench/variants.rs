@@ -1,0 +1,150 @@
+//! What is measured: names, labels and guest commands of each way to look at the audit path. Pure.
+
+/// The generator as every variant must start it: its name is part of each record.
+const GENERATOR: &str = "/usr/bin/overhead-gen";
+/// Runs the generator, then asks the kernel what its BPF programs cost; an executable first, as bpftrace wants.
+const COUNTED: &str = "/usr/bin/busybox sh /tmp/count.sh";
+
+/// The functions that auditwatch hooks where a task makes a record, with programs that do nothing.
+const EMPTY: &str = "kretfunc:audit_filter {} kretfunc:audit_log_start {}";
+/// Where `struct sk_buff_head` has its length.
+const DEPTH: &str = "*(uint32 *)(kaddr(\"audit_queue\") + 16)";
+
+/// A way to look at the audit path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Variant {
+    /// Short name, without spaces.
+    pub(super) name: &'static str,
+    /// What the table calls it.
+    pub(super) label: &'static str,
+    /// The shell line that the guest runs.
+    pub(super) line: String,
+}
+
+/// Nobody looks on.
+pub(super) const BASE: &str = "base";
+/// The same after everything else, to show that the guest did not change in between.
+pub(super) const BASE_AGAIN: &str = "base-again";
+/// Programs that do nothing.
+pub(super) const FLOOR: &str = "floor";
+/// auditwatch as it chooses.
+pub(super) const OURS: &str = "ours";
+
+/// What is measured, in the order of the table.
+pub(super) fn variants(peers: bool) -> Vec<Variant> {
+    let mut all = vec![
+        measured(BASE, "no tracing", &format!("alone {GENERATOR}")),
+        measured(
+            FLOOR,
+            "the same hooks, empty programs (bpftrace)",
+            &bpftrace(EMPTY),
+        ),
+        measured(OURS, "auditwatch trace", &auditwatch("", GENERATOR)),
+        measured(
+            "ours-kprobe",
+            "auditwatch trace --attach kprobe",
+            &auditwatch("--attach kprobe", GENERATOR),
+        ),
+    ];
+    if peers {
+        all.extend(self::peers());
+    }
+    all.push(measured(
+        BASE_AGAIN,
+        "no tracing, again",
+        &format!("alone {GENERATOR}"),
+    ));
+    for (name, line) in [
+        (FLOOR, bpftrace_with(EMPTY, COUNTED)),
+        (OURS, auditwatch("", COUNTED)),
+    ] {
+        all.push(Variant {
+            name,
+            label: "",
+            line: format!("programs {name} {line}"),
+        });
+    }
+    all
+}
+
+fn peers() -> Vec<Variant> {
+    let counts = "kfunc:audit_log_start { @n[comm] = count(); }";
+    let depth = format!(
+        "kfunc:audit_log_start {{ @n[comm] = count(); $q = {DEPTH}; @hist = hist($q); @max = max($q); }}"
+    );
+    let all = |entry: &str, exit: &str| {
+        format!(
+            "{entry}:audit_log_start {{ @n[comm] = count(); @at[tid] = nsecs; $q = {DEPTH}; @hist = hist($q); @max = max($q); }} \
+             {exit}:audit_log_start /@at[tid]/ {{ @wait = hist(nsecs - @at[tid]); delete(@at[tid]); }}"
+        )
+    };
+    vec![
+        measured(
+            "bpftrace-count",
+            "bpftrace kfunc: records by comm",
+            &bpftrace(counts),
+        ),
+        measured(
+            "bpftrace-depth",
+            "bpftrace kfunc: records by comm, depth",
+            &bpftrace(&depth),
+        ),
+        measured(
+            "bpftrace-all",
+            "bpftrace kfunc: records by comm, depth, waits",
+            &bpftrace(&all("kfunc", "kretfunc")),
+        ),
+        measured(
+            "bpftrace-kprobe",
+            "bpftrace kprobe: records by comm, depth, waits",
+            &bpftrace(&all("kprobe", "kretprobe")),
+        ),
+        measured(
+            "perf-stat",
+            "perf stat -a, 4 kprobe events",
+            &format!("perf_stat {GENERATOR}"),
+        ),
+    ]
+}
+
+fn measured(name: &'static str, label: &'static str, line: &str) -> Variant {
+    Variant {
+        name,
+        label,
+        line: format!("measure {name} {line}"),
+    }
+}
+
+fn auditwatch(options: &str, command: &str) -> String {
+    format!("auditwatch trace --format json {options} -- {command}")
+}
+
+fn bpftrace(program: &str) -> String {
+    bpftrace_with(program, GENERATOR)
+}
+
+fn bpftrace_with(program: &str, command: &str) -> String {
+    format!("bpftrace -e '{program}' -c '{command}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_starts_the_same_generator() {
+        for variant in variants(true) {
+            let starts = variant.line.ends_with(GENERATOR)
+                || variant.line.ends_with(&format!("{GENERATOR}'"));
+            assert!(starts || variant.line.contains(COUNTED), "{}", variant.line);
+        }
+    }
+
+    #[test]
+    fn peers_come_only_when_asked_for() {
+        let has = |peers, name| variants(peers).iter().any(|variant| variant.name == name);
+        assert!(has(true, "perf-stat"));
+        assert!(!has(false, "perf-stat"));
+        assert!(has(false, OURS));
+    }
+}

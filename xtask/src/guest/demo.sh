@@ -1,0 +1,82 @@
+# Guest side of `cargo xtask demo`: a real auditd, real rules, and three acts.
+# Stdout: what people see, and lines `@act NUMBER JSON` and `@kernel-lost NUMBER` for the host.
+
+color=$1
+# A user who makes, changes, renames and removes files, four threads at once.
+storm="vmtest storm --files 50 --threads 4 --uid 1000 --loginuid 1000"
+# The same user in no hurry.
+trickle="vmtest storm --files 60 --gap-us 20000 --uid 1000 --loginuid 1000"
+
+fail() {
+    echo "demo: $*" >&2
+    exit 1
+}
+
+# show LINE...: prints a line as people would type it.
+show() {
+    echo "# $*"
+}
+
+# act NUMBER COMMAND: runs it under a trace for people, and that under one for the host.
+act() {
+    show "auditwatch trace -- $2"
+    auditwatch trace --format json -- sh -c "
+        auditwatch trace --color $color -- $2 >&3" 3>&1 >/tmp/act 2>/tmp/complaint
+    # 3: records were lost.
+    case $? in
+    0 | 3) ;;
+    *) fail "auditwatch failed: $(tail -n 1 /tmp/complaint)" ;;
+    esac
+    echo
+    echo "@act $1 $(tail -n 1 /tmp/act)"
+}
+
+# number KEY: the number behind a key that the last summary has once.
+number() {
+    tail -n 1 /tmp/act | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d : -f 2
+}
+
+kernel_lost() {
+    auditctl -s | awk '$1 == "lost" { print $2 }'
+}
+
+cp /usr/share/audit-rules/30-pci-dss-v31.rules /usr/share/audit-rules/30-ospp-v42-*success.rules \
+    /etc/audit/rules.d/ || fail "no sample rules"
+# They name files that this guest has not.
+printf -- '-i\n-e 1\n' >/etc/audit/rules.d/00-demo.rules
+auditd -s enable || fail "auditd does not start"
+sleep 1
+augenrules --load >/tmp/augenrules 2>&1
+rules=$(auditctl -l | wc -l)
+[ "$rules" -gt 20 ] || fail "the rules were not loaded: $(tail -n 1 /tmp/augenrules)"
+auditd=$(pidof auditd) || fail "auditd has ended"
+
+echo "Act 1: a host with auditd $auditd, $rules rules, and a backlog limit of 64 that nobody waits for."
+show "auditctl -b 64 --backlog_wait_time 0"
+auditctl -b 64 --backlog_wait_time 0 >/dev/null || fail "auditctl -b 64 failed"
+act 1 "$storm"
+
+# A refused SYSCALL record takes the rest of its event with it, which nobody attempts any more.
+queued=$(number enqueued)
+events=$(number SYSCALL)
+[ "${events:-0}" -gt 0 ] || fail "no event was recorded"
+records_per_event=$(((queued + events - 1) / events))
+limit=$(($(number attempted) + $(number backlog_limit) * (records_per_event - 1)))
+echo "Act 2: the same with a limit that all records of that storm fit in at once: $(number attempted) attempted, and"
+echo "$(number backlog_limit) refused events of about $records_per_event records each: $limit. That is an upper bound, for it takes"
+echo "auditd to remove none meanwhile; a later version computes the smallest limit that suffices."
+show "auditctl -b $limit"
+auditctl -b "$limit" >/dev/null || fail "auditctl -b $limit failed"
+act 2 "$storm"
+
+echo "Act 3: auditd hangs, and the kernel counts nothing."
+show "kill -STOP $auditd"
+before=$(kernel_lost)
+kill -STOP "$auditd" || fail "auditd has ended"
+act 3 "sh -c '$trickle; sleep 1'"
+after=$(kernel_lost)
+kill -CONT "$auditd"
+show "auditctl -s"
+echo "lost $((after - before)) more than before"
+echo "@kernel-lost $((after - before))"
+exit 0
