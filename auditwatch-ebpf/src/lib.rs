@@ -51,8 +51,12 @@ pub const UNKNOWN: u32 = u32::MAX;
 /// Bucket of a queue depth: exact below 4, then four buckets for each power of
 /// two, so that a bucket is at most a quarter of its lower bound wide.
 #[must_use]
+#[expect(
+    clippy::inline_always,
+    reason = "older kernels do not allow a call from every kind of program"
+)]
 #[inline(always)]
-pub fn depth_bucket(depth: u32) -> u32 {
+pub const fn depth_bucket(depth: u32) -> u32 {
     if depth < 4 {
         return depth;
     }
@@ -90,13 +94,11 @@ pub const fn depth_bucket_max(bucket: u32) -> u32 {
     }
     let exponent = bucket / 4 + 1;
     let quarter = bucket % 4;
-    let low = (4 + quarter) as u64 * (1_u64 << (exponent - 2));
-    let width = 1_u64 << (exponent - 2);
-    let high = low + width - 1;
-    if high > u32::MAX as u64 {
-        u32::MAX
-    } else {
-        high as u32
+    // The next bucket begins at `(5 + quarter) << (exponent - 2)`, which for the
+    // last one is 2^32.
+    match (5 + quarter).checked_shl(exponent - 2) {
+        Some(next) if next >> (exponent - 2) == 5 + quarter => next - 1,
+        _ => u32::MAX,
     }
 }
 

@@ -5,6 +5,18 @@
     expect(
         clippy::inline_always,
         reason = "a BPF function call costs more than these bodies, and older kernels do not allow it from every program"
+    ),
+    expect(
+        clippy::needless_pass_by_value,
+        reason = "the program macros hand the context over by value"
+    ),
+    expect(
+        clippy::cast_possible_truncation,
+        reason = "the kernel packs two 32-bit values into a word, and returns an int in one"
+    ),
+    expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "fields of one map value are read together under one reason"
     )
 )]
 

@@ -65,7 +65,7 @@ pub struct TraceArgs {
     /// How programs are attached
     #[arg(long, value_enum, default_value_t)]
     pub attach: Preference,
-    /// Colour: auto is for terminals, unless NO_COLOR is set
+    /// Colour: auto is for terminals, unless `NO_COLOR` is set
     #[arg(long, value_enum, default_value_t)]
     pub color: ColorChoice,
     /// Trace for as long as this command runs

@@ -2,6 +2,8 @@
 //!
 //! In: the plan and what became of it. Out: a [`HookReport`] for each hook. Pure.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Form, HookPlan, Role};
@@ -112,10 +114,10 @@ pub fn roll_up(hooks: &[HookReport]) -> String {
     missing.extend(named(Verdict::Failed));
     let mut line = format!("{} of {needed} hooks in place", needed - missing.len());
     if !degraded.is_empty() {
-        line.push_str(&format!("; degraded: {}", degraded.join(", ")));
+        let _ = write!(line, "; degraded: {}", degraded.join(", "));
     }
     if !missing.is_empty() {
-        line.push_str(&format!("; missing: {}", missing.join(", ")));
+        let _ = write!(line, "; missing: {}", missing.join(", "));
     }
     line
 }

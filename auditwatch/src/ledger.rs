@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Event, EventKind, Sample};
+use crate::sample::{Attempts, Event, EventKind, Sample};
 
 /// The programs that count each thing, as trampoline and as probe.
 mod counter {
@@ -146,147 +146,229 @@ impl Ledger {
         last: &Sample,
         events: impl IntoIterator<Item = &'a Event>,
     ) -> Self {
-        // Each count is one program's; whichever form is attached, the other has
-        // missed nothing.
-        let missed = |programs: [&str; 2]| -> u64 {
-            programs
-                .into_iter()
-                .filter_map(|program| {
-                    let now = last.shortfalls.missed.get(program)?;
-                    Some(now - zero.shortfalls.missed.get(program).copied().unwrap_or(0))
-                })
-                .sum()
-        };
-        let calls = losses_between(zero, last);
-        let seen: Option<u64> = calls.as_ref().map(|calls| calls.values().sum());
-        let kernel_lost = kernel_lost(zero, last, events);
-        let unseen = match (kernel_lost, seen) {
-            (Some(kernel), Some(seen)) if missed(counter::LOSSES) > 0 => {
-                kernel.saturating_sub(seen).min(missed(counter::LOSSES))
-            }
-            _ => 0,
-        };
-        let calls = calls.map(|calls| with_unseen(calls, unseen));
-        let reason = |message: &str| {
-            calls
-                .as_ref()
-                .map(|calls| calls.get(message).copied().unwrap_or(0))
-        };
-        let mut dropped = Dropped {
-            backlog_limit: reason(message::BACKLOG_LIMIT),
-            rate_limit: reason(message::RATE_LIMIT),
-            out_of_memory: reason(message::OUT_OF_MEMORY),
-            retry_overflow: reason(message::RETRY_OVERFLOW),
-            hold_overflow: reason(message::HOLD_OVERFLOW),
-            silent: None,
-        };
-        let held = delta(zero, last, |sample| {
-            sample.hold.as_ref().map(|hold| hold.calls)
-        })
-        .map(|calls| calls + missed(counter::HOLD));
-        dropped.silent = match last.state.booted_with_audit {
+        let window = Window { zero, last };
+        let losses = Losses::of(&window, events);
+        let held = window
+            .delta(|sample| sample.hold.as_ref().map(|hold| hold.calls))
+            .map(|calls| calls + window.missed(counter::HOLD));
+        let dropped = losses.dropped(match last.state.booted_with_audit {
             Some(false) => held,
             Some(true) => Some(0),
             None => None,
-        };
-        let attempts = |pick: fn(&crate::sample::Attempts) -> u64| {
-            delta(zero, last, |sample| sample.attempts.as_ref().map(pick))
-        };
-        let seen_attempts = attempts(|a| a.attempted);
-        let filtered = attempts(|a| a.filtered);
-        let own = attempts(|a| a.own);
-        let waiting = last
-            .stalls
-            .as_ref()
-            .map(|stalls| stalls.waiters.len() as u64);
-        let refused = sum([dropped.backlog_limit, dropped.out_of_memory]);
-        let auxiliary = delta(zero, last, |sample| sample.auxiliary);
-        let drained = delta(zero, last, |sample| {
-            sample.drain.as_ref().map(|drain| drain.drained)
-        })
-        .map(|count| count + missed(counter::DRAIN));
-        let growth = |pick: fn(&Sample) -> Option<u32>| {
-            Some(i64::from(pick(last)?) - i64::from(pick(zero)?))
-        };
-        // A skipped call of `audit_filter` may have been an attempt or the user
-        // filter: as many count as attempts as law 1 misses, if it misses any.
-        let skipped = missed(counter::ATTEMPTS);
-        let gap = (|| {
-            let gone = filtered? + refused? + dropped.rate_limit? + waiting.unwrap_or(0);
-            let came = seen_attempts? + own? + auxiliary.unwrap_or(0);
-            Some(signed(drained? + gone)? + growth(|sample| sample.state.depth)? - signed(came)?)
-        })();
-        let found = gap.map_or(skipped, |gap| u64::try_from(gap).unwrap_or(0).min(skipped));
-        let attempted = seen_attempts.map(|count| count + found);
-        let admitted = (|| attempted?.checked_sub(filtered? + refused? + waiting.unwrap_or(0)))();
-        let enqueued = (|| (admitted? + auxiliary.unwrap_or(0)).checked_sub(dropped.rate_limit?))();
-        let mut delivered = delta(zero, last, |sample| {
-            sample.delivery.as_ref().map(|delivery| delivery.delivered)
         });
-        let queue = (|| {
-            Some(
-                signed(enqueued?)? + signed(own?)?
-                    - signed(drained?)?
-                    - growth(|sample| sample.state.depth)?,
-            )
-        })();
-        let mut delivery = (|| {
-            Some(
-                signed(drained?)?
-                    - signed(delivered?)?
-                    - signed(dropped.silent?)?
-                    - signed(dropped.retry_overflow?)?
-                    - signed(dropped.hold_overflow?)?
-                    - growth(|sample| sample.state.retry_depth)?
-                    - growth(|sample| sample.state.hold_depth)?
-                    - growth(|sample| sample.state.in_hand)?,
-            )
-        })();
-        // A skipped call of `netlink_unicast` may have been anyone's: what the
-        // law misses was a delivery, up to the number of skipped calls.
-        if let (Some(left), Some(count)) = (delivery, delivered) {
-            let found = u64::try_from(left)
-                .unwrap_or(0)
-                .min(missed(counter::DELIVERY));
-            delivered = Some(count + found);
-            delivery = signed(found).map(|found| left - found);
-        }
-        let lost = (|| signed(kernel_lost?)?.checked_sub(signed(seen? + unseen)?))();
+        let queued = Queued::of(&window, &dropped);
+        let delivered = Delivered::of(&window, &queued, &dropped);
         let residuals = Residuals {
-            queue,
-            delivery,
-            lost,
+            queue: queued.residual,
+            delivery: delivered.residual,
+            lost: losses.residual,
         };
         Self {
-            attempted,
-            filtered,
-            admitted,
-            enqueued,
-            drained,
-            delivered,
-            retried: delta(zero, last, |sample| {
-                sample.retry.as_ref().map(|retry| retry.calls)
-            })
-            .map(|calls| calls + missed(counter::RETRY)),
+            attempted: queued.attempted,
+            filtered: queued.filtered,
+            admitted: queued.admitted,
+            enqueued: queued.enqueued,
+            drained: queued.drained,
+            delivered: delivered.delivered,
+            retried: window
+                .delta(|sample| sample.retry.as_ref().map(|retry| retry.calls))
+                .map(|calls| calls + window.missed(counter::RETRY)),
             held,
-            own,
-            missed: last.shortfalls.missed.values().sum::<u64>()
-                - zero.shortfalls.missed.values().sum::<u64>(),
-            waiting,
+            own: queued.own,
+            missed: window.all_missed(),
+            waiting: queued.waiting,
             dropped,
-            lost_without_record: calls
-                .map(|calls| without_record(&calls))
-                .unwrap_or_default(),
-            residual: (|| {
-                Some(queue?.unsigned_abs() + delivery?.unsigned_abs() + lost?.unsigned_abs())
-            })(),
+            lost_without_record: losses.without_record(),
+            residual: residuals.total(),
             residuals,
         }
     }
 }
 
-fn delta(zero: &Sample, last: &Sample, pick: impl Fn(&Sample) -> Option<u64>) -> Option<u64> {
-    pick(last)?.checked_sub(pick(zero)?)
+impl Residuals {
+    /// What the laws leave over together; `None` unless all could be checked.
+    fn total(&self) -> Option<u64> {
+        [self.queue, self.delivery, self.lost]
+            .into_iter()
+            .map(|left| left.map(i64::unsigned_abs))
+            .sum()
+    }
+}
+
+/// Two samples, and what lies between them.
+struct Window<'a> {
+    zero: &'a Sample,
+    last: &'a Sample,
+}
+
+impl Window<'_> {
+    /// Growth of a total.
+    fn delta(&self, pick: impl Fn(&Sample) -> Option<u64>) -> Option<u64> {
+        pick(self.last)?.checked_sub(pick(self.zero)?)
+    }
+
+    /// Growth of a queue.
+    fn growth(&self, pick: impl Fn(&Sample) -> Option<u32>) -> Option<i64> {
+        Some(i64::from(pick(self.last)?) - i64::from(pick(self.zero)?))
+    }
+
+    /// Calls that the programs of a counter were skipped for. Whichever form is
+    /// attached, the other has missed nothing.
+    fn missed(&self, programs: [&str; 2]) -> u64 {
+        let skipped = |sample: &Sample, program: &str| {
+            sample.shortfalls.missed.get(program).copied().unwrap_or(0)
+        };
+        programs
+            .into_iter()
+            .map(|program| skipped(self.last, program).saturating_sub(skipped(self.zero, program)))
+            .sum()
+    }
+
+    /// Calls that any program was skipped for.
+    fn all_missed(&self) -> u64 {
+        let total = |sample: &Sample| sample.shortfalls.missed.values().sum::<u64>();
+        total(self.last).saturating_sub(total(self.zero))
+    }
+}
+
+/// Law 3: the kernel's own count against the calls seen.
+struct Losses {
+    calls: Option<BTreeMap<String, u64>>,
+    residual: Option<i64>,
+}
+
+impl Losses {
+    fn of<'a>(window: &Window<'_>, events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let calls = losses_between(window.zero, window.last);
+        let seen: Option<u64> = calls.as_ref().map(|calls| calls.values().sum());
+        let kernel = kernel_lost(window.zero, window.last, events);
+        let skipped = window.missed(counter::LOSSES);
+        let unseen = match (kernel, seen) {
+            (Some(kernel), Some(seen)) => kernel.saturating_sub(seen).min(skipped),
+            _ => 0,
+        };
+        Self {
+            calls: calls.map(|calls| with_unseen(calls, unseen)),
+            residual: kernel
+                .zip(seen)
+                .and_then(|(kernel, seen)| signed(kernel)?.checked_sub(signed(seen + unseen)?)),
+        }
+    }
+
+    fn dropped(&self, silent: Option<u64>) -> Dropped {
+        let reason = |message: &str| {
+            self.calls
+                .as_ref()
+                .map(|calls| calls.get(message).copied().unwrap_or(0))
+        };
+        Dropped {
+            backlog_limit: reason(message::BACKLOG_LIMIT),
+            rate_limit: reason(message::RATE_LIMIT),
+            out_of_memory: reason(message::OUT_OF_MEMORY),
+            retry_overflow: reason(message::RETRY_OVERFLOW),
+            hold_overflow: reason(message::HOLD_OVERFLOW),
+            silent,
+        }
+    }
+
+    fn without_record(&self) -> BTreeMap<String, u64> {
+        self.calls.as_ref().map(without_record).unwrap_or_default()
+    }
+}
+
+/// Law 1: attempts against drains.
+struct Queued {
+    attempted: Option<u64>,
+    filtered: Option<u64>,
+    own: Option<u64>,
+    waiting: Option<u64>,
+    admitted: Option<u64>,
+    enqueued: Option<u64>,
+    drained: Option<u64>,
+    residual: Option<i64>,
+}
+
+impl Queued {
+    fn of(window: &Window<'_>, dropped: &Dropped) -> Self {
+        let attempts =
+            |pick: fn(&Attempts) -> u64| window.delta(|sample| sample.attempts.as_ref().map(pick));
+        let seen = attempts(|attempts| attempts.attempted);
+        let filtered = attempts(|attempts| attempts.filtered);
+        let own = attempts(|attempts| attempts.own);
+        let waiting = window
+            .last
+            .stalls
+            .as_ref()
+            .map(|stalls| stalls.waiters.len() as u64);
+        let waited = waiting.unwrap_or(0);
+        let auxiliary = window.delta(|sample| sample.auxiliary).unwrap_or(0);
+        let refused = sum([dropped.backlog_limit, dropped.out_of_memory]);
+        let drained = window
+            .delta(|sample| sample.drain.as_ref().map(|drain| drain.drained))
+            .map(|count| count + window.missed(counter::DRAIN));
+        let grown = window.growth(|sample| sample.state.depth);
+        // What came must have gone or be there; what is left over, for want of
+        // attempts when it is positive.
+        let gap = (|| {
+            let gone = drained? + filtered? + refused? + dropped.rate_limit? + waited;
+            let came = seen? + own? + auxiliary;
+            Some(signed(gone)? + grown? - signed(came)?)
+        })();
+        // A skipped call of `audit_filter` may have been an attempt or the user
+        // filter: as many count as attempts as the law misses, if it misses any.
+        let skipped = window.missed(counter::ATTEMPTS);
+        let found = gap.map_or(skipped, |gap| u64::try_from(gap).unwrap_or(0).min(skipped));
+        let attempted = seen.map(|count| count + found);
+        let admitted = (|| attempted?.checked_sub(filtered? + refused? + waited))();
+        let enqueued = (|| (admitted? + auxiliary).checked_sub(dropped.rate_limit?))();
+        Self {
+            attempted,
+            filtered,
+            own,
+            waiting,
+            admitted,
+            enqueued,
+            drained,
+            residual: gap.and_then(|gap| Some(signed(found)? - gap)),
+        }
+    }
+}
+
+/// Law 2: drains against what became of them.
+struct Delivered {
+    delivered: Option<u64>,
+    residual: Option<i64>,
+}
+
+impl Delivered {
+    fn of(window: &Window<'_>, queued: &Queued, dropped: &Dropped) -> Self {
+        let seen = window.delta(|sample| Some(sample.delivery.as_ref()?.delivered));
+        let left = (|| {
+            let lost = sum([
+                dropped.silent,
+                dropped.retry_overflow,
+                dropped.hold_overflow,
+            ])?;
+            Some(
+                signed(queued.drained?)?
+                    - signed(seen? + lost)?
+                    - window.growth(|sample| sample.state.retry_depth)?
+                    - window.growth(|sample| sample.state.hold_depth)?
+                    - window.growth(|sample| sample.state.in_hand)?,
+            )
+        })();
+        // A skipped call of `netlink_unicast` may have been anyone's: what the
+        // law misses was a delivery, up to the number of skipped calls.
+        let found = left.map_or(0, |left| {
+            u64::try_from(left)
+                .unwrap_or(0)
+                .min(window.missed(counter::DELIVERY))
+        });
+        Self {
+            delivered: seen.map(|count| count + found),
+            residual: left.and_then(|left| Some(left - signed(found)?)),
+        }
+    }
 }
 
 fn sum<const N: usize>(terms: [Option<u64>; N]) -> Option<u64> {

@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod memory;
 pub mod netlink;
+pub mod number;
 pub mod plan;
 pub mod poll;
 pub mod probe;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     memory::FOLKLORE_RECORD_BYTES,
     netlink::{AuditFeatures, AuditStatus},
-    render::number::{bytes, count, duration},
+    number::{count, duration},
     sample::KernelState,
     timeline::jiffies_to_ns,
 };
@@ -253,140 +253,6 @@ impl StatusReport {
         }
         notes
     }
-
-    /// The report for people.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut lines: Vec<(&str, String)> = Vec::new();
-        let number = |value: Option<u32>| {
-            value.map_or_else(
-                || "not measured".to_owned(),
-                |value| count(u64::from(value)),
-            )
-        };
-        let meaning = |value: Option<u32>, words: &[&str]| {
-            let word = value.and_then(|value| words.get(usize::try_from(value).ok()?));
-            match (value, word) {
-                (Some(value), Some(word)) => format!("{value} ({word})"),
-                _ => number(value),
-            }
-        };
-        let time = |jiffies: Option<u32>, ns: Option<u64>| match (jiffies, ns) {
-            (Some(jiffies), Some(ns)) => format!("{} ({jiffies} jiffies)", duration(ns)),
-            (Some(jiffies), None) => format!("{jiffies} jiffies"),
-            (None, _) => "not measured".to_owned(),
-        };
-        let yes = |value: Option<bool>| {
-            match value {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "not known",
-            }
-            .to_owned()
-        };
-        lines.push((
-            "kernel",
-            self.release
-                .clone()
-                .unwrap_or_else(|| "not known".to_owned()),
-        ));
-        lines.push((
-            "enabled",
-            meaning(self.enabled, &["off", "on", "on, locked until reboot"]),
-        ));
-        lines.push((
-            "failure",
-            meaning(
-                self.failure,
-                &[
-                    "a loss is silent",
-                    "a loss is logged",
-                    "a loss panics the host",
-                ],
-            ),
-        ));
-        lines.push(("auditd", self.auditd_text()));
-        lines.push((
-            "backlog",
-            format!("{} of {}", number(self.backlog), self.limit_text()),
-        ));
-        lines.push(("retry queue", number(self.retry_depth)));
-        lines.push(("hold queue", number(self.hold_depth)));
-        lines.push(("lost", number(self.lost)));
-        lines.push((
-            "rate limit",
-            match self.rate_limit {
-                Some(0) => "none".to_owned(),
-                Some(limit) => format!("{} records a second", count(u64::from(limit))),
-                None => "not measured".to_owned(),
-            },
-        ));
-        lines.push((
-            "wait time",
-            time(self.backlog_wait_time_jiffies, self.wait_time_ns),
-        ));
-        lines.push((
-            "waited",
-            time(self.backlog_wait_time_actual_jiffies, self.waited_ns),
-        ));
-        if let Some(features) = &self.features {
-            lines.push((
-                "login uid",
-                format!(
-                    "{}{}",
-                    if features.loginuid_immutable {
-                        "immutable"
-                    } else {
-                        "changeable"
-                    },
-                    if features.loginuid_immutable_locked {
-                        ", locked"
-                    } else {
-                        ", unlocked"
-                    }
-                ),
-            ));
-        }
-        lines.push(("audit=1", yes(self.booted_with_audit)));
-        if let Some(memory) = &self.memory {
-            lines.push((
-                "memory",
-                format!(
-                    "{} when full ({} a record), {} with retry and hold queue full too; folklore says {}",
-                    bytes(memory.limit_bytes),
-                    bytes(memory.record_bytes),
-                    bytes(memory.limit_worst_bytes),
-                    bytes(memory.folklore_bytes)
-                ),
-            ));
-        }
-        lines.extend(self.missing.iter().map(|line| ("missing", line.clone())));
-        lines.extend(self.notes.iter().map(|line| ("note", line.clone())));
-        lines
-            .into_iter()
-            .map(|(name, value)| format!("{name:<12}  {value}\n"))
-            .collect()
-    }
-
-    fn limit_text(&self) -> String {
-        match self.backlog_limit {
-            Some(0) => "no limit".to_owned(),
-            Some(limit) => count(u64::from(limit)),
-            None => "an unknown limit".to_owned(),
-        }
-    }
-
-    fn auditd_text(&self) -> String {
-        match &self.auditd {
-            None => "not known".to_owned(),
-            Some(Auditd { pid: 0, .. }) => "nobody".to_owned(),
-            Some(Auditd { pid, comm, exe }) => match (comm, exe) {
-                (Some(comm), Some(exe)) => format!("{comm} (pid {pid}, {exe})"),
-                (Some(comm), None) => format!("{comm} (pid {pid})"),
-                (None, _) => format!("pid {pid} (not in sight of this pid namespace)"),
-            },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -430,7 +296,7 @@ mod tests {
             ..inputs()
         });
         assert_eq!(unknown.wait_time_ns, None);
-        assert!(unknown.text().contains("60000 jiffies"));
+        assert_eq!(unknown.backlog_wait_time_jiffies, Some(60_000));
         assert!(unknown.missing.iter().any(|line| line.contains("HZ")));
     }
 
@@ -451,12 +317,7 @@ mod tests {
             ..inputs()
         });
         assert_eq!(report.retry_depth, None);
-        assert!(report.text().contains("retry queue   not measured"));
-        assert!(
-            report
-                .text()
-                .contains("missing       retry and hold queue: EPERM")
-        );
+        assert_eq!(report.missing, ["retry and hold queue: EPERM"]);
     }
 
     #[test]

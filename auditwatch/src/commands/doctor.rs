@@ -13,7 +13,7 @@ use crate::{
     netlink::AuditSocket,
     plan::{self, Preference},
     probe::{Probe, ProbeError},
-    render::json,
+    render::{doctor as page, json},
     sample::KernelState,
 };
 
@@ -30,7 +30,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     if as_json {
         json::line(&mut out, &diagnosis)
     } else {
-        out.write_all(diagnosis.text().as_bytes())
+        out.write_all(page::text(&diagnosis).as_bytes())
     }
     .context("cannot write the diagnosis")?;
     Ok(if diagnosis.usable {

@@ -9,7 +9,7 @@ use crate::{
     memory,
     netlink::AuditSocket,
     probe,
-    render::json,
+    render::{json, status},
     sample::KernelState,
     status::{Auditd, Inputs, StatusReport},
 };
@@ -26,7 +26,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     if as_json {
         json::line(&mut out, &report)
     } else {
-        out.write_all(report.text().as_bytes())
+        out.write_all(status::text(&report).as_bytes())
     }
     .context("cannot write the status")?;
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,7 @@ pub(super) fn all(inputs: &Inputs) -> Vec<Finding> {
         pid_namespace(inputs),
         container(inputs),
         types(inputs),
-        symbols(inputs),
+        Some(symbols(inputs)),
         kprobes(inputs),
         splits(inputs),
         hooks(inputs),
@@ -23,12 +23,12 @@ pub(super) fn all(inputs: &Inputs) -> Vec<Finding> {
         locked(inputs),
         panics(inputs),
         silent_loss(inputs),
-        clock(inputs),
+        Some(clock(inputs)),
     ]
     .into_iter()
     .flatten()
     .collect();
-    findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
 
@@ -197,8 +197,8 @@ fn types(inputs: &Inputs) -> Option<Finding> {
     })
 }
 
-fn symbols(inputs: &Inputs) -> Option<Finding> {
-    Some(match inputs.symbols {
+fn symbols(inputs: &Inputs) -> Finding {
+    match inputs.symbols {
         SymbolView::Full => finding("kallsyms", Severity::Ok, "functions and variables"),
         SymbolView::FunctionsOnly => finding(
             "kallsyms",
@@ -223,7 +223,7 @@ fn symbols(inputs: &Inputs) -> Option<Finding> {
             "/proc/kallsyms cannot be read: depth is found once a record passes",
         )
         .remedy("mount /proc, and use a kernel with CONFIG_KALLSYMS"),
-    })
+    }
 }
 
 fn kprobes(inputs: &Inputs) -> Option<Finding> {
@@ -317,15 +317,15 @@ fn silent_loss(inputs: &Inputs) -> Option<Finding> {
     })
 }
 
-fn clock(inputs: &Inputs) -> Option<Finding> {
-    Some(match inputs.hz {
+fn clock(inputs: &Inputs) -> Finding {
+    match inputs.hz {
         Some(hz) => finding("hz", Severity::Ok, format!("{hz} ticks a second")),
         None => finding(
             "hz",
             Severity::Note,
             "in no readable configuration; a trace measures it",
         ),
-    })
+    }
 }
 
 #[cfg(test)]

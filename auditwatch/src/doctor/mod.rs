@@ -154,38 +154,3 @@ fn verdict(inputs: &Inputs, findings: &[Finding], pollable: bool) -> String {
         None => "not usable: BPF was not tried".to_owned(),
     }
 }
-
-impl Diagnosis {
-    /// The diagnosis for people.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for finding in &self.findings {
-            text.push_str(&format!(
-                "{:<8} {:<14} {}\n",
-                finding.severity.name(),
-                finding.topic,
-                finding.text
-            ));
-            if let Some(remedy) = &finding.remedy {
-                text.push_str(&format!("{:<8} {:<14} -> {remedy}\n", "", ""));
-            }
-        }
-        for hook in &self.hooks {
-            let form = hook.form.as_deref().unwrap_or("-");
-            let why: Vec<&str> = [&hook.reason, &hook.caveat]
-                .into_iter()
-                .filter_map(Option::as_deref)
-                .collect();
-            let reason = if why.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", why.join("; "))
-            };
-            text.push_str(&format!("{:<8} {:<27} {form}{reason}\n", "hook", hook.name));
-        }
-        text.push_str(&self.verdict);
-        text.push('\n');
-        text
-    }
-}

@@ -178,9 +178,9 @@ fn count_cpus(list: &str) -> Option<u32> {
     list.trim()
         .split(',')
         .map(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-            last.checked_sub(first)?.checked_add(1)
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            let (low, high): (u32, u32) = (low.parse().ok()?, high.parse().ok()?);
+            high.checked_sub(low)?.checked_add(1)
         })
         .sum()
 }

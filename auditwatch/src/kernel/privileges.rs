@@ -14,7 +14,7 @@ const CAPABILITIES: [(u32, &str); 6] = [
     (39, "CAP_BPF"),
 ];
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, uapi linux/nsfs.h and
-/// before that include/linux/proc_ns.h).
+/// before that `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`).
 const INITIAL_USER_NAMESPACE: u64 = 0xefff_fffd;

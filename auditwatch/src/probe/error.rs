@@ -68,12 +68,12 @@ pub(super) const REFUSED_REMEDY: &str = "run as root (or with CAP_BPF, CAP_PERFM
 
 /// The error number behind a failure to create a map.
 pub(super) fn refusal(error: &EbpfError) -> Option<ProbeError> {
-    let io_error = match error {
-        EbpfError::MapError(
-            MapError::CreateError { io_error, .. }
-            | MapError::SyscallError(SyscallError { io_error, .. }),
-        ) => io_error,
-        _ => return None,
+    let EbpfError::MapError(
+        MapError::CreateError { io_error, .. }
+        | MapError::SyscallError(SyscallError { io_error, .. }),
+    ) = error
+    else {
+        return None;
     };
     matches!(io_error.raw_os_error(), Some(libc::EPERM | libc::EACCES)).then(|| {
         ProbeError::Refused {

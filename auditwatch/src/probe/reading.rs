@@ -159,7 +159,7 @@ impl Maps {
 
     fn losses(&self) -> Result<BTreeMap<String, u64>, ProbeError> {
         let mut entries = Vec::new();
-        for entry in self.losses.iter() {
+        for entry in &self.losses {
             let (address, Wire(count)) = entry.map_err(|source| ProbeError::Map {
                 name: bpf::LOSSES_MAP,
                 source,

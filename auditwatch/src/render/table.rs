@@ -2,13 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    number::{bytes, count, duration, maybe},
-    style::Style,
-    verdict,
-};
+use super::{style::Style, verdict};
 use crate::{
     health::roll_up,
+    number::{bytes, count, duration, maybe},
     sample::Source,
     timeline::{Interval, Summary},
 };

@@ -1,8 +1,8 @@
 //! The verdict: the whole trace in one line of plain words.
 
-use super::number::{count, duration};
 use crate::{
     ledger::{Dropped, Ledger},
+    number::{count, duration},
     sample::Source,
     timeline::{Status, Summary},
 };
@@ -52,7 +52,7 @@ pub fn line(summary: &Summary) -> String {
             .into_iter()
             .filter_map(|(reason, dropped)| Some((dropped.filter(|&n| n > 0)?, reason)))
             .collect();
-        reasons.sort_by(|a, b| b.0.cmp(&a.0));
+        reasons.sort_by_key(|&(dropped, _)| std::cmp::Reverse(dropped));
         let why = match reasons.as_slice() {
             [] => "the kernel's own count; polling cannot tell why".to_owned(),
             [(_, reason)] => reason_in_words(reason).to_owned(),

@@ -44,7 +44,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     super::ensure_audit(&facts)?;
     let mut live = Live::start(args, &facts)?;
     let mut output = Output::new(args);
-    output.begin(&live)?;
+    Output::begin(&live);
     live.settle().await?;
     let zero = live.zero()?;
     let startup = started.elapsed();

@@ -38,13 +38,12 @@ impl Output {
     }
 
     /// Says, on stderr, what a reader should know from the start.
-    pub(super) fn begin(&self, live: &Live) -> Result<()> {
+    pub(super) fn begin(live: &Live) {
         let mut err = io::stderr();
         for line in live.opening_words() {
             // The words are a courtesy: a closed stderr does not end a trace.
             let _ = writeln!(err, "auditwatch: {line}");
         }
-        Ok(())
     }
 
     /// Writes one interval.

@@ -6,7 +6,7 @@ pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -26,7 +26,7 @@ pub fn duration(ns: u64) -> String {
     let (micro, milli, second) = (1_000, 1_000_000, 1_000_000_000);
     let tenths = |unit: u64, name: &str| {
         let value = ns / (unit / 10);
-        if value >= 1000 || value % 10 == 0 {
+        if value >= 1000 || value.is_multiple_of(10) {
             format!("{} {name}", value / 10)
         } else {
             format!("{}.{} {name}", value / 10, value % 10)

@@ -1,0 +1,187 @@
+//! The audit settings for people: two columns, with units.
+
+use crate::{
+    number::{bytes, count, duration},
+    status::{Auditd, QueueMemory, StatusReport},
+};
+
+/// What stands for a value that is not there.
+const NOT_MEASURED: &str = "not measured";
+
+/// The report as text.
+#[must_use]
+pub fn text(report: &StatusReport) -> String {
+    let mut rows = settings(report);
+    rows.extend(queues(report));
+    rows.extend(times(report));
+    rows.extend(
+        report
+            .memory
+            .as_ref()
+            .map(|memory| ("memory", full_queue(memory))),
+    );
+    rows.extend(report.missing.iter().map(|line| ("missing", line.clone())));
+    rows.extend(report.notes.iter().map(|line| ("note", line.clone())));
+    let mut text = String::new();
+    for (name, value) in rows {
+        text.push_str(&format_row(name, &value));
+    }
+    text
+}
+
+type Row = (&'static str, String);
+
+fn format_row(name: &str, value: &str) -> String {
+    format!("{name:<12}  {value}\n")
+}
+
+fn settings(report: &StatusReport) -> Vec<Row> {
+    let release = report.release.clone();
+    let mut rows = vec![
+        ("kernel", release.unwrap_or_else(|| "not known".to_owned())),
+        (
+            "enabled",
+            meaning(report.enabled, &["off", "on", "on, locked until reboot"]),
+        ),
+        (
+            "failure",
+            meaning(
+                report.failure,
+                &[
+                    "a loss is silent",
+                    "a loss is logged",
+                    "a loss panics the host",
+                ],
+            ),
+        ),
+        ("auditd", auditd(report.auditd.as_ref())),
+        (
+            "audit=1",
+            match report.booted_with_audit {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "not known",
+            }
+            .to_owned(),
+        ),
+        (
+            "rate limit",
+            match report.rate_limit {
+                Some(0) => "none".to_owned(),
+                Some(limit) => format!("{} records a second", count(u64::from(limit))),
+                None => NOT_MEASURED.to_owned(),
+            },
+        ),
+    ];
+    if let Some(features) = &report.features {
+        let state = if features.loginuid_immutable {
+            "immutable"
+        } else {
+            "changeable"
+        };
+        let lock = if features.loginuid_immutable_locked {
+            "locked"
+        } else {
+            "unlocked"
+        };
+        rows.push(("login uid", format!("{state}, {lock}")));
+    }
+    rows
+}
+
+fn queues(report: &StatusReport) -> Vec<Row> {
+    let limit = match report.backlog_limit {
+        Some(0) => "no limit".to_owned(),
+        Some(limit) => count(u64::from(limit)),
+        None => "an unknown limit".to_owned(),
+    };
+    vec![
+        ("backlog", format!("{} of {limit}", number(report.backlog))),
+        ("retry queue", number(report.retry_depth)),
+        ("hold queue", number(report.hold_depth)),
+        ("lost", number(report.lost)),
+    ]
+}
+
+fn times(report: &StatusReport) -> Vec<Row> {
+    vec![
+        (
+            "wait time",
+            time(report.backlog_wait_time_jiffies, report.wait_time_ns),
+        ),
+        (
+            "waited",
+            time(report.backlog_wait_time_actual_jiffies, report.waited_ns),
+        ),
+    ]
+}
+
+fn full_queue(memory: &QueueMemory) -> String {
+    format!(
+        "{} when full ({} a record), {} with retry and hold queue full too; folklore says {}",
+        bytes(memory.limit_bytes),
+        bytes(memory.record_bytes),
+        bytes(memory.limit_worst_bytes),
+        bytes(memory.folklore_bytes)
+    )
+}
+
+fn number(value: Option<u32>) -> String {
+    value.map_or_else(|| NOT_MEASURED.to_owned(), |value| count(u64::from(value)))
+}
+
+fn meaning(value: Option<u32>, words: &[&str]) -> String {
+    let word = value.and_then(|value| words.get(usize::try_from(value).ok()?));
+    match (value, word) {
+        (Some(value), Some(word)) => format!("{value} ({word})"),
+        _ => number(value),
+    }
+}
+
+fn time(jiffies: Option<u32>, ns: Option<u64>) -> String {
+    match (jiffies, ns) {
+        (Some(jiffies), Some(ns)) => format!("{} ({jiffies} jiffies)", duration(ns)),
+        (Some(jiffies), None) => format!("{jiffies} jiffies"),
+        (None, _) => NOT_MEASURED.to_owned(),
+    }
+}
+
+fn auditd(auditd: Option<&Auditd>) -> String {
+    match auditd {
+        None => "not known".to_owned(),
+        Some(Auditd { pid: 0, .. }) => "nobody".to_owned(),
+        Some(Auditd { pid, comm, exe }) => match (comm, exe) {
+            (Some(comm), Some(exe)) => format!("{comm} (pid {pid}, {exe})"),
+            (Some(comm), None) => format!("{comm} (pid {pid})"),
+            (None, _) => format!("pid {pid} (not in sight of this pid namespace)"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Inputs;
+
+    #[test]
+    fn what_was_not_measured_is_said_to_be_so() {
+        let text = text(&StatusReport::new(Inputs {
+            state_missing: Some("EPERM".to_owned()),
+            ..Inputs::default()
+        }));
+        assert!(text.contains("retry queue   not measured\n"), "{text}");
+        assert!(
+            text.contains("missing       retry and hold queue: EPERM\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_time_without_hz_stays_in_jiffies() {
+        assert_eq!(time(Some(60_000), None), "60000 jiffies");
+        assert_eq!(
+            time(Some(15_000), Some(60_000_000_000)),
+            "60 s (15000 jiffies)"
+        );
+    }
+}
