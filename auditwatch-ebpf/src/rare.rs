@@ -41,4 +41,6 @@ pub fn send(ctx: &impl EbpfContext, kind: u32, message: u64, fill: impl FnOnce(&
     event.reserved = 0;
     fill(event);
     entry.submit(0);
+    #[cfg(feature = "diagnostics")]
+    aya_log_ebpf::debug!(ctx, "rare event of kind {} by process {}", kind, ctx.tgid());
 }

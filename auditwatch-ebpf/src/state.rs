@@ -68,8 +68,8 @@ pub fn fill(place: &mut KernelState) {
     place.audit_default = read_u32(g::addr_default());
     place.initialized = read_u32(g::addr_initialized());
     place.auditd_pid = auditd_pid();
-    // SAFETY: as above.
     place.in_hand = live().map_or(0, |live| {
+        // SAFETY: as above.
         u32::from(unsafe { (*live).in_hand } != HAND_EMPTY)
     });
 }

@@ -5,6 +5,7 @@
 //! [`Probe`] detaches and unloads all of it.
 
 mod attach;
+mod diagnostics;
 mod error;
 mod globals;
 mod loader;
@@ -21,8 +22,8 @@ use aya::{
 
 pub use self::error::ProbeError;
 use self::{
-    attach::attach, error::REFUSED_REMEDY, globals::Globals, loader::load, reading::Maps,
-    sparse_btf::sparse_btf, undisturbed::Undisturbed,
+    attach::attach, diagnostics::Diagnostics, error::REFUSED_REMEDY, globals::Globals,
+    loader::load, reading::Maps, sparse_btf::sparse_btf, undisturbed::Undisturbed,
 };
 use crate::{
     health::{HookReport, Verdict},
@@ -39,6 +40,7 @@ const CLOSE_GATE: &str = "close_gate";
 pub struct Probe {
     ebpf: Ebpf,
     maps: Maps,
+    diagnostics: Diagnostics,
     reports: Vec<HookReport>,
     programs: Vec<(Role, &'static str)>,
     misses_at_zero: Vec<u64>,
@@ -81,6 +83,7 @@ impl Probe {
         }
         load_readers(&mut ebpf)?;
         let maps = Maps::take(&mut ebpf, &attached.reports)?;
+        let diagnostics = Diagnostics::new(&mut ebpf);
         let by_probes = attached.programs.iter().any(|(_, name)| {
             ebpf.program(name)
                 .is_some_and(|program| matches!(program, Program::KProbe(_)))
@@ -89,6 +92,7 @@ impl Probe {
         Ok(Self {
             ebpf,
             maps,
+            diagnostics,
             reports: attached.reports,
             programs: attached.programs,
             misses_at_zero,
@@ -151,6 +155,7 @@ impl Probe {
     fn collect(&mut self) -> Result<Sample, ProbeError> {
         let _undisturbed = self.by_probes.then(Undisturbed::begin);
         let mut sample = self.maps.sample()?;
+        self.diagnostics.flush();
         for (index, missed) in self.misses()?.into_iter().enumerate() {
             let since_zero =
                 missed.saturating_sub(self.misses_at_zero.get(index).copied().unwrap_or(0));
@@ -204,9 +209,11 @@ pub fn read_kernel_state(
     let mut ebpf = load(&globals)?;
     load_readers(&mut ebpf)?;
     let maps = Maps::take(&mut ebpf, &[])?;
+    let diagnostics = Diagnostics::new(&mut ebpf);
     let mut probe = Probe {
         ebpf,
         maps,
+        diagnostics,
         reports: Vec::new(),
         programs: Vec::new(),
         misses_at_zero: Vec::new(),

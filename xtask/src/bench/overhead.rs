@@ -3,14 +3,9 @@
 //! Counts instructions in a guest whose clock does: the result is the same on every machine, however busy. Fails when
 //! auditwatch costs more than its budget. Method and caveats: `docs/overhead.md`.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::{
@@ -33,8 +28,8 @@ use super::{
 const SCRIPT: &str = include_str!("../guest/overhead.sh");
 /// Instructions that auditwatch may add to a record, where the task pays for them.
 const BUDGET: i64 = 700;
-/// The generator, among the executables of this package.
-const GENERATOR: &str = "overhead-gen";
+/// What the guest needs of this package's executables.
+const OURS_IN_GUEST: [&str; 2] = ["overhead-gen", "empty-hooks"];
 
 /// Measures what tracing adds to the cost of a record.
 #[derive(Args, Debug)]
@@ -61,10 +56,19 @@ pub(super) fn run(args: &OverheadArgs) -> Result<ExitCode> {
         args.kernel.clone()
     };
     let cache = Cache::open()?;
-    let mut parts = vec![Part::EbpfCompiler, Part::Emulator, Part::BenchPackages];
+    let packages = if args.peers {
+        Part::BenchPackages
+    } else {
+        Part::GuestPackages
+    };
+    let mut parts = vec![Part::EbpfCompiler, Part::Emulator, packages];
     parts.extend(releases.iter().copied().map(Part::Kernel));
     setup::ensure(&cache, &parts)?;
-    let image = Image::for_bench(&cache)?;
+    let image = if args.peers {
+        Image::for_bench(&cache)?
+    } else {
+        Image::get(&cache)?
+    };
     let programs = programs()?;
     let mut failed = false;
     for release in releases {
@@ -97,13 +101,17 @@ pub(super) fn run(args: &OverheadArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-/// What the guest has on its `PATH`: auditwatch, the consumer and the generator.
+/// What the guest has on its `PATH`: auditwatch, the consumer, the generator and the floor.
 fn programs() -> Result<Vec<PathBuf>> {
     let mut programs = executables::for_guest()?;
-    let ours = executables::release_builds(&[env!("CARGO_PKG_NAME")])?;
-    let is_generator = |path: &Path| path.file_name().is_some_and(|name| name == GENERATOR);
-    let generator = ours.into_iter().find(|path| is_generator(path));
-    programs.push(generator.with_context(|| format!("cargo built no {GENERATOR}"))?);
+    let mut built = executables::release_builds(&[env!("CARGO_PKG_NAME")])?;
+    built.retain(|path| OURS_IN_GUEST.iter().any(|&name| path.ends_with(name)));
+    ensure!(
+        built.len() == OURS_IN_GUEST.len(),
+        "cargo did not build {}",
+        OURS_IN_GUEST.join(" and ")
+    );
+    programs.append(&mut built);
     Ok(programs)
 }
 

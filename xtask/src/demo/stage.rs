@@ -167,7 +167,7 @@ fn side_by_side(first: &Summary, second: &Summary) -> String {
         .expect("invariant: a String takes everything");
     }
     text.push_str(
-        "(The machine's own trace, which holds about 50 records more: those that the other one made by starting.)\n\n",
+        "(From a second trace around the one above: it has the 100 or so records more that the start of that one makes.)\n\n",
     );
     text
 }
