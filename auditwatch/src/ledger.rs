@@ -29,6 +29,7 @@ mod counter {
     ];
     pub(super) const DELIVERY: [&str; 2] = ["netlink_unicast", "netlink_unicast_probe"];
     pub(super) const RETRY: [&str; 2] = ["kauditd_retry_skb", "kauditd_retry_skb_probe"];
+    pub(super) const STALL_ENDS: [&str; 2] = ["audit_log_start_exit", "attempt_over_probe"];
     pub(super) const HOLD: [&str; 2] = ["kauditd_hold_skb", "kauditd_hold_skb_probe"];
 }
 
@@ -318,6 +319,16 @@ impl Queued {
         // filter: as many count as attempts as the law misses, if it misses any.
         let skipped = window.missed(counter::ATTEMPTS);
         let found = gap.map_or(skipped, |gap| u64::try_from(gap).unwrap_or(0).min(skipped));
+        // A thread whose end of waiting was skipped seems to wait for ever.
+        let stale = gap.map_or(0, |gap| {
+            u64::try_from(gap)
+                .unwrap_or(0)
+                .saturating_sub(found)
+                .min(window.missed(counter::STALL_ENDS))
+                .min(waited)
+        });
+        let waiting = waiting.map(|waiting| waiting - stale);
+        let waited = waited - stale;
         let attempted = seen.map(|count| count + found);
         let admitted = (|| attempted?.checked_sub(filtered? + refused? + waited))();
         let enqueued = (|| (admitted? + auxiliary).checked_sub(dropped.rate_limit?))();
@@ -329,9 +340,16 @@ impl Queued {
             admitted,
             enqueued,
             drained,
-            residual: gap.and_then(|gap| Some(signed(found)? - gap)),
+            residual: gap.and_then(|gap| Some(signed(found + stale)? - gap)),
         }
     }
+}
+
+/// Stalls that may be missing: their beginning or end was skipped.
+#[must_use]
+pub fn stalls_missed(zero: &Sample, last: &Sample) -> u64 {
+    let window = Window { zero, last };
+    window.missed(counter::ATTEMPTS) + window.missed(counter::STALL_ENDS)
 }
 
 /// Law 2: drains against what became of them.

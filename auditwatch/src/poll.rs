@@ -43,6 +43,16 @@ pub fn pause_after(status: &AuditStatus, interval: Duration) -> Duration {
     }
 }
 
+/// How long to leave the kernel alone before the last question.
+#[must_use]
+pub fn pause_before_last(status: &AuditStatus, interval: Duration) -> Duration {
+    if pause_after(status, interval) > interval.max(SHORTEST) {
+        CAREFUL
+    } else {
+        SHORTEST
+    }
+}
+
 /// A sample of what the kernel answered at `at_ns`. `booted_with_audit` comes from
 /// the kernel's command line.
 #[must_use]

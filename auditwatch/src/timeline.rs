@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     health::HookReport,
     histogram,
-    ledger::{Dropped, Ledger},
+    ledger::{Dropped, Ledger, stalls_missed},
     record_type,
     sample::{Event, EventKind, KernelState, Sample, Source},
 };
@@ -161,6 +161,10 @@ pub struct StallSummary {
     pub waiting: u64,
     /// Attempts that could not be followed.
     pub untracked: u64,
+    /// Stalls that may be missing, for calls that the kernel skipped a program.
+    pub missed: u64,
+    /// The kernel's own sum of what tasks slept, to a tick for each sleep, ns.
+    pub kernel_total_ns: Option<u64>,
     /// Durations: bucket `b` counts `[2^b, 2^(b+1))` ns; trailing zeros left out.
     pub hist: Vec<u64>,
 }
@@ -436,8 +440,28 @@ impl Timeline {
             stranded: self.stranded.len() as u64,
             waiting: stalls.waiters.len() as u64,
             untracked: stalls.untracked,
+            missed: stalls_missed(&self.zero, &self.last),
+            kernel_total_ns: self.kernel_waited_ns(),
             hist,
         })
+    }
+
+    /// `audit_backlog_wait_time_actual` (5.9), which wraps and which others may
+    /// reset: then it is not known.
+    fn kernel_waited_ns(&self) -> Option<u64> {
+        let was_reset = self
+            .changes()
+            .iter()
+            .any(|change| change.field == "backlog_wait_time_actual" && change.result == 0);
+        if was_reset {
+            return None;
+        }
+        let waited = self
+            .last
+            .state
+            .waited_jiffies?
+            .wrapping_sub(self.zero.state.waited_jiffies?);
+        Some(jiffies_to_ns(waited, self.hz()?))
     }
 
     fn memory(&self, depth_max: Option<u64>) -> Option<Memory> {
@@ -497,6 +521,19 @@ impl Timeline {
             notes.push(format!(
                 "the kernel skipped the programs {} times, which were added to the counts",
                 ledger.missed
+            ));
+        }
+        let stalls_missed = stalls_missed(&self.zero, &self.last);
+        if stalls_missed > 0
+            && self
+                .last
+                .stalls
+                .as_ref()
+                .is_some_and(|stalls| stalls.met_full > 0)
+        {
+            notes.push(format!(
+                "up to {stalls_missed} stalls are missing, for the same reason; the kernel's own sum of \
+                 their time is whole"
             ));
         }
         if self.last.shortfalls.rare_missed > 0 {

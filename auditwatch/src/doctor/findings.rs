@@ -426,10 +426,11 @@ mod tests {
     fn audit_off_blocks() {
         let inputs = Inputs {
             boot: Some(AuditBoot::parse("audit=0")),
-            hooks: Some(Err("no audit".to_owned())),
             ..healthy()
         };
-        assert_eq!(severity(inputs, "audit=0"), Some(Severity::Blocker));
+        let diagnosis = diagnose(inputs);
+        assert!(!diagnosis.usable);
+        assert!(diagnosis.verdict.contains("audit=0"));
     }
 
     #[test]

@@ -118,7 +118,10 @@ pub enum SymbolView {
 #[must_use]
 pub fn diagnose(inputs: Inputs) -> Diagnosis {
     let findings = findings::all(&inputs);
-    let usable = matches!(inputs.hooks, Some(Ok(_)));
+    let usable = matches!(inputs.hooks, Some(Ok(_)))
+        && findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Blocker);
     let pollable = matches!(inputs.netlink, Some(Ok(_)));
     let verdict = verdict(&inputs, &findings, pollable);
     let hooks = match inputs.hooks {
@@ -135,6 +138,12 @@ pub fn diagnose(inputs: Inputs) -> Diagnosis {
 }
 
 fn verdict(inputs: &Inputs, findings: &[Finding], pollable: bool) -> String {
+    let blocker = findings
+        .iter()
+        .find(|finding| finding.severity == Severity::Blocker);
+    if let (Some(Ok(_)), Some(blocker)) = (&inputs.hooks, blocker) {
+        return format!("not usable: {}", blocker.text);
+    }
     match &inputs.hooks {
         Some(Ok(hooks)) => {
             let warnings = findings

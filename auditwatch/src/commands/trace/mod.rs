@@ -88,7 +88,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             }
         }
     }
-    let last = live.last()?;
+    let last = live.last().await?;
     let interval = timeline.push(last);
     let mut summary = timeline.summary(live.hooks(), live.reason(), live.notes());
     summary.startup_ns = Some(nanoseconds(startup));

@@ -181,7 +181,7 @@ impl Live {
     }
 
     /// The last sample.
-    pub(super) fn last(&mut self) -> Result<Sample> {
+    pub(super) async fn last(&mut self) -> Result<Sample> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
             Means::Probe(probe, _) => {
@@ -190,10 +190,7 @@ impl Live {
                 complete(&mut last.state, status.as_ref(), booted_with_audit);
                 Ok(last)
             }
-            Means::Poll(poller) => match poller.ask(booted_with_audit)? {
-                Some(sample) => Ok(sample),
-                None => poller.last(booted_with_audit),
-            },
+            Means::Poll(poller) => poller.ask_at_the_end(booted_with_audit).await,
         }
     }
 }
@@ -208,6 +205,18 @@ impl Poller {
         self.asked = tokio::time::Instant::now();
         self.pause = poll::pause_after(&self.status, self.interval);
         self.last(booted_with_audit).map(Some)
+    }
+
+    /// Asks once more, since the trace is about what happened until now. After an
+    /// answer that the queue is near its limit, it is given a while to drain.
+    async fn ask_at_the_end(&mut self, booted_with_audit: Option<bool>) -> Result<Sample> {
+        let quiet = self.asked + poll::pause_before_last(&self.status, self.interval);
+        tokio::time::sleep_until(quiet).await;
+        self.pause = Duration::ZERO;
+        match self.ask(booted_with_audit)? {
+            Some(sample) => Ok(sample),
+            None => self.last(booted_with_audit),
+        }
     }
 
     /// The last answer, as of now.

@@ -1,5 +1,6 @@
 //! That looking on does no harm: nobody is stranded, nothing is asked while the queue is full.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -115,14 +116,15 @@ struct Stranding {
     what: String,
 }
 
-/// Looks, until the tracer ends, for tasks that sleep for room while there is room and the consumer
-/// runs. (While it does not, each pass of kauditd takes up to a second and wakes but one of them.)
+/// Looks, until the tracer ends, for a task that sleeps for room while there is room and the
+/// consumer runs, in one sleep and not in many. (While the consumer does not run, each pass of
+/// kauditd takes up to a second and wakes but one task.)
 fn watch_waiters(lab: &Lab, process: &Process) -> Result<Option<Stranding>> {
     let Some(memory) = lab.memory()? else {
         return Ok(None);
     };
     let board = Board::open(&lab.board())?;
-    let mut since: Option<Instant> = None;
+    let mut since: BTreeMap<(u32, u64), Instant> = BTreeMap::new();
     let mut longest: Option<Stranding> = None;
     while tasks::alive(process.id()) {
         let waiters = tasks::audit_waiters();
@@ -130,16 +132,24 @@ fn watch_waiters(lab: &Lab, process: &Process) -> Result<Option<Stranding>> {
         let stopped = board
             .sink()
             .is_none_or(|pid| tasks::state(pid) == Some('T'));
-        let stranded = !waiters.is_empty() && words.main <= words.limit && !stopped;
-        let lasted = since.get_or_insert_with(Instant::now).elapsed();
-        if !stranded {
-            since = None;
-        } else if lasted > longest.as_ref().map_or(GRACE, |l| l.lasted) {
+        if words.main > words.limit || stopped {
+            since.clear();
+        } else {
+            let sleeps: Vec<_> = waiters.iter().map(|w| (w.tid, w.sleeps)).collect();
+            since.retain(|sleep, _| sleeps.contains(sleep));
+            for sleep in sleeps {
+                since.entry(sleep).or_insert_with(Instant::now);
+            }
+        }
+        let lasted = since
+            .values()
+            .map(Instant::elapsed)
+            .max()
+            .unwrap_or_default();
+        if lasted > longest.as_ref().map_or(GRACE, |l| l.lasted) {
             let what = format!(
-                "for {lasted:?} {} tasks have slept while the queue holds {} of {}: {waiters:?}",
-                waiters.len(),
-                words.main,
-                words.limit
+                "for {lasted:?} a task has slept while the queue holds {} of {}: {waiters:?}",
+                words.main, words.limit
             );
             longest = Some(Stranding { lasted, what });
         }
