@@ -48,21 +48,21 @@ pub const DEPTH_BUCKETS: usize = 128;
 /// A `u32` that could not be read.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// Bucket of a queue depth: exact below 4, then four buckets for each power of
-/// two, so that a bucket is at most a quarter of its lower bound wide.
+/// Place of the highest bit that is set; 0 for 0. The BPF target has no
+/// instruction that counts leading zeros.
 #[must_use]
 #[expect(
     clippy::inline_always,
     reason = "older kernels do not allow a call from every kind of program"
 )]
 #[inline(always)]
-pub const fn depth_bucket(depth: u32) -> u32 {
-    if depth < 4 {
-        return depth;
-    }
-    // The BPF target has no instruction that counts leading zeros.
-    let mut rest = depth;
+pub const fn log2(value: u64) -> u32 {
+    let mut rest = value;
     let mut exponent = 0;
+    if rest > 0xffff_ffff {
+        rest >>= 32;
+        exponent += 32;
+    }
     if rest > 0xffff {
         rest >>= 16;
         exponent += 16;
@@ -82,6 +82,22 @@ pub const fn depth_bucket(depth: u32) -> u32 {
     if rest > 1 {
         exponent += 1;
     }
+    exponent
+}
+
+/// Bucket of a queue depth: exact below 4, then four buckets for each power of
+/// two, so that a bucket is at most a quarter of its lower bound wide.
+#[must_use]
+#[expect(
+    clippy::inline_always,
+    reason = "older kernels do not allow a call from every kind of program"
+)]
+#[inline(always)]
+pub const fn depth_bucket(depth: u32) -> u32 {
+    if depth < 4 {
+        return depth;
+    }
+    let exponent = log2(depth as u64);
     let quarter = (depth >> (exponent - 2)) & 3;
     (exponent - 1) * 4 + quarter
 }

@@ -4,7 +4,7 @@
 //! ends. It has slept if it gave up the CPU of its own accord in between: tasks
 //! that may not wait, auditd itself and holders of the command mutex never do.
 
-use auditwatch_ebpf::{LiveState, STALL_BUCKETS, StallStart};
+use auditwatch_ebpf::{LiveState, STALL_BUCKETS, StallStart, log2};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_current_task, bpf_ktime_get_ns},
@@ -132,34 +132,4 @@ fn switches() -> u64 {
     // SAFETY: the helper has no precondition.
     let task = unsafe { bpf_get_current_task() };
     read_field(task, off_switches()).unwrap_or(0)
-}
-
-#[inline(always)]
-fn log2(value: u64) -> u32 {
-    let mut rest = value;
-    let mut exponent = 0;
-    if rest > 0xffff_ffff {
-        rest >>= 32;
-        exponent += 32;
-    }
-    if rest > 0xffff {
-        rest >>= 16;
-        exponent += 16;
-    }
-    if rest > 0xff {
-        rest >>= 8;
-        exponent += 8;
-    }
-    if rest > 0xf {
-        rest >>= 4;
-        exponent += 4;
-    }
-    if rest > 3 {
-        rest >>= 2;
-        exponent += 2;
-    }
-    if rest > 1 {
-        exponent += 1;
-    }
-    exponent
 }

@@ -16,6 +16,8 @@ pub struct Task {
     pub state: char,
     /// The kernel function it waits in, "0" when it does not.
     pub wchan: String,
+    /// How often it has gone to sleep: tells one sleep from the next.
+    pub sleeps: u64,
 }
 
 impl Task {
@@ -28,11 +30,13 @@ impl Task {
         let tid = directory.file_name()?.to_str()?.parse().ok()?;
         let (comm, state) = parse_stat(&fs::read_to_string(directory.join("stat")).ok()?)?;
         let wchan = fs::read_to_string(directory.join("wchan")).unwrap_or_default();
+        let status = fs::read_to_string(directory.join("status")).unwrap_or_default();
         Some(Self {
             tid,
             comm,
             state,
             wchan,
+            sleeps: parse_number(&status, "voluntary_ctxt_switches:").unwrap_or(0),
         })
     }
 }
@@ -109,11 +113,13 @@ pub fn kauditd() -> Result<u32> {
 
 /// `VmHWM`, the peak resident memory, in KiB.
 pub fn peak_kib(pid: u32) -> Option<u64> {
-    parse_peak(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    parse_number(&status, "VmHWM:")
 }
 
-fn parse_peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+/// A number of `/proc/PID/status`.
+fn parse_number(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|l| l.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
@@ -146,8 +152,11 @@ mod tests {
 
     #[test]
     fn peak_and_socket() {
-        assert_eq!(parse_peak("Name:\tx\nVmHWM:\t  1234 kB\n"), Some(1234));
-        assert_eq!(parse_peak("Name:\tx\n"), None);
+        assert_eq!(
+            parse_number("Name:\tx\nVmHWM:\t  1234 kB\n", "VmHWM:"),
+            Some(1234)
+        );
+        assert_eq!(parse_number("Name:\tx\n", "VmHWM:"), None);
         let table = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n\
             0000000000000000 9   0          00000000 0        0        0     2        0        10\n\
             0000000000000000 9   77         00000000 4608     0        0     2        0        11\n\

@@ -85,8 +85,9 @@ fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
 /// The control of the scenario above: a monitor that asks under pressure strands the host's
 /// waiters (kernels >= 5.17, mostly). The harness must see that, and so must auditwatch.
 fn stranding_is_seen(scene: &mut Scene<'_>) -> Result<()> {
-    let storm = "--processes 24 --syscall 40 --at 300:stop-sink --at 1000:ask=12 \
-                 --at 1800:cont-sink";
+    // Few events each: a writer that is awake would rescue the others with its next record.
+    let storm = "--processes 24 --syscall 10 --at 0:stop-sink --at 1200:ask=12 \
+                 --at 2000:cont-sink";
     let trial = Trial::new(storm).limit(64).wait_ms(4000).consumer(SMALL);
     for _ in 0..3 {
         let lab = scene.lab;

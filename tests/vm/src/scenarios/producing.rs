@@ -14,7 +14,6 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("short-lived-processes", short_lived_processes),
     Scenario::new("programs", programs),
     Scenario::new("long-arguments", long_arguments),
-    Scenario::new("talkers", talkers),
 ];
 
 /// An ordinary user, so that rules can tell the producers from the harness.
@@ -87,33 +86,5 @@ fn long_arguments(scene: &mut Scene<'_>) -> Result<()> {
     seen.drained_of("EXECVE", pieces, &mut findings);
     let received = seen.report.after.bytes - seen.report.before.bytes;
     findings.at_least("bytes received", received, 400_000);
-    findings.verdict()
-}
-
-fn talkers(scene: &mut Scene<'_>) -> Result<()> {
-    let seen = scene.trial(&Trial::new("--syscall 500 --user 100"))?;
-    let mut findings = seen.common();
-    seen.no_loss(&mut findings);
-    let talkers = seen.summary.list("talkers")?;
-    let records = |comm: &str, key: Option<&str>| {
-        talkers
-            .iter()
-            .filter(|t| t["comm"] == comm && key.is_none_or(|key| t["key"] == key))
-            .filter_map(|t| t["records"].as_i64())
-            .sum::<i64>()
-    };
-    findings.equal(
-        "records of storm-syscall",
-        records("storm-syscall", Some("storm")),
-        1500,
-    );
-    findings.equal("records of storm-user", records("storm-user", None), 100);
-    let all: i64 = talkers.iter().filter_map(|t| t["records"].as_i64()).sum();
-    findings.near(
-        "records of all talkers",
-        all,
-        seen.books.enqueued,
-        seen.books.missed,
-    );
     findings.verdict()
 }
