@@ -186,6 +186,20 @@ impl Ledger {
     }
 }
 
+/// Records known to be lost: by reason where losses are hooked, else by the
+/// kernel's own count, which leaves silent loss out.
+#[must_use]
+pub fn lost_records(dropped: &Dropped, lost_before: Option<u32>, lost_after: Option<u32>) -> u64 {
+    if dropped.backlog_limit.is_some() {
+        return dropped.total();
+    }
+    let counted = match (lost_before, lost_after) {
+        (Some(before), Some(after)) => u64::from(after.saturating_sub(before)),
+        _ => 0,
+    };
+    counted + dropped.silent.unwrap_or(0)
+}
+
 impl Residuals {
     /// What the laws leave over together; `None` unless all could be checked.
     fn total(&self) -> Option<u64> {
@@ -302,7 +316,7 @@ impl Queued {
             .as_ref()
             .map(|stalls| stalls.waiters.len() as u64);
         let waited = waiting.unwrap_or(0);
-        let auxiliary = window.delta(|sample| sample.auxiliary).unwrap_or(0);
+        let auxiliary = window.delta(|sample| sample.auxiliary);
         let refused = sum([dropped.backlog_limit, dropped.out_of_memory]);
         let drained = window
             .delta(|sample| sample.drain.as_ref().map(|drain| drain.drained))
@@ -312,7 +326,7 @@ impl Queued {
         // attempts when it is positive.
         let gap = (|| {
             let gone = drained? + filtered? + refused? + dropped.rate_limit? + waited;
-            let came = seen? + own? + auxiliary;
+            let came = seen? + own? + auxiliary?;
             Some(signed(gone)? + grown? - signed(came)?)
         })();
         // A skipped call of `audit_filter` may have been an attempt or the user
@@ -331,7 +345,7 @@ impl Queued {
         let waited = waited - stale;
         let attempted = seen.map(|count| count + found);
         let admitted = (|| attempted?.checked_sub(filtered? + refused? + waited))();
-        let enqueued = (|| (admitted? + auxiliary).checked_sub(dropped.rate_limit?))();
+        let enqueued = (|| (admitted? + auxiliary?).checked_sub(dropped.rate_limit?))();
         Self {
             attempted,
             filtered,

@@ -14,6 +14,13 @@ pub fn count(value: u64) -> String {
     text
 }
 
+/// A word in the number that goes with a count.
+#[must_use]
+pub fn plural(value: u64, word: &str) -> String {
+    let ending = if value == 1 { "" } else { "s" };
+    format!("{word}{ending}")
+}
+
 /// A count, or a dash where it was not measured.
 #[must_use]
 pub fn maybe(value: Option<u64>) -> String {

@@ -283,7 +283,7 @@ fn plan_hook(spec: &HookSpec, inputs: &Inputs<'_>) -> HookPlan {
     }
     if inputs.preference != Preference::Kprobe {
         if in_btf {
-            hook.alternatives.push(trampolines(spec, inputs.symbols));
+            hook.alternatives.extend(trampolines(spec, inputs.symbols));
         } else {
             hook.reason = Some(match inputs.types {
                 None => "the kernel offers no BTF, which trampolines need".to_owned(),
@@ -309,30 +309,44 @@ fn attach(program: &'static str, form: Form, function: &str) -> Attachment {
     }
 }
 
-fn trampolines(spec: &HookSpec, symbols: &Symbols) -> Alternative {
-    let mut attachments: Vec<Attachment> = spec
+/// Ways by trampolines, the best one first.
+fn trampolines(spec: &HookSpec, symbols: &Symbols) -> Vec<Alternative> {
+    let attachments: Vec<Attachment> = spec
         .trampolines
         .iter()
         .map(|&(program, form)| attach(program, form, spec.function))
         .collect();
-    let mut caveat = None;
-    if spec.role == Role::Stalls && is_split(symbols, spec.function) {
-        attachments.extend(
-            SPLIT_CALLERS
-                .iter()
-                .filter(|caller| symbols.present(caller))
-                .map(|caller| attach("attempt_over_return", Kretprobe, caller)),
-        );
-        caveat = Some(
-            "the compiler split audit_log_start: a stall of one of its callers in kernel/audit.c \
-             is timed to that caller's return"
-                .to_owned(),
-        );
+    if spec.role != Role::Stalls || !is_split(symbols, spec.function) {
+        return vec![Alternative {
+            attachments,
+            caveat: None,
+        }];
     }
-    Alternative {
-        attachments,
-        caveat,
-    }
+    let mut with_callers = attachments.clone();
+    with_callers.extend(
+        SPLIT_CALLERS
+            .iter()
+            .filter(|caller| symbols.present(caller))
+            .map(|caller| attach("attempt_over_return", Kretprobe, caller)),
+    );
+    vec![
+        Alternative {
+            attachments: with_callers,
+            caveat: Some(
+                "the compiler split audit_log_start: a stall of one of its callers in kernel/audit.c \
+                 is timed to that caller's return"
+                    .to_owned(),
+            ),
+        },
+        Alternative {
+            attachments,
+            caveat: Some(
+                "the compiler split audit_log_start: stalls of its callers in kernel/audit.c are not \
+                 timed"
+                    .to_owned(),
+            ),
+        },
+    ]
 }
 
 fn probes(spec: &HookSpec, symbols: &Symbols) -> Option<Alternative> {

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    health::HookReport,
+    health::{HookReport, Verdict},
     histogram,
-    ledger::{Dropped, Ledger, stalls_missed},
+    ledger::{Ledger, Residuals, lost_records, stalls_missed},
+    plan::Role,
     record_type,
-    sample::{Event, EventKind, KernelState, Sample, Source},
+    sample::{Event, EventKind, Sample, Source},
 };
 
 /// A wait that has outlived this, with room in the queue and no pass of
@@ -241,8 +242,8 @@ pub struct Summary {
     pub memory: Option<Memory>,
     /// Drained records by type.
     pub types: Option<BTreeMap<String, u64>>,
-    /// Settings that were changed.
-    pub limit_changes: Vec<Change>,
+    /// Settings that were changed; `None` where that is not hooked.
+    pub limit_changes: Option<Vec<Change>>,
     /// Times that the connection to auditd was given up.
     pub auditd_resets: Option<u64>,
     /// What the reader should know before trusting the counts.
@@ -279,9 +280,12 @@ impl Timeline {
         let sample = &self.last;
         self.events.extend(sample.events.iter().cloned());
         let duration_ns = sample.at_ns.saturating_sub(before.at_ns);
-        let ledger = Ledger::between(&before, sample, &sample.events);
+        let mut ledger = Ledger::between(&before, sample, &sample.events);
+        // Counting goes on while it is read: the laws hold at the end.
+        ledger.residual = None;
+        ledger.residuals = Residuals::default();
         let per_s = |count: u64| rate(count, duration_ns);
-        let lost = lost_records(&ledger, &before.state, &sample.state);
+        let lost = lost_records(&ledger.dropped, before.state.lost, sample.state.lost);
         Interval {
             kind: "interval".to_owned(),
             at_ns: sample.at_ns.saturating_sub(self.zero.at_ns),
@@ -345,6 +349,9 @@ impl Timeline {
         mut notes: Vec<String>,
     ) -> Summary {
         let (zero, last) = (&self.zero, &self.last);
+        let hooks_changes = hooks.iter().any(|hook| {
+            hook.role == Role::Changes && matches!(hook.verdict, Verdict::Ok | Verdict::Degraded)
+        });
         let ledger = Ledger::between(zero, last, &self.events);
         let depth = self.depth();
         let memory = self.memory(depth.max);
@@ -368,7 +375,7 @@ impl Timeline {
             stalls: self.stalls(),
             memory,
             types: self.types(),
-            limit_changes: self.changes(),
+            limit_changes: hooks_changes.then(|| self.changes()),
             auditd_resets: last.resets,
             notes,
         }
@@ -569,20 +576,6 @@ impl Timeline {
             );
         }
         notes
-    }
-}
-
-/// Records lost in a window: by the ledger, or where that is not to be had by
-/// the kernel's own count.
-#[must_use]
-pub fn lost_records(ledger: &Ledger, before: &KernelState, after: &KernelState) -> u64 {
-    let dropped: &Dropped = &ledger.dropped;
-    if dropped.backlog_limit.is_some() {
-        return dropped.total();
-    }
-    match (before.lost, after.lost) {
-        (Some(before), Some(after)) => u64::from(after.saturating_sub(before)),
-        _ => 0,
     }
 }
 

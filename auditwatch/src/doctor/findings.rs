@@ -246,8 +246,8 @@ fn splits(inputs: &Inputs) -> Option<Finding> {
         "split",
         Severity::Note,
         format!(
-            "the compiler split {}: tools that hook these functions by name miss records; auditwatch \
-             counts elsewhere and does not",
+            "the compiler moved part of a function into {}: tools that hook the function by its name \
+             miss records; auditwatch counts elsewhere and does not",
             inputs.splits.join(", ")
         ),
     ))

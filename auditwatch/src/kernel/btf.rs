@@ -35,6 +35,8 @@ pub enum BtfError {
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
+/// Length of a header that tells of a layout section too.
+const LAYOUT_HEADER_BYTES: usize = 32;
 const TYPE_BYTES: usize = 12;
 
 const KIND_STRUCT: u32 = 4;
@@ -49,6 +51,9 @@ const KIND_TYPE_TAG: u32 = 18;
 
 /// Most structures or modifiers that a path may lead through.
 const MAX_STEPS: u32 = 32;
+/// Most members that a look-up compares. The largest structure has some hundreds;
+/// a blob whose anonymous members contain each other would have no end of them.
+const MAX_MEMBERS: u32 = 100_000;
 
 /// Beginnings of the names that are kept; a kernel has some 100,000.
 const KEPT: [&[u8]; 7] = [
@@ -69,6 +74,8 @@ pub struct Btf {
     types: Range<usize>,
     /// Where the names lie in the blob.
     strings: Range<usize>,
+    /// Where the lengths of kinds lie in the blob; empty where it does not tell them.
+    layout: Range<usize>,
     /// Place of each type within the types; type 0 is `void` and has none.
     places: Vec<u32>,
     structs: HashMap<Vec<u8>, u32>,
@@ -84,12 +91,14 @@ struct Head {
 }
 
 impl Head {
+    /// Seven bits since the layout section came, five before: the other two were 0.
     const fn kind(self) -> u32 {
-        (self.info >> 24) & 0x1f
+        (self.info >> 24) & 0x7f
     }
 
+    /// Likewise 24 bits, and 16 before.
     const fn vlen(self) -> u32 {
-        self.info & 0xffff
+        self.info & 0x00ff_ffff
     }
 
     const fn kind_flag(self) -> bool {
@@ -124,9 +133,16 @@ impl Btf {
             }
             Ok(from..to)
         };
+        let layout = match blob.get(HEADER_BYTES..LAYOUT_HEADER_BYTES) {
+            Some(mut more) if start >= LAYOUT_HEADER_BYTES => {
+                section(more.get_u32_ne(), more.get_u32_ne())?
+            }
+            _ => 0..0,
+        };
         let mut btf = Self {
             types: section(type_offset, type_length)?,
             strings: section(string_offset, string_length)?,
+            layout,
             blob,
             places: vec![0],
             structs: HashMap::new(),
@@ -154,10 +170,12 @@ impl Btf {
                 needed: place + TYPE_BYTES,
                 found: self.types().len(),
             })?;
-            let trailing = trailing_bytes(head).ok_or(BtfError::UnknownKind {
-                id,
-                kind: head.kind(),
-            })?;
+            let trailing = trailing_bytes(head)
+                .or_else(|| self.trailing_bytes_by_layout(head))
+                .ok_or(BtfError::UnknownKind {
+                    id,
+                    kind: head.kind(),
+                })?;
             let end = place + TYPE_BYTES + trailing;
             if end > self.types().len() {
                 return Err(BtfError::Truncated {
@@ -182,6 +200,18 @@ impl Btf {
         Ok(())
     }
 
+    /// Bytes that follow the head of a kind that only the blob itself knows: `struct
+    /// btf_layout` (uapi linux/btf.h), the size of what comes once and of each element.
+    fn trailing_bytes_by_layout(&self, head: Head) -> Option<usize> {
+        const ENTRY_BYTES: usize = 4;
+        let layout = self.blob.get(self.layout.clone())?;
+        let at = head.kind() as usize * ENTRY_BYTES;
+        let &[once, each, ..] = layout.get(at..at + ENTRY_BYTES)? else {
+            return None;
+        };
+        Some(usize::from(once) + head.vlen() as usize * usize::from(each))
+    }
+
     fn is_kept(&self, name: u32) -> bool {
         let text = self.strings().get(name as usize..).unwrap_or_default();
         KEPT.iter().any(|kept| text.starts_with(kept))
@@ -201,8 +231,13 @@ impl Btf {
     pub fn member_offset(&self, strukt: &str, path: &str) -> Option<u32> {
         let mut current = *self.structs.get(strukt.as_bytes())?;
         let mut bits = 0_u32;
-        for name in path.split('.') {
-            let (offset, next) = self.member(current, name.as_bytes(), MAX_STEPS)?;
+        let mut members_left = MAX_MEMBERS;
+        for name in path.split('.').map(str::as_bytes) {
+            // No name would mean the first anonymous member.
+            if name.is_empty() {
+                return None;
+            }
+            let (offset, next) = self.member(current, name, MAX_STEPS, &mut members_left)?;
             bits = bits.checked_add(offset)?;
             current = next;
         }
@@ -225,7 +260,13 @@ impl Btf {
     }
 
     /// Offset in bits and type of a member.
-    fn member(&self, id: u32, name: &[u8], steps: u32) -> Option<(u32, u32)> {
+    fn member(
+        &self,
+        id: u32,
+        name: &[u8],
+        steps: u32,
+        members_left: &mut u32,
+    ) -> Option<(u32, u32)> {
         let steps = steps.checked_sub(1)?;
         let id = self.resolve(id)?;
         let head = self.head(id)?;
@@ -237,6 +278,7 @@ impl Btf {
             if members.remaining() < TYPE_BYTES {
                 return None;
             }
+            *members_left = members_left.checked_sub(1)?;
             let (name_offset, member_type, offset) = (
                 members.get_u32_ne(),
                 members.get_u32_ne(),
@@ -247,12 +289,11 @@ impl Btf {
             } else {
                 (offset, false)
             };
-            let member_name = self.name(name_offset);
-            if member_name == name {
+            if self.is_named(name_offset, name) {
                 return (!bit_field).then_some((offset, member_type));
             }
-            if member_name.is_empty()
-                && let Some((inner, found)) = self.member(member_type, name, steps)
+            if self.is_named(name_offset, b"")
+                && let Some((inner, found)) = self.member(member_type, name, steps, members_left)
             {
                 return Some((offset.checked_add(inner)?, found));
             }
@@ -295,6 +336,12 @@ impl Btf {
             .get(*self.places.get(id as usize)? as usize + TYPE_BYTES..)
     }
 
+    fn is_named(&self, offset: u32, name: &[u8]) -> bool {
+        let text = self.strings().get(offset as usize..).unwrap_or_default();
+        text.strip_prefix(name)
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+
     fn name(&self, offset: u32) -> &[u8] {
         let rest = self.strings().get(offset as usize..).unwrap_or_default();
         let end = rest
@@ -322,3 +369,8 @@ const fn trailing_bytes(head: Head) -> Option<usize> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+pub(super) mod builder;
+#[cfg(test)]
+mod tests;

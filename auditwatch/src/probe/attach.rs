@@ -54,10 +54,11 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: Option<&Btf>, plan: &[HookPlan]) -> A
         programs: Vec::new(),
         refused: refusals.verdict(),
     };
+    let mut links = Vec::new();
     for ((hook, mut attempts), choice) in plan.iter().zip(loaded).zip(chosen) {
         let mut in_place = false;
         if let Some(alternative) = choice {
-            match attach_all(ebpf, alternative) {
+            match attach_all(ebpf, alternative, &mut links) {
                 Ok(()) => in_place = true,
                 Err(error) => attempts.push(Attempt::Refused(error)),
             }
@@ -67,7 +68,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: Option<&Btf>, plan: &[HookPlan]) -> A
             for alternative in hook.alternatives.iter().skip(attempts.len()) {
                 let outcome = load_all(ebpf, btf, alternative)
                     .map_err(|error| one_line(&error))
-                    .and_then(|()| attach_all(ebpf, alternative));
+                    .and_then(|()| attach_all(ebpf, alternative, &mut links));
                 match outcome {
                     Ok(()) => {
                         in_place = true;
@@ -145,8 +146,17 @@ fn load(ebpf: &mut Ebpf, btf: Option<&Btf>, attachment: &Attachment) -> Result<(
     }
 }
 
-fn attach_all(ebpf: &mut Ebpf, alternative: &Alternative) -> Result<(), String> {
+/// Attaches what is not attached yet: two alternatives may share a part, of which
+/// `links` keeps the account.
+fn attach_all<'a>(
+    ebpf: &mut Ebpf,
+    alternative: &'a Alternative,
+    links: &mut Vec<&'a Attachment>,
+) -> Result<(), String> {
     for attachment in &alternative.attachments {
+        if links.contains(&attachment) {
+            continue;
+        }
         let program = ebpf
             .program_mut(attachment.program)
             .ok_or_else(|| format!("the object has no program {}", attachment.program))?;
@@ -164,6 +174,7 @@ fn attach_all(ebpf: &mut Ebpf, alternative: &Alternative) -> Result<(), String> 
                 one_line(&error)
             )
         })?;
+        links.push(attachment);
     }
     Ok(())
 }

@@ -65,6 +65,15 @@ impl Globals {
         }
     }
 
+    /// Whether the programs can see a full queue, and whether a task has slept.
+    pub(super) fn show_stalls(&self) -> bool {
+        ["OFF_QLEN", "OFF_SWITCHES"].into_iter().all(|needed| {
+            self.offsets
+                .iter()
+                .any(|&(global, offset)| global == needed && offset != u32::MAX)
+        })
+    }
+
     /// Hands the values to the loader.
     pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         loader.override_global("OWN_PID", &self.own_pid, true);

@@ -82,7 +82,7 @@ impl Probe {
             }
         }
         load_readers(&mut ebpf)?;
-        let maps = Maps::take(&mut ebpf, &attached.reports)?;
+        let maps = Maps::take(&mut ebpf, &attached.reports, globals.show_stalls())?;
         let diagnostics = Diagnostics::new(&mut ebpf);
         let by_probes = attached.programs.iter().any(|(_, name)| {
             ebpf.program(name)
@@ -208,7 +208,7 @@ pub fn read_kernel_state(
     let globals = Globals::new(symbols, types);
     let mut ebpf = load(&globals)?;
     load_readers(&mut ebpf)?;
-    let maps = Maps::take(&mut ebpf, &[])?;
+    let maps = Maps::take(&mut ebpf, &[], false)?;
     let diagnostics = Diagnostics::new(&mut ebpf);
     let mut probe = Probe {
         ebpf,

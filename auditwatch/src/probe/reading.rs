@@ -35,11 +35,17 @@ pub(super) struct Maps {
 
 impl Maps {
     /// Takes the maps out of the object.
-    pub(super) fn take(ebpf: &mut Ebpf, reports: &[HookReport]) -> Result<Self, ProbeError> {
+    /// Stalls count as served only where the programs can see them.
+    pub(super) fn take(
+        ebpf: &mut Ebpf,
+        reports: &[HookReport],
+        stalls_show: bool,
+    ) -> Result<Self, ProbeError> {
         let served = reports
             .iter()
             .filter(|report| matches!(report.verdict, Verdict::Ok | Verdict::Degraded))
             .map(|report| report.role)
+            .filter(|&role| role != Role::Stalls || stalls_show)
             .collect();
         let no_auxiliary = reports
             .iter()

@@ -120,7 +120,7 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     if let Some(line) = types(summary) {
         row("types", &line);
     }
-    for change in &summary.limit_changes {
+    for change in summary.limit_changes.iter().flatten() {
         let old = change
             .old
             .map_or_else(|| "?".to_owned(), |old| old.to_string());

@@ -1,10 +1,10 @@
 //! The verdict: the whole trace in one line of plain words.
 
 use crate::{
-    ledger::{Dropped, Ledger},
-    number::{count, duration},
+    ledger::lost_records,
+    number::{count, duration, plural},
     sample::Source,
-    timeline::{Status, Summary},
+    timeline::Summary,
 };
 
 /// A reason for a loss, in words.
@@ -24,18 +24,11 @@ pub fn reason_in_words(reason: &str) -> &'static str {
 /// Records that a summary knows to be lost.
 #[must_use]
 pub fn lost(summary: &Summary) -> u64 {
-    lost_of(&summary.ledger, &summary.status)
-}
-
-fn lost_of(ledger: &Ledger, status: &Status) -> u64 {
-    if ledger.dropped == Dropped::default() {
-        // Nothing was hooked: the kernel's own count is all there is.
-        return match (status.lost_start, status.lost_end) {
-            (Some(start), Some(end)) => u64::from(end.saturating_sub(start)),
-            _ => 0,
-        };
-    }
-    ledger.dropped.total()
+    lost_records(
+        &summary.ledger.dropped,
+        summary.status.lost_start,
+        summary.status.lost_end,
+    )
 }
 
 /// The verdict on a trace.
@@ -62,7 +55,11 @@ pub fn line(summary: &Summary) -> String {
                 .collect::<Vec<_>>()
                 .join(", "),
         };
-        parts.push(format!("lost {} records in {window}: {why}", count(lost)));
+        parts.push(format!(
+            "lost {} {} in {window}: {why}",
+            count(lost),
+            plural(lost, "record")
+        ));
     } else if summary.source == Source::Poll {
         parts.push(format!(
             "the kernel counted no loss in {window}; polling cannot see silent loss or stalls"
@@ -92,14 +89,19 @@ pub fn line(summary: &Summary) -> String {
     }
     if let Some(stalls) = summary.stalls.as_ref().filter(|stalls| stalls.count > 0) {
         parts.push(format!(
-            "{} stalls held tasks up for {}, the longest {}",
+            "{} {} held tasks up for {}, the longest {}",
             count(stalls.count),
+            plural(stalls.count, "stall"),
             duration(stalls.total_ns),
             duration(stalls.max_ns)
         ));
     }
     if let Some(stalls) = summary.stalls.as_ref().filter(|stalls| stalls.stranded > 0) {
-        parts.push(format!("{} tasks stranded", count(stalls.stranded)));
+        parts.push(format!(
+            "{} {} stranded",
+            count(stalls.stranded),
+            plural(stalls.stranded, "task")
+        ));
     }
     parts.join("; ")
 }

@@ -302,6 +302,11 @@ fn notes(facts: &Facts, hooks: &[HookReport]) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(why) = &facts.types_missing {
+        notes.push(format!(
+            "the kernel offers no BTF ({why}): depth, bytes and stalls are not measured"
+        ));
+    }
     // Many hooks share a reason; it is said once.
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for hook in hooks {
@@ -314,7 +319,12 @@ fn notes(facts: &Facts, hooks: &[HookReport]) -> Vec<String> {
     notes.extend(
         reasons
             .into_iter()
-            .map(|(reason, names)| format!("{}: {reason}", names.join(", "))),
+            .map(|(reason, names)| match names.as_slice() {
+                [one, two, three, more @ ..] if !more.is_empty() => {
+                    format!("{one}, {two}, {three} and {} more: {reason}", more.len())
+                }
+                few => format!("{}: {reason}", few.join(", ")),
+            }),
     );
     notes
 }
