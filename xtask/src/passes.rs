@@ -18,6 +18,8 @@ pub(crate) enum Scenarios {
     Audit1,
     /// Those for a kernel booted with `audit=0`.
     Audit0,
+    /// Those that time something, on a clock that counts instructions.
+    Clock,
 }
 
 impl Scenarios {
@@ -27,6 +29,7 @@ impl Scenarios {
             Self::Short => "short",
             Self::Audit1 => "audit1",
             Self::Audit0 => "audit0",
+            Self::Clock => "clock",
         }
     }
 }
@@ -64,12 +67,17 @@ impl Pass {
         match self.scenarios {
             Scenarios::Audit1 => append.push("audit=1".to_owned()),
             Scenarios::Audit0 => append.push("audit=0".to_owned()),
-            Scenarios::Full | Scenarios::Short => {}
+            Scenarios::Full | Scenarios::Short | Scenarios::Clock => {}
         }
         if self.preempt {
             append.push("preempt=full".to_owned());
         }
         append
+    }
+
+    /// Whether the guest's clock counts instructions.
+    pub(crate) fn icount(self) -> bool {
+        self.scenarios == Scenarios::Clock
     }
 
     /// What it runs in the guest.
@@ -85,7 +93,7 @@ impl Pass {
 /// The passes of the short matrix, the longest first.
 pub(crate) fn short_matrix() -> Vec<Pass> {
     use Release::{V5_10, V6_1, V6_12, V7_2};
-    use Scenarios::{Audit0, Audit1, Full, Short};
+    use Scenarios::{Audit0, Audit1, Clock, Full, Short};
     let pass = |release, smp, preempt, scenarios| Pass {
         release,
         smp,
@@ -101,6 +109,8 @@ pub(crate) fn short_matrix() -> Vec<Pass> {
         pass(V6_12, 1, false, Short),
         pass(V6_1, 1, false, Audit1),
         pass(V7_2, 1, false, Audit1),
+        pass(V7_2, 1, false, Clock),
+        pass(V6_1, 1, false, Clock),
         pass(V6_1, 1, false, Audit0),
     ]
 }
@@ -123,7 +133,7 @@ pub(crate) fn whole_matrix() -> Vec<Pass> {
             }
         }
     }
-    for scenarios in [Scenarios::Audit1, Scenarios::Audit0] {
+    for scenarios in [Scenarios::Audit1, Scenarios::Audit0, Scenarios::Clock] {
         passes.extend(Release::ALL.map(|release| Pass {
             release,
             smp: 1,
@@ -156,7 +166,7 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), matrix.len());
         }
-        assert_eq!(whole_matrix().len(), 14 + 8);
+        assert_eq!(whole_matrix().len(), 14 + 12);
     }
 
     #[test]

@@ -208,6 +208,7 @@ fn guest_test(
     let guest = Guest {
         smp: pass.smp,
         append: pass.append(),
+        icount: pass.icount(),
         time_limit: args.time_limit,
         ..Guest::new(pass.release)
     };

@@ -84,6 +84,14 @@ enum Command {
         /// NAME=NUMBER
         setting: String,
     },
+    /// Ask for the status once the queue is above its limit
+    #[command(hide = true)]
+    AskUnderPressure {
+        /// Where the kernel's words are
+        words: PathBuf,
+        /// So many at a time
+        count: u32,
+    },
     /// Talk to the kernel over audit netlink
     Control {
         /// get, NAME=NUMBER, getppid-rule, no-rules
@@ -141,6 +149,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Storm(args) => storm::run(&args)?,
         Command::StormWorker(load) => storm::run_worker(&load)?,
         Command::LimitChanger { setting } => storm::change_limit(&setting)?,
+        Command::AskUnderPressure { words, count } => storm::ask_under_pressure(&words, count)?,
         Command::Control { requests } => control(&requests)?,
         Command::Words { save } => {
             let map = WordMap::find()?;

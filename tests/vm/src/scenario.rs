@@ -23,6 +23,9 @@ pub enum Pass {
     Audit1,
     /// Those for a host booted with `audit=0`.
     Audit0,
+    /// Those that time something: for a guest whose clock counts instructions, so that the host's
+    /// other work does not count.
+    Clock,
 }
 
 /// How the host must have been booted.
@@ -34,6 +37,8 @@ pub enum Boot {
     Audit1,
     /// With `audit=0`.
     Audit0,
+    /// Without `audit=`, with a clock that counts instructions.
+    Clock,
 }
 
 /// One scenario.
@@ -87,6 +92,7 @@ impl Scenario {
             Pass::Short => self.boot == Boot::Plain && self.short,
             Pass::Audit1 => self.boot == Boot::Audit1,
             Pass::Audit0 => self.boot == Boot::Audit0,
+            Pass::Clock => self.boot == Boot::Clock,
         }
     }
 
@@ -134,6 +140,7 @@ pub fn list() {
     for scenario in scenarios::all() {
         let mut notes = vec![match scenario.boot {
             Boot::Plain => "full",
+            Boot::Clock => "clock",
             Boot::Audit1 => "audit1",
             Boot::Audit0 => "audit0",
         }];

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -129,9 +130,7 @@ fn act_all(args: &StormArgs, begin: u64) -> Result<Vec<Done>> {
     for timed in acts {
         sys::sleep_until(begin + timed.at_ms * 1_000_000);
         let pid = if let Act::Ask(count) = timed.act {
-            for _ in 0..count {
-                asking.push(ask()?);
-            }
+            asking.push(ask(args, count)?);
             0
         } else {
             act(args, timed).with_context(|| format!("doing {timed:?}"))?
@@ -189,14 +188,46 @@ fn start_sink(args: &StormArgs) -> Result<u32> {
     Ok(child.id())
 }
 
-/// Somebody who asks for the status, and may sleep in that.
-fn ask() -> Result<Child> {
+/// So many threads ask for the status at the worst of moments: when the queue is above its limit.
+pub fn ask_under_pressure(words: &Path, count: u32) -> Result<()> {
+    let memory = KernelMemory::open(WordMap::load(words)?)?;
+    let above = Barrier::new(count as usize + 1);
+    thread::scope(|scope| {
+        let mut askers = Vec::new();
+        for _ in 0..count {
+            askers.push(scope.spawn(|| {
+                let socket = AuditSocket::open();
+                above.wait();
+                socket?.get()
+            }));
+        }
+        let deadline = Instant::now() + REGISTRATION;
+        let mut now = memory.read();
+        while now.as_ref().is_ok_and(|n| n.main <= n.limit) && Instant::now() < deadline {
+            thread::sleep(Duration::from_micros(200));
+            now = memory.read();
+        }
+        above.wait();
+        for asker in askers {
+            asker.join().ok().context("an asker panicked")??;
+        }
+        now.map(drop)
+    })
+}
+
+/// Starts somebody who does so, and may sleep in that.
+fn ask(args: &StormArgs, count: u32) -> Result<Child> {
+    let words = args
+        .words
+        .as_deref()
+        .context("asking under pressure needs --words")?;
     Command::new(SELF)
-        .args(["control", "get"])
+        .arg("ask-under-pressure")
+        .arg(words)
+        .arg(count.to_string())
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .spawn()
-        .context("starting one who asks")
+        .context("starting those who ask")
 }
 
 /// Changes a setting from another process with a name of its own, as an admin would.

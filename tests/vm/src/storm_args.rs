@@ -100,7 +100,7 @@ pub enum Act {
     Limit(u32),
     /// Another process sets the rate limit.
     Rate(u32),
-    /// So many other processes ask for the status at once.
+    /// So many other processes ask for the status once the queue is above its limit.
     Ask(u32),
 }
 

@@ -327,6 +327,14 @@ impl Evidence {
             (waited(&self.report.before), waited(&self.report.after))
         {
             let kernel = wrapping(before, after) * self.hz_tick_ns;
+            if let Some(told) = findings.take(self.summary.number("stalls.kernel_total_ns")) {
+                findings.equal("stalls.kernel_total_ns", told, kernel);
+            }
+            // Stalls may be missing where the kernel skipped a program, and the report says so.
+            let missed = findings.take(self.summary.number("stalls.missed"));
+            if missed.is_none_or(|missed| missed > 0) {
+                return;
+            }
             let slack = stall_slack_ns(kernel, count, self.hz_tick_ns);
             findings.near(
                 "stalls.total_ns by the kernel's clock",

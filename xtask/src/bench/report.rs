@@ -9,6 +9,9 @@ use super::{
     variants::{BASE, BASE_AGAIN, FLOOR, Variant},
 };
 
+/// Characters of a reason that the table shows; the JSON has them all.
+const REASON: usize = 100;
+
 /// The figures of one kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
@@ -49,6 +52,7 @@ impl Report {
             let Some(cost) = self.figures.costs.get(variant.name) else {
                 let failure = self.figures.failures.get(variant.name);
                 let reason = failure.map_or("the guest ended before", String::as_str);
+                let reason: String = reason.chars().take(REASON).collect();
                 put(
                     &mut text,
                     &format!("{:<48} not measured: {reason}", variant.label),

@@ -7,6 +7,8 @@ const COUNTED: &str = "/usr/bin/busybox sh /tmp/count.sh";
 
 /// Hangs programs that do nothing where auditwatch looks at a task that makes a record.
 const EMPTY: &str = "empty-hooks audit_filter audit_log_start --";
+/// bpftrace does not find the types of kernels before 5.11 by itself; told where they are, it hooks no kfunc any more.
+const TYPES: &str = "env BPFTRACE_BTF=/sys/kernel/btf/vmlinux";
 /// Where `struct sk_buff_head` has its length.
 const DEPTH: &str = "*(uint32 *)(kaddr(\"audit_queue\") + 16)";
 
@@ -97,7 +99,7 @@ fn peers() -> Vec<Variant> {
         measured(
             "bpftrace-kprobe",
             "bpftrace kprobe: records by comm, depth, waits",
-            &bpftrace(&all("kprobe", "kretprobe")),
+            &format!("{TYPES} {}", bpftrace(&all("kprobe", "kretprobe"))),
         ),
         measured(
             "perf-stat",

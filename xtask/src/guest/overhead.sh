@@ -3,8 +3,6 @@
 
 gen=/usr/bin/overhead-gen
 export OVERHEAD_OUTPUT=/tmp/calls
-# bpftrace does not find the types of kernels before 5.11 by itself.
-export BPFTRACE_BTF=/sys/kernel/btf/vmlinux
 
 # Pinned, because they are printed into every record: the digits of process ids.
 pin() {
