@@ -19,6 +19,7 @@ pub mod poll;
 pub mod probe;
 pub mod record_type;
 pub mod render;
+pub mod report;
 pub mod sample;
 pub mod status;
 pub mod timeline;

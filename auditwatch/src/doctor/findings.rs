@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn capabilities_that_admin_implies_are_not_missed() {
-        let privileges = Privileges::parse("CapEff:\t0000002440200000\n", None, None);
+        let privileges = Privileges::parse("CapEff:\t0000002040200000\n", None, None);
         let inputs = Inputs {
             privileges,
             ..healthy()

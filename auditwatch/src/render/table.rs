@@ -6,8 +6,8 @@ use super::{style::Style, verdict};
 use crate::{
     health::roll_up,
     number::{bytes, count, duration, maybe},
+    report::{Interval, Summary},
     sample::Source,
-    timeline::{Interval, Summary},
 };
 
 /// Cells of the depth bar.

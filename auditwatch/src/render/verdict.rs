@@ -3,8 +3,8 @@
 use crate::{
     ledger::lost_records,
     number::{count, duration, plural},
+    report::Summary,
     sample::Source,
-    timeline::Summary,
 };
 
 /// A reason for a loss, in words.

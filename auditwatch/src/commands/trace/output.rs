@@ -8,7 +8,7 @@ use super::source::Live;
 use crate::{
     cli::{Format, TraceArgs},
     render::{json, style::Style, table},
-    timeline::{Interval, Summary},
+    report::{Interval, Summary},
 };
 
 /// Lines between two heads on a terminal.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::board::Board;
+use crate::board::{Board, Slot};
 use crate::findings::Findings;
 use crate::kernel_words::KernelMemory;
 use crate::lab::Lab;
@@ -113,8 +113,9 @@ struct Stranding {
 }
 
 /// Looks, until the tracer ends, for a task that sleeps for room while there is room and the
-/// consumer runs, in one sleep and not in many. (While the consumer does not run, each pass of
-/// kauditd takes up to a second and wakes but one task.)
+/// consumer runs, in one sleep and not in many, and with no record on its way. (Each pass of
+/// kauditd wakes but one task, the next record makes the next pass: while records move, each task
+/// gets its turn. While the consumer does not run, a pass takes up to a second.)
 fn watch_waiters(lab: &Lab, process: &Process) -> Result<Option<Stranding>> {
     let Some(memory) = lab.memory()? else {
         return Ok(None);
@@ -122,13 +123,17 @@ fn watch_waiters(lab: &Lab, process: &Process) -> Result<Option<Stranding>> {
     let board = Board::open(&lab.board())?;
     let mut since: BTreeMap<(u32, u64), Instant> = BTreeMap::new();
     let mut longest: Option<Stranding> = None;
+    let mut before = 0;
     while tasks::alive(process.id()) {
         let waiters = tasks::audit_waiters();
         let words = KernelMemory::read(&memory)?;
         let stopped = board
             .sink()
             .is_none_or(|pid| tasks::state(pid) == Some('T'));
-        if words.main > words.limit || stopped {
+        let received = board.read(Slot::Received);
+        let moves = received != before;
+        before = received;
+        if words.main > words.limit || stopped || moves {
             since.clear();
         } else {
             let sleeps: Vec<_> = waiters.iter().map(|w| (w.tid, w.sleeps)).collect();

@@ -1,0 +1,329 @@
+//! The conservation laws, held against a small model of the kernel's queues that
+//! takes random steps: whatever happens in a window, the ledger's counts are the
+//! model's, and the laws leave nothing over. A single miscount shows.
+
+use std::collections::BTreeMap;
+
+use auditwatch::{
+    ledger::{Ledger, message},
+    sample::{
+        Attempts, Delivery, Drain, Event, EventKind, Kept, KernelState, Sample, Shortfalls, Source,
+        Stalls, Waiter,
+    },
+};
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// The kernel's queues, and what the probe would have counted.
+#[derive(Clone, Default)]
+struct Kernel {
+    main: u32,
+    retry: u32,
+    hold: u32,
+    in_hand: u32,
+    waiting: u32,
+    lost: u32,
+    keeps_held: bool,
+    attempted: u64,
+    own: u64,
+    filtered: u64,
+    auxiliary: u64,
+    drained: u64,
+    delivered: u64,
+    retried: u64,
+    held: u64,
+    losses: BTreeMap<String, u64>,
+}
+
+impl Kernel {
+    fn lose(&mut self, why: &str) {
+        *self.losses.entry(why.to_owned()).or_insert(0) += 1;
+        self.lost = self.lost.wrapping_add(1);
+    }
+
+    fn step(&mut self, dice: &mut Dice) {
+        match dice.below(14) {
+            0..=4 => self.attempt(dice),
+            5 if self.waiting > 0 => {
+                self.waiting -= 1;
+                self.main += 1;
+            }
+            6..=9 => self.drain(dice),
+            10 if self.retry > 0 => self.flush_retry(dice),
+            11 if self.hold > 0 => {
+                self.hold -= 1;
+                self.delivered += 1;
+            }
+            12 => self.lose("out of memory in audit_expand"),
+            _ => {}
+        }
+    }
+
+    fn attempt(&mut self, dice: &mut Dice) {
+        if dice.below(20) == 0 {
+            self.own += 1;
+        } else {
+            self.attempted += 1;
+        }
+        match dice.below(12) {
+            0 => self.filtered += 1,
+            1 => self.lose(message::BACKLOG_LIMIT),
+            2 => self.lose(message::OUT_OF_MEMORY),
+            3 => self.lose(message::RATE_LIMIT),
+            4 => self.waiting += 1,
+            5 => {
+                self.auxiliary += 1;
+                self.main += 2;
+            }
+            _ => self.main += 1,
+        }
+    }
+
+    fn drain(&mut self, dice: &mut Dice) {
+        if self.in_hand == 1 {
+            self.in_hand = 0;
+            self.put(dice);
+        } else if self.main > 0 {
+            self.main -= 1;
+            self.drained += 1;
+            self.in_hand = 1;
+        }
+    }
+
+    fn put(&mut self, dice: &mut Dice) {
+        match dice.below(5) {
+            0 => {
+                self.retried += 1;
+                self.retry += 1;
+            }
+            1 => {
+                self.retried += 1;
+                self.lose(message::RETRY_OVERFLOW);
+            }
+            2 => self.hold(dice),
+            _ => self.delivered += 1,
+        }
+    }
+
+    fn flush_retry(&mut self, dice: &mut Dice) {
+        self.retry -= 1;
+        if dice.below(2) == 0 {
+            self.delivered += 1;
+        } else {
+            self.hold(dice);
+        }
+    }
+
+    fn hold(&mut self, dice: &mut Dice) {
+        self.held += 1;
+        if self.keeps_held {
+            if dice.below(3) == 0 {
+                self.lose(message::HOLD_OVERFLOW);
+            } else {
+                self.hold += 1;
+            }
+        }
+    }
+
+    fn sample(&self) -> Sample {
+        Sample {
+            at_ns: 0,
+            source: Source::Bpf,
+            state: KernelState {
+                depth: Some(self.main),
+                retry_depth: Some(self.retry),
+                hold_depth: Some(self.hold),
+                lost: Some(self.lost),
+                in_hand: Some(self.in_hand),
+                booted_with_audit: Some(self.keeps_held),
+                ..KernelState::default()
+            },
+            attempts: Some(Attempts {
+                attempted: self.attempted,
+                own: self.own,
+                filtered: self.filtered,
+                ..Attempts::default()
+            }),
+            losses: Some(self.losses.clone()),
+            drain: Some(Drain {
+                drained: self.drained,
+                ..Drain::default()
+            }),
+            delivery: Some(Delivery {
+                delivered: self.delivered,
+                refused: 0,
+            }),
+            retry: Some(Kept {
+                calls: self.retried,
+                depth_max: None,
+            }),
+            hold: Some(Kept {
+                calls: self.held,
+                depth_max: None,
+            }),
+            reheld: Some(0),
+            resets: Some(0),
+            passes: Some(0),
+            auxiliary: Some(self.auxiliary),
+            stalls: Some(Stalls {
+                waiters: (0..self.waiting)
+                    .map(|thread| Waiter {
+                        thread,
+                        since_ns: 0,
+                    })
+                    .collect(),
+                ..Stalls::default()
+            }),
+            shortfalls: Shortfalls::default(),
+            events: Vec::new(),
+        }
+    }
+}
+
+/// A window that begins with empty queues, as a trace's does, and its ledger.
+fn window(seed: u64) -> (Sample, Sample, Kernel) {
+    let mut dice = Dice(seed);
+    let mut kernel = Kernel {
+        keeps_held: seed % 2 == 1,
+        lost: u32::MAX - 3,
+        ..Kernel::default()
+    };
+    let zero = kernel.sample();
+    for _ in 0..dice.below(400) {
+        kernel.step(&mut dice);
+    }
+    (zero, kernel.sample(), kernel)
+}
+
+fn lost(kernel: &Kernel, why: &str) -> u64 {
+    kernel.losses.get(why).copied().unwrap_or(0)
+}
+
+#[test]
+fn whatever_happens_the_laws_hold_and_the_counts_are_true() {
+    for seed in 0..3_000 {
+        let (zero, last, kernel) = window(seed);
+        let ledger = Ledger::between(&zero, &last, []);
+        assert_eq!(ledger.residual, Some(0), "seed {seed}: {ledger:?}");
+        assert_eq!(ledger.attempted, Some(kernel.attempted));
+        assert_eq!(ledger.delivered, Some(kernel.delivered));
+        assert_eq!(
+            ledger.dropped.backlog_limit,
+            Some(lost(&kernel, message::BACKLOG_LIMIT))
+        );
+        assert_eq!(
+            ledger.dropped.hold_overflow,
+            Some(lost(&kernel, message::HOLD_OVERFLOW))
+        );
+        let silent = if kernel.keeps_held { 0 } else { kernel.held };
+        assert_eq!(ledger.dropped.silent, Some(silent));
+        assert_eq!(
+            ledger.lost_without_record.values().sum::<u64>(),
+            lost(&kernel, "out of memory in audit_expand")
+        );
+    }
+}
+
+#[test]
+fn a_single_miscount_is_seen() {
+    type Spoil = fn(&mut Sample);
+    let spoils: [(&str, Spoil); 6] = [
+        ("attempt", |s| {
+            s.attempts.as_mut().expect("hooked").attempted += 1
+        }),
+        ("filtered", |s| {
+            s.attempts.as_mut().expect("hooked").filtered += 1
+        }),
+        ("drain", |s| s.drain.as_mut().expect("hooked").drained += 1),
+        ("delivery", |s| {
+            s.delivery.as_mut().expect("hooked").delivered += 1
+        }),
+        ("depth", |s| {
+            s.state.depth = s.state.depth.map(|depth| depth + 1)
+        }),
+        ("lost", |s| {
+            s.state.lost = s.state.lost.map(|lost| lost.wrapping_add(1))
+        }),
+    ];
+    for (name, spoil) in spoils {
+        let (zero, mut last, _) = window(7);
+        spoil(&mut last);
+        let residual = Ledger::between(&zero, &last, []).residual;
+        assert!(residual.is_some_and(|left| left > 0), "{name}");
+    }
+}
+
+#[test]
+fn skipped_calls_are_added_where_they_belong() {
+    for seed in 0..500 {
+        let (zero, mut last, kernel) = window(seed);
+        let attempts = last.attempts.as_mut().expect("hooked");
+        let skipped = attempts.attempted.min(5);
+        attempts.attempted -= skipped;
+        // Some of the skipped calls were of the user filter, and are no attempts.
+        last.shortfalls
+            .missed
+            .insert("audit_filter_exit".to_owned(), skipped + 3);
+        let delivery = last.delivery.as_mut().expect("hooked");
+        let unseen = delivery.delivered.min(2);
+        delivery.delivered -= unseen;
+        last.shortfalls
+            .missed
+            .insert("netlink_unicast".to_owned(), unseen + 4);
+        let ledger = Ledger::between(&zero, &last, []);
+        assert_eq!(ledger.attempted, Some(kernel.attempted), "seed {seed}");
+        assert_eq!(ledger.delivered, Some(kernel.delivered), "seed {seed}");
+        assert_eq!(ledger.residual, Some(0), "seed {seed}");
+        assert_eq!(ledger.missed, skipped + unseen + 7);
+    }
+}
+
+#[test]
+fn somebody_elses_reset_of_the_counter_is_no_miscount() {
+    let (zero, mut last, kernel) = window(11);
+    let before = kernel.lost;
+    last.state.lost = Some(0);
+    let reset = Event {
+        at_ns: 1,
+        pid: 1,
+        comm: "auditctl".to_owned(),
+        what: EventKind::Change {
+            field: "lost".to_owned(),
+            old: Some(before),
+            new: 0,
+            result: 0,
+        },
+    };
+    assert_eq!(Ledger::between(&zero, &last, [&reset]).residual, Some(0));
+    assert_ne!(Ledger::between(&zero, &last, []).residual, Some(0));
+}
+
+#[test]
+fn what_is_not_hooked_is_absent() {
+    let (mut zero, mut last, _) = window(3);
+    for sample in [&mut zero, &mut last] {
+        sample.losses = None;
+        sample.hold = None;
+        sample.delivery = None;
+    }
+    let ledger = Ledger::between(&zero, &last, []);
+    assert_eq!(ledger.dropped.backlog_limit, None);
+    assert_eq!(
+        ledger.dropped.silent,
+        (zero.state.booted_with_audit == Some(true)).then_some(0)
+    );
+    assert_eq!(ledger.delivered, None);
+    assert_eq!(ledger.enqueued, None);
+    assert_eq!(ledger.residual, None);
+}
