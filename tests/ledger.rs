@@ -240,20 +240,22 @@ fn a_single_miscount_is_seen() {
     type Spoil = fn(&mut Sample);
     let spoils: [(&str, Spoil); 6] = [
         ("attempt", |s| {
-            s.attempts.as_mut().expect("hooked").attempted += 1
+            s.attempts.as_mut().expect("hooked").attempted += 1;
         }),
         ("filtered", |s| {
-            s.attempts.as_mut().expect("hooked").filtered += 1
+            s.attempts.as_mut().expect("hooked").filtered += 1;
         }),
-        ("drain", |s| s.drain.as_mut().expect("hooked").drained += 1),
+        ("drain", |s| {
+            s.drain.as_mut().expect("hooked").drained += 1;
+        }),
         ("delivery", |s| {
-            s.delivery.as_mut().expect("hooked").delivered += 1
+            s.delivery.as_mut().expect("hooked").delivered += 1;
         }),
         ("depth", |s| {
-            s.state.depth = s.state.depth.map(|depth| depth + 1)
+            s.state.depth = s.state.depth.map(|depth| depth + 1);
         }),
         ("lost", |s| {
-            s.state.lost = s.state.lost.map(|lost| lost.wrapping_add(1))
+            s.state.lost = s.state.lost.map(|lost| lost.wrapping_add(1));
         }),
     ];
     for (name, spoil) in spoils {

@@ -1,0 +1,187 @@
+//! The timeline: intervals that sum to the whole, tasks that nobody will wake, and
+//! the verdict in plain words.
+
+use std::collections::BTreeMap;
+
+use auditwatch::{
+    ledger::message,
+    render::{style::Style, table, verdict},
+    report::Summary,
+    sample::{
+        Attempts, Delivery, Drain, Kept, KernelState, Sample, Shortfalls, Source, Stalls, Waiter,
+    },
+    timeline::{Host, Timeline},
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn host() -> Host {
+    Host {
+        release: "6.1.0".to_owned(),
+        hz: None,
+        cpus: Some(2),
+        record_overhead_bytes: Some(576),
+    }
+}
+
+/// A sample `seconds` after the start, with `records` attempted, drained and
+/// delivered until then, and `lost` refused.
+fn sample(seconds: u64, records: u64, lost: u64) -> Sample {
+    let mut hist = vec![0; 128];
+    hist[0] = records;
+    Sample {
+        at_ns: 5 * SECOND + seconds * SECOND,
+        source: Source::Bpf,
+        state: KernelState {
+            jiffies: Some(4_000_000_000 + seconds * 250),
+            depth: Some(0),
+            retry_depth: Some(0),
+            hold_depth: Some(0),
+            limit: Some(320),
+            wait_time_jiffies: Some(15_000),
+            lost: u32::try_from(lost).ok(),
+            enabled: Some(1),
+            booted_with_audit: Some(false),
+            auditd_pid: Some(7),
+            in_hand: Some(0),
+            ..KernelState::default()
+        },
+        attempts: Some(Attempts {
+            attempted: records + lost,
+            depth_max: Some(if lost > 0 { 321 } else { 12 }),
+            ..Attempts::default()
+        }),
+        losses: Some(
+            (lost > 0)
+                .then(|| (message::BACKLOG_LIMIT.to_owned(), lost))
+                .into_iter()
+                .collect(),
+        ),
+        drain: Some(Drain {
+            drained: records,
+            area_bytes: records * 1728,
+            area_max_bytes: 1728,
+            depth_max: 11,
+            depth_hist: hist,
+            types: BTreeMap::from([(1300, records)]),
+        }),
+        delivery: Some(Delivery {
+            delivered: records,
+            refused: 0,
+        }),
+        retry: Some(Kept::default()),
+        hold: Some(Kept::default()),
+        reheld: Some(0),
+        resets: Some(0),
+        passes: Some(records),
+        auxiliary: Some(0),
+        stalls: Some(Stalls::default()),
+        shortfalls: Shortfalls::default(),
+        events: Vec::new(),
+    }
+}
+
+fn summary(samples: &[Sample]) -> Summary {
+    let (zero, rest) = samples.split_first().expect("a zero sample");
+    let mut timeline = Timeline::new(host(), zero.clone());
+    for sample in rest {
+        timeline.push(sample.clone());
+    }
+    timeline.summary(Vec::new(), None, Vec::new())
+}
+
+#[test]
+fn intervals_sum_to_the_whole() {
+    let mut timeline = Timeline::new(host(), sample(0, 0, 0));
+    let intervals: Vec<_> = [(1, 500, 0), (3, 4_500, 9), (4, 4_600, 9)]
+        .into_iter()
+        .map(|(seconds, records, lost)| timeline.push(sample(seconds, records, lost)))
+        .collect();
+    let summary = timeline.summary(Vec::new(), None, Vec::new());
+    let total: u64 = intervals
+        .iter()
+        .filter_map(|step| step.ledger.drained)
+        .sum();
+    assert_eq!(summary.ledger.drained, Some(total));
+    assert_eq!(
+        intervals.iter().map(|step| step.lost).sum::<u64>(),
+        verdict::lost(&summary)
+    );
+    assert_eq!(
+        summary.duration_ns,
+        intervals.iter().map(|step| step.duration_ns).sum::<u64>()
+    );
+    assert_eq!(intervals[1].drained_per_s, Some(2_000));
+    assert_eq!(intervals[1].dropped_per_s, 4);
+    assert_eq!(summary.ledger.residual, Some(0));
+}
+
+#[test]
+fn the_clocks_rate_is_measured_where_no_configuration_tells() {
+    let summary = summary(&[sample(0, 0, 0), sample(2, 10, 0)]);
+    assert_eq!(summary.kernel.hz, Some(250));
+    assert_eq!(summary.status.wait_time_ns, Some(60 * SECOND));
+}
+
+#[test]
+fn the_verdict_is_plain() {
+    let line = |samples: &[Sample]| verdict::line(&summary(samples));
+    assert_eq!(
+        line(&[sample(0, 0, 0), sample(30, 60_000, 1_204)]),
+        "lost 1,204 records in 30 s: backlog limit exceeded; peak depth 321 of 320"
+    );
+    assert_eq!(
+        line(&[sample(0, 0, 0), sample(30, 60_000, 1)]),
+        "lost 1 record in 30 s: backlog limit exceeded; peak depth 321 of 320"
+    );
+    assert_eq!(
+        line(&[sample(0, 0, 0), sample(1, 10, 0)]),
+        "nothing lost in 1 s; peak depth 12 of 320"
+    );
+    let mut silent = sample(2, 10, 0);
+    silent.hold.as_mut().expect("hooked").calls = 10;
+    silent.delivery.as_mut().expect("hooked").delivered = 0;
+    let line = line(&[sample(0, 0, 0), silent]);
+    assert!(
+        line.starts_with("lost 10 records in 2 s: lost in silence"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_summary_for_people_has_colour_only_where_it_is_wanted() {
+    let summary = summary(&[sample(0, 0, 0), sample(30, 60_000, 1_204)]);
+    let plain = table::summary(&summary, Style::plain());
+    assert!(!plain.contains('\u{1b}'));
+    assert!(plain.ends_with("peak depth 321 of 320\n"), "{plain}");
+    assert!(
+        plain.contains("check      every record is accounted for"),
+        "{plain}"
+    );
+    assert!(table::summary(&summary, Style::colored()).contains("\u{1b}[31;1m"));
+}
+
+/// A waiter since shortly after the start, seen at 1, 3 and 5 s.
+fn with_waiter(depth: u32, passes: [u64; 3]) -> u64 {
+    let mut samples = vec![sample(0, 0, 0)];
+    for (seconds, pass) in [1, 3, 5].into_iter().zip(passes) {
+        let mut sample = sample(seconds, 0, 0);
+        sample.state.depth = Some(depth);
+        sample.passes = Some(pass);
+        sample.stalls.as_mut().expect("hooked").waiters = vec![Waiter {
+            thread: 9,
+            since_ns: 5 * SECOND + 500,
+        }];
+        samples.push(sample);
+    }
+    summary(&samples).stalls.expect("hooked").stranded
+}
+
+#[test]
+fn stranded_is_who_sleeps_on_with_room_and_nobody_to_wake_it() {
+    assert_eq!(with_waiter(5, [7, 7, 7]), 1);
+    // kauditd passes, and wakes one task each time.
+    assert_eq!(with_waiter(5, [7, 8, 9]), 0);
+    // There is no room.
+    assert_eq!(with_waiter(321, [7, 7, 7]), 0);
+}
