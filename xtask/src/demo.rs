@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: nothing comes in; a storm of audit records, what it loses and what helps go out.
 //!
-//! Boots a guest whose clock counts instructions, so that the show is the same on every machine. Fails when something
-//! that it claims did not happen.
+//! Boots a guest whose clock counts instructions: a slow or busy machine changes nothing of what is shown, though counts
+//! differ a little from run to run. Fails when something that it claims did not happen.
 
 mod stage;
 

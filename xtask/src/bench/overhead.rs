@@ -1,6 +1,6 @@
 //! `cargo xtask bench overhead`: kernels come in, what tracing adds to the cost of a record goes out.
 //!
-//! Counts instructions in a guest whose clock does: the result is the same on every machine, however busy. Fails when
+//! Counts instructions in a guest whose clock does: how fast or busy the machine is does not matter. Fails when
 //! auditwatch costs more than its budget. Method and caveats: `docs/overhead.md`.
 
 use std::{io, path::PathBuf, process::ExitCode, time::Duration};

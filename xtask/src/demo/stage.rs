@@ -96,6 +96,11 @@ impl<W: Write> Stage<W> {
             "{} records were lost in act 2",
             second.ledger.dropped.sum()
         );
+        ensure!(
+            second.ledger.attempted <= second.status.limit_end,
+            "the limit of act 2 was no upper bound: {} records were attempted",
+            second.ledger.attempted
+        );
         ensure!(silent > 0, "nothing was lost in silence in act 3");
         ensure!(
             kernel_lost == 0,

@@ -63,8 +63,8 @@ events=$(number SYSCALL)
 records_per_event=$(((queued + events - 1) / events))
 limit=$(($(number attempted) + $(number backlog_limit) * (records_per_event - 1)))
 echo "Act 2: the same with a limit that all records of that storm fit in at once: $(number attempted) attempted, and"
-echo "$(number backlog_limit) refused events of about $records_per_event records each: $limit. That is an upper bound, for it takes"
-echo "auditd to remove none meanwhile; a later version computes the smallest limit that suffices."
+echo "$(number backlog_limit) refused events of about $records_per_event records each: $limit. That is an upper bound, as if"
+echo "auditd removed none meanwhile; a later version computes the smallest limit that suffices."
 show "auditctl -b $limit"
 auditctl -b "$limit" >/dev/null || fail "auditctl -b $limit failed"
 act 2 "$storm"
