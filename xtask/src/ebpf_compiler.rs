@@ -22,6 +22,8 @@ const LINT_PACKAGE: &str = "rust-web-clippy";
 /// What bpf-linker is built with; its LLVM must not be older than the compiler's.
 const LLVM_PACKAGES: [&str; 2] = ["llvm-22-dev", "libpolly-22-dev"];
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+/// What the link needs of those packages, a file of each: the directory may have been left behind by other packages.
+const LLVM_FILES: [&str; 2] = ["lib/libLLVM.so", "lib/libPolly.a"];
 const LINKER_VERSION: &str = "0.13.0";
 /// Where a sysroot has the source of the library.
 const LIBRARY_SOURCE: &str = "lib/rustlib/src/rust/library/core/src/lib.rs";
@@ -59,7 +61,10 @@ pub(crate) fn install(cache: &Cache) -> Result<()> {
     if setup::tool(cache, "bpf-linker") {
         return Ok(());
     }
-    if !Path::new(LLVM_PREFIX).join("lib").is_dir() {
+    if !LLVM_FILES
+        .iter()
+        .all(|file| Path::new(LLVM_PREFIX).join(file).is_file())
+    {
         host_packages::install(&LLVM_PACKAGES)?;
     }
     let mut command = process::cargo();
