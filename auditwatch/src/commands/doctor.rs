@@ -74,6 +74,7 @@ fn examine(facts: &Facts) -> Diagnosis {
         lockdown: facts.lockdown.clone(),
         lsm: facts.lsm.clone(),
         kptr_restrict: facts.kptr_restrict,
+        perf_event_paranoid: facts.perf_event_paranoid,
         container: facts.container.clone(),
         boot: facts.boot.clone(),
         btf: Some(match &facts.types_missing {

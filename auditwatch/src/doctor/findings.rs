@@ -227,7 +227,16 @@ fn symbols(inputs: &Inputs) -> Finding {
 }
 
 fn kprobes(inputs: &Inputs) -> Option<Finding> {
-    Some(if inputs.kprobes? {
+    let level = inputs.perf_event_paranoid.unwrap_or(0);
+    let admin = inputs.privileges.has("CAP_SYS_ADMIN").unwrap_or(true);
+    Some(if inputs.kprobes? && level >= 3 && !admin {
+        finding(
+            "kprobes",
+            Severity::Note,
+            format!("kernel.perf_event_paranoid is {level}: kprobes are refused without CAP_SYS_ADMIN"),
+        )
+        .remedy("where the hooks below need one: run it as root, or set kernel.perf_event_paranoid to 2")
+    } else if inputs.kprobes? {
         finding("kprobes", Severity::Ok, "the kernel offers them")
     } else {
         finding(
@@ -403,6 +412,22 @@ mod tests {
             severity(confidential(Ok(Vec::new())), "lockdown"),
             Some(Severity::Note)
         );
+    }
+
+    #[test]
+    fn kprobes_that_are_for_root_only_are_named() {
+        let bpf_only = Privileges::parse(
+            "Uid:\t65534\t65534\t65534\t65534\nCapEff:\t000000c440000000\n",
+            Some("user:[4026531837]"),
+            Some("pid:[4026531836]"),
+        );
+        let inputs = |level| Inputs {
+            privileges: bpf_only.clone(),
+            perf_event_paranoid: Some(level),
+            ..healthy()
+        };
+        assert_eq!(severity(inputs(3), "kprobes"), Some(Severity::Note));
+        assert_eq!(severity(inputs(2), "kprobes"), Some(Severity::Ok));
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub struct Inputs {
     pub lsm: Option<Vec<String>>,
     /// `kernel.kptr_restrict`.
     pub kptr_restrict: Option<u32>,
+    /// `kernel.perf_event_paranoid`.
+    pub perf_event_paranoid: Option<u32>,
     /// What makes this look like a container.
     pub container: Option<String>,
     /// Audit's boot options.

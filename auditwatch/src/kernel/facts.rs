@@ -39,6 +39,9 @@ pub struct Facts {
     pub privileges: Privileges,
     /// `kernel.kptr_restrict`.
     pub kptr_restrict: Option<u32>,
+    /// `kernel.perf_event_paranoid` where it is not negative. At 3 and more Debian's kernels refuse kprobes to all
+    /// without `CAP_SYS_ADMIN`.
+    pub perf_event_paranoid: Option<u32>,
     /// `kernel.unprivileged_bpf_disabled`.
     pub unprivileged_bpf_disabled: Option<u32>,
     /// What makes this look like a container.
@@ -83,6 +86,7 @@ impl Facts {
                 tree.link("proc/self/ns/pid").as_deref(),
             ),
             kptr_restrict: tree.number("proc/sys/kernel/kptr_restrict"),
+            perf_event_paranoid: tree.number("proc/sys/kernel/perf_event_paranoid"),
             unprivileged_bpf_disabled: tree.number("proc/sys/kernel/unprivileged_bpf_disabled"),
             container: tree.container(),
             release,
