@@ -84,7 +84,8 @@ fn search_path() -> Vec<PathBuf> {
 /// A toolchain with library source: the one that is named, else one of rustup's,
 /// else the system's.
 fn find_toolchain() -> Result<String> {
-    if let Some(named) = env::var_os(TOOLCHAIN_VARIABLE) {
+    // Set to nothing it names none, as `cargo xtask` has it.
+    if let Some(named) = env::var_os(TOOLCHAIN_VARIABLE).filter(|name| !name.is_empty()) {
         return named
             .into_string()
             .map_err(|name| anyhow::anyhow!("{TOOLCHAIN_VARIABLE}={} is no text", name.display()));

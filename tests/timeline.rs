@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use auditwatch::{
-    ledger::message,
+    loss::message,
     render::{style::Style, table, verdict},
     report::Summary,
     sample::{
-        Attempts, Delivery, Drain, Kept, KernelState, Sample, Shortfalls, Source, Stalls, Waiter,
+        Areas, Attempts, Delivery, Depths, Drain, Kept, KernelState, Sample, Shortfalls, Source,
+        Stalls, Waiter,
     },
     timeline::{Host, Timeline},
 };
@@ -57,13 +58,15 @@ fn sample(seconds: u64, records: u64, lost: u64) -> Sample {
                 .into_iter()
                 .collect(),
         ),
+        own_losses: Some(0),
         drain: Some(Drain {
             drained: records,
-            area_bytes: records * 1728,
-            area_max_bytes: 1728,
-            depth_max: 11,
-            depth_hist: hist,
-            types: BTreeMap::from([(1300, records)]),
+            areas: Some(Areas {
+                total_bytes: records * 1728,
+                max_bytes: 1728,
+            }),
+            depths: Some(Depths { max: 11, hist }),
+            types: Some(BTreeMap::from([(1300, records)])),
         }),
         delivery: Some(Delivery {
             delivered: records,
@@ -104,15 +107,15 @@ fn intervals_sum_to_the_whole() {
         .sum();
     assert_eq!(summary.ledger.drained, Some(total));
     assert_eq!(
-        intervals.iter().map(|step| step.lost).sum::<u64>(),
-        verdict::lost(&summary)
+        intervals.iter().map(|step| step.lost).sum::<Option<u64>>(),
+        summary.lost
     );
     assert_eq!(
         summary.duration_ns,
         intervals.iter().map(|step| step.duration_ns).sum::<u64>()
     );
     assert_eq!(intervals[1].drained_per_s, Some(2_000));
-    assert_eq!(intervals[1].dropped_per_s, 4);
+    assert_eq!(intervals[1].dropped_per_s, Some(4));
     assert_eq!(summary.ledger.residual, Some(0));
 }
 
@@ -159,6 +162,51 @@ fn a_summary_for_people_has_colour_only_where_it_is_wanted() {
         "{plain}"
     );
     assert!(table::summary(&summary, Style::colored()).contains("\u{1b}[31;1m"));
+}
+
+#[test]
+fn what_was_not_measured_is_no_zero() {
+    let without = |spoil: fn(&mut Sample)| {
+        let mut samples = [sample(0, 0, 0), sample(1, 10, 0)];
+        samples.iter_mut().for_each(spoil);
+        let mut timeline = Timeline::new(host(), samples[0].clone());
+        let interval = timeline.push(samples[1].clone());
+        let summary = timeline.summary(Vec::new(), None, Vec::new());
+        (interval.lost, summary.lost, verdict::line(&summary))
+    };
+    let (interval, whole, line) = without(|sample| {
+        sample.losses = None;
+        sample.hold = None;
+        sample.state.lost = None;
+    });
+    assert_eq!((interval, whole), (None, None));
+    assert!(
+        line.starts_with("losses were not measured in 1 s"),
+        "{line}"
+    );
+    let (interval, whole, line) = without(|sample| sample.hold = None);
+    assert_eq!((interval, whole), (Some(0), Some(0)));
+    assert!(
+        line.starts_with("no loss seen in 1 s (silent loss was not measured)"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_poll_keeps_what_it_saw_across_a_reset_of_the_counter() {
+    let polled = |seconds, lost: u32| {
+        let mut polled = sample(seconds, 0, 0);
+        polled.source = Source::Poll;
+        polled.state.lost = Some(lost);
+        (polled.losses, polled.own_losses, polled.attempts) = (None, None, None);
+        (polled.drain, polled.delivery, polled.hold) = (None, None, None);
+        polled
+    };
+    let reset = summary(&[polled(0, 100), polled(1, 150), polled(2, 20)]);
+    assert_eq!(reset.lost, Some(70));
+    assert!(reset.notes.iter().any(|note| note.contains("reset")));
+    let wrapped = summary(&[polled(0, u32::MAX - 1), polled(1, 3)]);
+    assert_eq!(wrapped.lost, Some(5));
 }
 
 /// A waiter since shortly after the start, seen at 1, 3 and 5 s.

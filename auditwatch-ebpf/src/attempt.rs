@@ -4,7 +4,7 @@
 //! `audit_log_start` itself will not do: gcc splits it on some kernels, and then
 //! its callers in the same file jump past the part that can be hooked.
 
-use auditwatch_ebpf::LiveState;
+use auditwatch_ebpf::{AttemptRow, GATE_OPEN, GATE_SHUT, LiveState};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_get_current_pid_tgid,
@@ -36,10 +36,10 @@ static IN_USER_FILTER: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
     let list: u32 = ctx.arg(1);
     let verdict: i32 = ctx.arg(2);
-    let Some(live) = open() else { return 0 };
+    let Some(live) = not_shut() else { return 0 };
     if list == FILTER_EXCLUDE {
         attempt(live, verdict == 0);
-    } else if list == FILTER_USER && verdict == 0 {
+    } else if list == FILTER_USER && verdict == 0 && gate_is_open() {
         user_filtered();
     }
     0
@@ -48,7 +48,7 @@ pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
 #[kprobe]
 pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
     let list: u32 = ctx.arg(1).unwrap_or(u32::MAX);
-    let Some(live) = open() else { return 0 };
+    let Some(live) = not_shut() else { return 0 };
     if list == FILTER_EXCLUDE {
         attempt(live, false);
     } else if list == FILTER_USER {
@@ -61,20 +61,22 @@ pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
-    if !gate_is_open() {
+    if not_shut().is_none() {
         return 0;
     }
     let verdict: i32 = ctx.ret();
     let user = IN_USER_FILTER.remove(ctx.pid()).is_ok();
-    if verdict == 0 {
+    if verdict != 0 {
+        return 0;
+    }
+    if !user {
+        stall::forget(ctx.pid());
+    }
+    if gate_is_open() {
         if user {
             user_filtered();
-        } else {
-            if let Some(row) = attempts() {
-                // SAFETY: a map value is alive for the program's run.
-                unsafe { (*row).filtered += 1 };
-            }
-            stall::forget(ctx.pid());
+        } else if let Some(row) = attempts() {
+            filtered_attempt(row, ctx.tgid() == own_pid());
         }
     }
     0
@@ -88,35 +90,55 @@ fn user_filtered() {
     }
 }
 
-/// The state that programs share, once counting has begun.
 #[inline(always)]
-fn open() -> Option<*mut LiveState> {
+fn filtered_attempt(row: *mut AttemptRow, own: bool) {
+    // SAFETY: a map value is alive for the program's run; of each form one program writes these fields.
+    unsafe {
+        if own {
+            (*row).own_filtered += 1;
+        } else {
+            (*row).filtered += 1;
+        }
+    }
+}
+
+/// The state that programs share, until the window is over.
+#[inline(always)]
+fn not_shut() -> Option<*mut LiveState> {
     let live = live()?;
     // SAFETY: a map value is alive for the program's run.
-    (unsafe { (*live).gate } != 0).then_some(live)
+    (unsafe { (*live).gate } != GATE_SHUT).then_some(live)
 }
 
 #[inline(always)]
 fn attempt(live: *mut LiveState, filtered: bool) {
     let Some(row) = attempts() else { return };
     let ids = bpf_get_current_pid_tgid();
-    let own = (ids >> 32) as u32 == own_pid();
-    // SAFETY: a map value is alive for the program's run; no other program
-    // writes these fields, and the kernel does not nest a program on a CPU.
-    unsafe {
-        if own {
-            (*row).own += 1;
-        } else {
-            (*row).attempted += 1;
+    // SAFETY: a map value is alive for the program's run.
+    let counts = unsafe { (*live).gate } == GATE_OPEN;
+    if counts {
+        let own = (ids >> 32) as u32 == own_pid();
+        // SAFETY: as above; no other program writes these fields, and the kernel
+        // does not nest a program on a CPU.
+        unsafe {
+            if own {
+                (*row).own += 1;
+            } else {
+                (*row).attempted += 1;
+            }
         }
         if filtered {
-            (*row).filtered += 1;
-            return;
+            filtered_attempt(row, own);
         }
     }
+    if filtered {
+        return;
+    }
     let Some(depth) = main_depth() else { return };
-    // SAFETY: as above.
-    raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
+    if counts {
+        // SAFETY: as above.
+        raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
+    }
     // SAFETY: as above. A limit of 0 means none.
     let (limit, wait_time, waiters) =
         unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };

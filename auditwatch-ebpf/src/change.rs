@@ -51,14 +51,16 @@ pub fn audit_receive_msg_return(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 fn begin(ctx: &impl EbpfContext, header: u64) -> u32 {
     let Some(scratch) = change() else { return 0 };
+    // SAFETY: a map value is alive for the program's run, and the kernel
+    // serialises these messages by audit_cmd_mutex.
+    let scratch = unsafe { &mut *scratch };
+    // A change whose end was skipped is over when the next message begins.
+    scratch.thread = 0;
     // `struct nlmsghdr` (uapi): length u32, type u16.
     if read_field::<u16>(header, 4) != Some(AUDIT_SET) {
         return 0;
     }
     let length = read_field::<u32>(header, 0).unwrap_or(0);
-    // SAFETY: a map value is alive for the program's run, and the kernel
-    // serialises these messages by audit_cmd_mutex.
-    let scratch = unsafe { &mut *scratch };
     scratch.request = AuditSet::default();
     // Old tools send a structure without the wait time.
     let known = if length >= 16 + 40 { 40 } else { 32 };

@@ -91,16 +91,6 @@ pub fn kauditd_retry_skb_probe(_ctx: ProbeContext) -> u32 {
 fn retried() -> u32 {
     hand::give_up();
     count!(retried);
-    if gate_is_open()
-        && let Some(depth) = retry_depth()
-        && let Some(ledger) = drain()
-    {
-        // SAFETY: a map value is alive for the program's run.
-        raise(
-            unsafe { &raw mut (*ledger).retry_depth_max },
-            after_append(depth),
-        );
-    }
     0
 }
 
@@ -119,25 +109,7 @@ pub fn kauditd_hold_skb_probe(_ctx: ProbeContext) -> u32 {
 fn held() -> u32 {
     hand::give_up();
     count!(held);
-    if gate_is_open()
-        && let Some(depth) = hold_depth()
-        && let Some(ledger) = drain()
-    {
-        // SAFETY: a map value is alive for the program's run.
-        raise(
-            unsafe { &raw mut (*ledger).hold_depth_max },
-            u64::from(depth),
-        );
-    }
     0
-}
-
-/// Length of a queue once a record is appended, unless it is full.
-#[inline(always)]
-fn after_append(depth: u32) -> u64 {
-    // SAFETY: a map value is alive for the program's run.
-    let limit = live().map_or(0, |live| unsafe { (*live).limit });
-    u64::from(depth) + u64::from(limit == 0 || depth < limit)
 }
 
 // match-proto: kernel/audit.c: static void kauditd_rehold_skb(struct sk_buff *skb[, int error])
@@ -196,7 +168,24 @@ fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
         }
     }
     count!(passes);
+    note_depths();
     0
+}
+
+/// Notes how long the retry and hold queue are. Records leave them in passes, and the retry queue when the connection
+/// to auditd is given up: just before they are longest.
+#[inline(always)]
+fn note_depths() {
+    if gate_is_open()
+        && let Some(ledger) = drain()
+    {
+        let (retry, hold) = (retry_depth().unwrap_or(0), hold_depth().unwrap_or(0));
+        // SAFETY: a map value is alive for the program's run.
+        unsafe {
+            raise(&raw mut (*ledger).retry_depth_max, u64::from(retry));
+            raise(&raw mut (*ledger).hold_depth_max, u64::from(hold));
+        }
+    }
 }
 
 #[fexit]
@@ -242,6 +231,7 @@ pub fn auditd_reset_probe(ctx: ProbeContext) -> u32 {
 fn reset(ctx: &impl EbpfContext) -> u32 {
     if gate_is_open() {
         count!(resets);
+        note_depths();
         rare::report(ctx, RARE_RESET, 0);
     }
     0

@@ -47,8 +47,6 @@ globals! {
     ADDR_ENABLED / addr_enabled: u64 = 0;
     /// `audit_default`.
     ADDR_DEFAULT / addr_default: u64 = 0;
-    /// `audit_initialized`.
-    ADDR_INITIALIZED / addr_initialized: u64 = 0;
     /// `auditd_conn`.
     ADDR_AUDITD / addr_auditd: u64 = 0;
     /// `jiffies_64`.

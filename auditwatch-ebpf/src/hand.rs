@@ -6,7 +6,7 @@
 //! the return of `netlink_unicast`, which runs for every sender of the host and
 //! whose probes run out of instances there.
 
-use auditwatch_ebpf::{HAND_EMPTY, HAND_SENT, HAND_TAKEN, LiveState};
+use auditwatch_ebpf::{GATE_OPEN, HAND_EMPTY, HAND_SENT, HAND_TAKEN, LiveState};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
@@ -95,7 +95,7 @@ fn set(live: *mut LiveState, state: u32) {
 #[inline(always)]
 fn gate_is_open(live: *mut LiveState) -> bool {
     // SAFETY: a map value is alive for the program's run.
-    unsafe { (*live).gate != 0 }
+    unsafe { (*live).gate == GATE_OPEN }
 }
 
 #[inline(always)]

@@ -127,8 +127,10 @@ pub struct AttemptRow {
     pub attempted: u64,
     /// The same by auditwatch itself.
     pub own: u64,
-    /// Attempts that an exclude rule ended.
+    /// Of `attempted`: ended by an exclude rule.
     pub filtered: u64,
+    /// Of `own`: the same.
+    pub own_filtered: u64,
     /// USER messages that a user filter rule ended before any attempt.
     pub user_filtered: u64,
     /// Greatest length of the main queue seen at an attempt, records.
@@ -191,6 +193,8 @@ pub struct TypeCounts {
 pub struct LossCount {
     /// Calls.
     pub calls: u64,
+    /// Of `calls`: in a thread of auditwatch itself.
+    pub own: u64,
     /// The message, NUL-terminated.
     pub name: [u8; LOSS_NAME_BYTES],
 }
@@ -257,8 +261,8 @@ pub struct KernelState {
     pub audit_default: u32,
     /// Process id of auditd in the initial namespace; 0 when none is registered.
     pub auditd_pid: u32,
-    /// `audit_initialized`: 1 in service, -1 (as `u32`) when booted with `audit=0`.
-    pub initialized: u32,
+    /// Tasks that are followed since they met a full queue.
+    pub waiters: u32,
     /// 1 while `kauditd` holds a record that is on no queue, else 0.
     pub in_hand: u32,
 }
@@ -270,6 +274,14 @@ pub const HAND_TAKEN: u32 = 1;
 /// [`LiveState::in_hand`]: a record is being sent; what comes of it shows in what
 /// `kauditd` does next.
 pub const HAND_SENT: u32 = 2;
+
+/// [`LiveState::gate`]: nothing is counted yet, but who waits is followed, so
+/// that it is known at the zero point.
+pub const GATE_AHEAD: u32 = 0;
+/// [`LiveState::gate`]: the programs count.
+pub const GATE_OPEN: u32 = 1;
+/// [`LiveState::gate`]: the window is over; everything stands still.
+pub const GATE_SHUT: u32 = 2;
 
 /// State that the programs keep for each other.
 #[repr(C)]
@@ -291,7 +303,7 @@ pub struct LiveState {
     pub limit: u32,
     /// The wait time in force, jiffies.
     pub wait_time: u32,
-    /// The gate: programs count while this is not 0.
+    /// The gate, one of the `GATE_` constants.
     pub gate: u32,
     /// What `kauditd` does with the record that it holds, one of the `HAND_`
     /// constants.

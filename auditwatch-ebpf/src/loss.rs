@@ -10,6 +10,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    globals::own_pid,
     maps::{LOSSES, drain, gate_is_open},
     memory::add,
     rare, stall,
@@ -31,17 +32,19 @@ pub fn audit_log_lost_probe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
-    if !gate_is_open() {
-        return 0;
-    }
     // Ends the stall of an attempt that is refused; a loss of any other kind
     // finds no stall to end.
     stall::end(ctx.pid(), true);
-    if count(message) {
+    if !gate_is_open() {
+        return 0;
+    }
+    let own = ctx.tgid() == own_pid();
+    if count(message, own) {
         return 0;
     }
     let mut first = LossCount {
         calls: 0,
+        own: 0,
         name: [0; LOSS_NAME_BYTES],
     };
     // SAFETY: the helper checks the address itself and fails cleanly.
@@ -50,7 +53,7 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     let fresh = LOSSES
         .insert(message, first, u64::from(BPF_NOEXIST))
         .is_ok();
-    if !count(message)
+    if !count(message, own)
         && let Some(ledger) = drain()
     {
         // SAFETY: a map value is alive for the program's run.
@@ -63,11 +66,16 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
 }
 
 #[inline(always)]
-fn count(message: u64) -> bool {
+fn count(message: u64, own: bool) -> bool {
     let Some(entry) = LOSSES.get_ptr_mut(message) else {
         return false;
     };
     // SAFETY: a map value is alive for the program's run.
-    add(unsafe { &raw mut (*entry).calls }, 1);
+    unsafe {
+        add(&raw mut (*entry).calls, 1);
+        if own {
+            add(&raw mut (*entry).own, 1);
+        }
+    }
     true
 }

@@ -1,8 +1,9 @@
 //! The maps, and accessors that spare each program the look-up's boilerplate.
 
 use auditwatch_ebpf::{
-    AttemptRow, ChangeScratch, DrainLedger, KernelState, LOSS_SLOTS, LiveState, LossCount,
-    RARE_BYTES, StallLedger, StallStart, TYPE_BASE, TYPE_SLOTS, TypeCounts, WAITER_SLOTS,
+    AttemptRow, ChangeScratch, DrainLedger, GATE_OPEN, KernelState, LOSS_SLOTS, LiveState,
+    LossCount, RARE_BYTES, StallLedger, StallStart, TYPE_BASE, TYPE_SLOTS, TypeCounts,
+    WAITER_SLOTS,
 };
 use aya_ebpf::{
     macros::map,
@@ -83,5 +84,5 @@ pub fn drained_of_type(record_type: u32) -> Option<*mut u64> {
 #[inline(always)]
 pub fn gate_is_open() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    live().is_some_and(|live| unsafe { (*live).gate } != 0)
+    live().is_some_and(|live| unsafe { (*live).gate } == GATE_OPEN)
 }

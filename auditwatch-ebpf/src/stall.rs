@@ -4,7 +4,7 @@
 //! ends. It has slept if it gave up the CPU of its own accord in between: tasks
 //! that may not wait, auditd itself and holders of the command mutex never do.
 
-use auditwatch_ebpf::{LiveState, STALL_BUCKETS, StallStart, log2};
+use auditwatch_ebpf::{GATE_SHUT, LiveState, STALL_BUCKETS, StallStart, log2};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_current_task, bpf_ktime_get_ns},
@@ -14,7 +14,7 @@ use aya_ebpf::{
 
 use crate::{
     globals::off_switches,
-    maps::{WAITERS, live, stalls},
+    maps::{WAITERS, gate_is_open, live, stalls},
     memory::{add, raise, read_field},
 };
 
@@ -22,8 +22,10 @@ use crate::{
 #[inline(always)]
 pub fn may_begin(live: *mut LiveState, thread: u32) {
     let Some(ledger) = stalls() else { return };
-    // SAFETY: a map value is alive for the program's run.
-    add(unsafe { &raw mut (*ledger).met_full }, 1);
+    if gate_is_open() {
+        // SAFETY: a map value is alive for the program's run.
+        add(unsafe { &raw mut (*ledger).met_full }, 1);
+    }
     let start = StallStart {
         // SAFETY: the helper has no precondition.
         at_ns: unsafe { bpf_ktime_get_ns() },
@@ -58,7 +60,7 @@ pub fn end(thread: u32, refused: bool) {
         return;
     }
     let Some(start) = take(thread) else { return };
-    if switches() == start.switches {
+    if !gate_is_open() || switches() == start.switches {
         return;
     }
     // SAFETY: the helper has no precondition.
@@ -107,10 +109,12 @@ pub fn attempt_over_return(ctx: RetProbeContext) -> u32 {
     0
 }
 
+/// Whether any thread is followed. Once the gate is shut none is let go: who
+/// waits then is part of the last reading.
 #[inline(always)]
 fn any_waiter() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    live().is_some_and(|live| unsafe { (*live).waiters } != 0)
+    live().is_some_and(|live| unsafe { (*live).waiters != 0 && (*live).gate != GATE_SHUT })
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Readings of the kernel's own audit variables, so that no netlink message is
 //! needed while the queue is under pressure.
 
-use auditwatch_ebpf::{HAND_EMPTY, KernelState, UNKNOWN};
+use auditwatch_ebpf::{GATE_OPEN, GATE_SHUT, HAND_EMPTY, KernelState, LiveState, UNKNOWN};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
 
 use crate::{
@@ -14,9 +14,8 @@ use crate::{
 /// Never attached: the loader runs it on demand (`BPF_PROG_TEST_RUN`).
 #[raw_tracepoint]
 pub fn read_state(_ctx: RawTracePointContext) -> i32 {
-    if let Some(place) = state() {
-        // SAFETY: a map value is alive for the program's run.
-        fill(unsafe { &mut *place });
+    if let (Some(place), Some(live)) = (state(), live()) {
+        read_all(place, live);
     }
     0
 }
@@ -25,53 +24,81 @@ pub fn read_state(_ctx: RawTracePointContext) -> i32 {
 /// and queue lengths share one zero point.
 #[raw_tracepoint]
 pub fn open_gate(_ctx: RawTracePointContext) -> i32 {
-    read_state_and_set_gate(1)
+    read_state_and_set_gate(GATE_OPEN)
 }
 
 /// Reads the variables and closes the gate in the same breath, so that the
 /// final counts stand still while they are read.
 #[raw_tracepoint]
 pub fn close_gate(_ctx: RawTracePointContext) -> i32 {
-    read_state_and_set_gate(0)
+    read_state_and_set_gate(GATE_SHUT)
 }
 
 #[inline(always)]
-fn read_state_and_set_gate(open: u32) -> i32 {
-    if let Some(place) = state() {
+fn read_state_and_set_gate(gate: u32) -> i32 {
+    if let (Some(place), Some(live)) = (state(), live()) {
+        read_all(place, live);
         // SAFETY: a map value is alive for the program's run.
-        fill(unsafe { &mut *place });
-    }
-    if let Some(live) = live() {
-        // SAFETY: as above.
-        unsafe { (*live).gate = open };
+        unsafe { (*live).gate = gate };
     }
     0
+}
+
+/// Fills the place for a reading, and sets right what the programs follow by themselves.
+#[inline(always)]
+fn read_all(place: *mut KernelState, live: *mut LiveState) {
+    // SAFETY: a map value is alive for the program's run.
+    let place = unsafe { &mut *place };
+    fill_settings(place);
+    if place.limit != UNKNOWN && place.wait_time != UNKNOWN {
+        // SAFETY: as above; one word each, which nobody reads by halves.
+        unsafe {
+            (*live).limit = place.limit;
+            (*live).wait_time = place.wait_time;
+            (*live).limits_known = 1;
+        }
+    }
+    fill_queues(place, live);
 }
 
 /// Reads every variable that can be read.
 #[inline(always)]
 pub fn fill(place: &mut KernelState) {
-    // SAFETY: the helper has no precondition.
-    place.at_ns = unsafe { bpf_ktime_get_ns() };
+    fill_settings(place);
+    if let Some(live) = live() {
+        fill_queues(place, live);
+    }
+}
+
+#[inline(always)]
+fn fill_settings(place: &mut KernelState) {
     place.jiffies = read(g::addr_jiffies()).unwrap_or(0);
-    place.depth = main_depth().unwrap_or(UNKNOWN);
-    place.retry_depth = retry_depth().unwrap_or(UNKNOWN);
-    place.hold_depth = hold_depth().unwrap_or(UNKNOWN);
     let (limit, wait_time) = followed_limits();
     place.limit = read(g::addr_limit()).unwrap_or(limit);
     place.wait_time = read(g::addr_wait_time()).unwrap_or(wait_time);
-    place.waited = read_u32(g::addr_waited());
-    place.lost = read_u32(g::addr_lost());
     place.rate_limit = read_u32(g::addr_rate_limit());
     place.failure = read_u32(g::addr_failure());
     place.enabled = read_u32(g::addr_enabled());
     place.audit_default = read_u32(g::addr_default());
-    place.initialized = read_u32(g::addr_initialized());
     place.auditd_pid = auditd_pid();
-    place.in_hand = live().map_or(0, |live| {
-        // SAFETY: as above.
-        u32::from(unsafe { (*live).in_hand } != HAND_EMPTY)
-    });
+}
+
+/// Reads what moves with each record, the main queue last: the gate is set right
+/// after it, since a record that passes in between is on one side only.
+#[inline(always)]
+fn fill_queues(place: &mut KernelState, live: *mut LiveState) {
+    // SAFETY: the helper has no precondition.
+    place.at_ns = unsafe { bpf_ktime_get_ns() };
+    place.waited = read_u32(g::addr_waited());
+    place.lost = read_u32(g::addr_lost());
+    place.hold_depth = hold_depth().unwrap_or(UNKNOWN);
+    place.retry_depth = retry_depth().unwrap_or(UNKNOWN);
+    // SAFETY: a map value is alive for the program's run.
+    unsafe {
+        place.in_hand = u32::from((*live).in_hand != HAND_EMPTY);
+        place.waiters = (*live).waiters as u32;
+    }
+    place.depth = main_depth().unwrap_or(UNKNOWN);
 }
 
 /// Limit and wait time as the programs follow them, where the kernel's variables

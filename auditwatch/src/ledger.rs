@@ -4,8 +4,8 @@
 //! residuals of the conservation laws. Pure.
 //!
 //! The laws, from kernel/audit.c (5.10 to 7.2):
-//! 1. attempted + auxiliary - filtered - refused - rate-limited - waiting
-//!    = drained + growth of the main queue
+//! 1. attempted + auxiliary - filtered - refused - rate-limited
+//!    - growth of the tasks that wait = drained + growth of the main queue
 //! 2. drained = delivered + silently lost + retry overflow + hold overflow
 //!    + growth of the retry and hold queues and of what `kauditd` has in hand
 //! 3. growth of the kernel's own `lost` = all calls of `audit_log_lost`
@@ -17,77 +17,27 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Attempts, Event, EventKind, Sample};
+use crate::{
+    loss::{Dropped, message},
+    sample::{Attempts, Event, EventKind, Sample},
+};
 
 /// The programs that count each thing, as trampoline and as probe.
 mod counter {
-    pub(super) const ATTEMPTS: [&str; 2] = ["audit_filter_exit", "audit_filter_probe"];
-    pub(super) const LOSSES: [&str; 2] = ["audit_log_lost", "audit_log_lost_probe"];
-    pub(super) const DRAIN: [&str; 2] = [
+    pub(super) const ATTEMPTS: &[&str] = &["audit_filter_exit", "audit_filter_probe"];
+    pub(super) const LOSSES: &[&str] = &["audit_log_lost", "audit_log_lost_probe"];
+    pub(super) const DRAIN: &[&str] = &[
         "kauditd_send_multicast_skb",
         "kauditd_send_multicast_skb_probe",
     ];
-    pub(super) const DELIVERY: [&str; 2] = ["netlink_unicast", "netlink_unicast_probe"];
-    pub(super) const RETRY: [&str; 2] = ["kauditd_retry_skb", "kauditd_retry_skb_probe"];
-    pub(super) const STALL_ENDS: [&str; 2] = ["audit_log_start_exit", "attempt_over_probe"];
-    pub(super) const HOLD: [&str; 2] = ["kauditd_hold_skb", "kauditd_hold_skb_probe"];
-}
-
-/// Messages of `audit_log_lost` (kernel/audit.c, 4.14 to 7.2) that stand for a
-/// record that is gone.
-pub mod message {
-    /// Refused by `audit_log_start`: the main queue is over its limit.
-    pub const BACKLOG_LIMIT: &str = "backlog limit exceeded";
-    /// Refused by `audit_log_start`: no memory.
-    pub const OUT_OF_MEMORY: &str = "out of memory in audit_log_start";
-    /// Dropped by `audit_log_end`.
-    pub const RATE_LIMIT: &str = "rate limit exceeded";
-    /// Dropped by `kauditd`: the retry queue is full.
-    pub const RETRY_OVERFLOW: &str = "kauditd retry queue overflow";
-    /// Dropped by `kauditd`: the hold queue is full.
-    pub const HOLD_OVERFLOW: &str = "kauditd hold queue overflow";
-}
-
-/// Dropped records by reason. `None`: not measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dropped {
-    /// The main queue was over its limit.
-    pub backlog_limit: Option<u64>,
-    /// More records a second than `rate_limit` lets pass.
-    pub rate_limit: Option<u64>,
-    /// No memory for the record.
-    pub out_of_memory: Option<u64>,
-    /// The retry queue was full.
-    pub retry_overflow: Option<u64>,
-    /// The hold queue was full.
-    pub hold_overflow: Option<u64>,
-    /// Freed by `kauditd_hold_skb` on a host not booted with `audit=1`: the
-    /// kernel counts these nowhere.
-    pub silent: Option<u64>,
-}
-
-impl Dropped {
-    /// Reasons in the order of the report, with their names.
-    #[must_use]
-    pub const fn by_reason(&self) -> [(&'static str, Option<u64>); 6] {
-        [
-            ("backlog_limit", self.backlog_limit),
-            ("rate_limit", self.rate_limit),
-            ("out_of_memory", self.out_of_memory),
-            ("retry_overflow", self.retry_overflow),
-            ("hold_overflow", self.hold_overflow),
-            ("silent", self.silent),
-        ]
-    }
-
-    /// All dropped records that were measured.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.by_reason()
-            .into_iter()
-            .filter_map(|(_, count)| count)
-            .sum()
-    }
+    pub(super) const DELIVERY: &[&str] = &["netlink_unicast", "netlink_unicast_probe"];
+    pub(super) const RETRY: &[&str] = &["kauditd_retry_skb", "kauditd_retry_skb_probe"];
+    pub(super) const STALL_ENDS: &[&str] = &[
+        "audit_log_start_exit",
+        "attempt_over_probe",
+        "attempt_over_return",
+    ];
+    pub(super) const HOLD: &[&str] = &["kauditd_hold_skb", "kauditd_hold_skb_probe"];
 }
 
 /// What each law leaves over; 0 when it holds, `None` when it cannot be checked.
@@ -118,12 +68,20 @@ pub struct Ledger {
     pub delivered: Option<u64>,
     /// Records put on the retry queue.
     pub retried: Option<u64>,
-    /// Records put on the hold queue, or lost in silence instead.
+    /// Records given to `kauditd_hold_skb`: held, lost in silence, or (with
+    /// `audit=1`, since 5.17) put back on the retry queue.
     pub held: Option<u64>,
+    /// Held records that were sent in vain and put back.
+    pub reheld: Option<u64>,
+    /// USER messages that a user rule ended before any attempt.
+    pub user_filtered: Option<u64>,
+    /// Deliveries that `kauditd` gave up: auditd's socket was full, or auditd gone.
+    pub given_up: Option<u64>,
     /// Attempts by auditwatch itself, which the first four counts leave out.
     pub own: Option<u64>,
-    /// Calls that the kernel skipped a program for; added to the counts that
-    /// they belong to.
+    /// Calls that the kernel skipped a program for. Skipped drains, retries and
+    /// holds are added to their counts, skipped attempts, deliveries and losses as
+    /// far as the laws miss them.
     pub missed: u64,
     /// Attempts that wait for room at the end of the window.
     pub waiting: Option<u64>,
@@ -175,6 +133,9 @@ impl Ledger {
                 .delta(|sample| sample.retry.as_ref().map(|retry| retry.calls))
                 .map(|calls| calls + window.missed(counter::RETRY)),
             held,
+            reheld: window.delta(|sample| sample.reheld),
+            user_filtered: window.delta(|sample| Some(sample.attempts.as_ref()?.user_filtered)),
+            given_up: window.delta(|sample| Some(sample.delivery.as_ref()?.refused)),
             own: queued.own,
             missed: window.all_missed(),
             waiting: queued.waiting,
@@ -186,18 +147,12 @@ impl Ledger {
     }
 }
 
-/// Records known to be lost: by reason where losses are hooked, else by the
-/// kernel's own count, which leaves silent loss out.
+/// Growth of one of the kernel's 32-bit counters, which may have wrapped; `None`
+/// when it went back for another reason, such as a reset.
 #[must_use]
-pub fn lost_records(dropped: &Dropped, lost_before: Option<u32>, lost_after: Option<u32>) -> u64 {
-    if dropped.backlog_limit.is_some() {
-        return dropped.total();
-    }
-    let counted = match (lost_before, lost_after) {
-        (Some(before), Some(after)) => u64::from(after.saturating_sub(before)),
-        _ => 0,
-    };
-    counted + dropped.silent.unwrap_or(0)
+pub fn counter_growth(from: u32, to: u32) -> Option<u64> {
+    let grown = to.wrapping_sub(from);
+    (grown <= u32::MAX / 2).then(|| u64::from(grown))
 }
 
 impl Residuals {
@@ -229,12 +184,12 @@ impl Window<'_> {
 
     /// Calls that the programs of a counter were skipped for. Whichever form is
     /// attached, the other has missed nothing.
-    fn missed(&self, programs: [&str; 2]) -> u64 {
+    fn missed(&self, programs: &[&str]) -> u64 {
         let skipped = |sample: &Sample, program: &str| {
             sample.shortfalls.missed.get(program).copied().unwrap_or(0)
         };
         programs
-            .into_iter()
+            .iter()
             .map(|program| skipped(self.last, program).saturating_sub(skipped(self.zero, program)))
             .sum()
     }
@@ -310,12 +265,10 @@ impl Queued {
         let seen = attempts(|attempts| attempts.attempted);
         let filtered = attempts(|attempts| attempts.filtered);
         let own = attempts(|attempts| attempts.own);
-        let waiting = window
-            .last
-            .stalls
-            .as_ref()
-            .map(|stalls| stalls.waiters.len() as u64);
-        let waited = waiting.unwrap_or(0);
+        let own_filtered = attempts(|attempts| attempts.own_filtered);
+        let own_refused = window.delta(|sample| sample.own_losses);
+        let waited_before = waiting(window.zero);
+        let waiting = waiting(window.last);
         let auxiliary = window.delta(|sample| sample.auxiliary);
         let refused = sum([dropped.backlog_limit, dropped.out_of_memory]);
         let drained = window
@@ -325,8 +278,9 @@ impl Queued {
         // What came must have gone or be there; what is left over, for want of
         // attempts when it is positive.
         let gap = (|| {
-            let gone = drained? + filtered? + refused? + dropped.rate_limit? + waited;
-            let came = seen? + own? + auxiliary?;
+            let gone =
+                drained? + filtered? + own_filtered? + refused? + dropped.rate_limit? + waiting?;
+            let came = seen? + own? + auxiliary? + waited_before?;
             Some(signed(gone)? + grown? - signed(came)?)
         })();
         // A skipped call of `audit_filter` may have been an attempt or the user
@@ -339,12 +293,14 @@ impl Queued {
                 .unwrap_or(0)
                 .saturating_sub(found)
                 .min(window.missed(counter::STALL_ENDS))
-                .min(waited)
+                .min(waiting.unwrap_or(0))
         });
         let waiting = waiting.map(|waiting| waiting - stale);
-        let waited = waited - stale;
         let attempted = seen.map(|count| count + found);
-        let admitted = (|| attempted?.checked_sub(filtered? + refused? + waited))();
+        let admitted = (|| {
+            let refused = refused?.checked_sub(own_refused?)?;
+            (attempted? + waited_before?).checked_sub(filtered? + refused + waiting?)
+        })();
         let enqueued = (|| (admitted? + auxiliary?).checked_sub(dropped.rate_limit?))();
         Self {
             attempted,
@@ -357,6 +313,17 @@ impl Queued {
             residual: gap.and_then(|gap| Some(signed(found + stale)? - gap)),
         }
     }
+}
+
+/// Attempts that wait. Where stalls are not followed, nobody does while the queue
+/// has room or waiting is not allowed.
+fn waiting(sample: &Sample) -> Option<u64> {
+    let state = &sample.state;
+    if let Some(waiters) = state.waiters {
+        return Some(u64::from(waiters));
+    }
+    let has_room = state.limit? == 0 || state.depth? <= state.limit?;
+    (has_room || state.wait_time_jiffies == Some(0)).then_some(0)
 }
 
 /// Stalls that may be missing: their beginning or end was skipped.
@@ -426,7 +393,8 @@ fn losses_between(zero: &Sample, last: &Sample) -> Option<BTreeMap<String, u64>>
     )
 }
 
-/// Growth of the kernel's own counter, which wraps, and which others may reset.
+/// Growth of the kernel's own counter, across resets that were seen; `None` where
+/// there was one that was not.
 fn kernel_lost<'a>(
     zero: &Sample,
     last: &Sample,
@@ -443,11 +411,11 @@ fn kernel_lost<'a>(
         } = &event.what
             && field == "lost"
         {
-            total += u64::from((*old)?.wrapping_sub(from));
+            total += counter_growth(from, (*old)?)?;
             from = 0;
         }
     }
-    Some(total + u64::from(last.state.lost?.wrapping_sub(from)))
+    Some(total + counter_growth(from, last.state.lost?)?)
 }
 
 /// Puts losses whose program was skipped under the reason seen most; where none

@@ -4,6 +4,7 @@
 //! [`timeline::Timeline`] -> render. The modules in the middle are pure, and
 //! shared by live runs, replays and tests; ARCHITECTURE.md has the picture.
 
+pub mod audit_status;
 pub mod cli;
 pub mod commands;
 pub mod doctor;
@@ -11,6 +12,7 @@ pub mod health;
 pub mod histogram;
 pub mod kernel;
 pub mod ledger;
+pub mod loss;
 pub mod memory;
 pub mod netlink;
 pub mod number;

@@ -293,9 +293,18 @@ fn plan_hook(spec: &HookSpec, inputs: &Inputs<'_>) -> HookPlan {
     }
     if inputs.preference != Preference::Fentry {
         if inputs.kprobes == Some(false) {
-            hook.reason = Some("the kernel offers no kprobes".to_owned());
+            if hook.alternatives.is_empty() {
+                let no_kprobes = "the kernel offers no kprobes".to_owned();
+                hook.reason = Some(match hook.reason {
+                    Some(reason) => format!("{reason}, and no kprobes either"),
+                    None => no_kprobes,
+                });
+            }
         } else {
             hook.alternatives.extend(probes(spec, inputs.symbols));
+            if hook.alternatives.is_empty() {
+                hook.reason = Some("the kernel has no function audit_log_end".to_owned());
+            }
         }
     }
     hook
@@ -390,4 +399,76 @@ fn is_split(symbols: &Symbols, function: &str) -> bool {
         .splits(function)
         .iter()
         .any(|split| split.contains(".part."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, Inputs, Preference, Role, plan};
+    use crate::{
+        health::{Attempt, Verdict, judge},
+        kernel::{symbols::Symbols, types::KernelTypes},
+    };
+
+    const FUNCTIONS: [&str; 5] = [
+        "audit_filter",
+        "audit_log",
+        "audit_log_end",
+        "audit_log_start",
+        "kauditd_send_queue",
+    ];
+
+    fn forms(more: &[&str], kprobes: bool, preference: Preference, role: Role) -> Vec<Vec<Form>> {
+        let lines: Vec<String> = FUNCTIONS
+            .iter()
+            .chain(more)
+            .map(|name| format!("ffffffff81000000 t {name}\n"))
+            .collect();
+        let plan = plan(&Inputs {
+            symbols: &Symbols::parse(lines.concat().as_bytes()),
+            types: Some(&KernelTypes::of_functions(&FUNCTIONS)),
+            kprobes: Some(kprobes),
+            preference,
+        });
+        let hook = plan.iter().find(|hook| hook.role == role).expect("a hook");
+        if !hook.alternatives.is_empty() {
+            // What the kernel lacks and nobody misses degrades nothing.
+            assert_eq!(hook.reason, None);
+        }
+        if kprobes && more.is_empty() && preference == Preference::Auto {
+            assert_eq!(judge(hook, &[Attempt::Attached]).verdict, Verdict::Ok);
+        }
+        hook.alternatives
+            .iter()
+            .map(|way| way.attachments.iter().map(|part| part.form).collect())
+            .collect()
+    }
+
+    #[test]
+    fn trampolines_go_first_and_do_without_kprobes() {
+        use Form::{Fentry, Fexit, Kprobe, Kretprobe};
+        assert_eq!(
+            forms(&[], true, Preference::Auto, Role::Passes),
+            [[Fentry, Fexit], [Kprobe, Kretprobe]]
+        );
+        for (kprobes, preference) in [(false, Preference::Auto), (true, Preference::Fentry)] {
+            assert_eq!(
+                forms(&[], kprobes, preference, Role::Passes),
+                [[Fentry, Fexit]]
+            );
+        }
+    }
+
+    #[test]
+    fn a_split_function_costs_a_probe_on_each_of_its_callers() {
+        use Form::{Fexit, Kprobe, Kretprobe};
+        assert_eq!(
+            forms(
+                &["audit_log_start.part.0"],
+                true,
+                Preference::Auto,
+                Role::Stalls
+            ),
+            [vec![Fexit, Kretprobe], vec![Fexit], vec![Kprobe]]
+        );
+    }
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::{
-    netlink::AuditStatus,
+    audit_status::AuditStatus,
     sample::{KernelState, Sample, Shortfalls, Source},
 };
 
@@ -43,13 +43,16 @@ pub fn pause_after(status: &AuditStatus, interval: Duration) -> Duration {
     }
 }
 
-/// How long to leave the kernel alone before the last question.
+/// How long to leave the kernel alone before the last question; `None` where it
+/// is not to be asked any more, since the queue was over its limit.
 #[must_use]
-pub fn pause_before_last(status: &AuditStatus, interval: Duration) -> Duration {
-    if pause_after(status, interval) > interval.max(SHORTEST) {
-        CAREFUL
+pub fn pause_before_last(status: &AuditStatus, interval: Duration) -> Option<Duration> {
+    if status.backlog_limit != 0 && status.backlog > status.backlog_limit {
+        None
+    } else if pause_after(status, interval) > interval.max(SHORTEST) {
+        Some(CAREFUL)
     } else {
-        SHORTEST
+        Some(SHORTEST)
     }
 }
 
@@ -75,9 +78,11 @@ pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>)
             booted_with_audit,
             auditd_pid: Some(status.pid),
             in_hand: None,
+            waiters: None,
         },
         attempts: None,
         losses: None,
+        own_losses: None,
         drain: None,
         delivery: None,
         retry: None,

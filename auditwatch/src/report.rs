@@ -20,14 +20,14 @@ pub struct Interval {
     pub duration_ns: u64,
     /// Where the records went.
     pub ledger: Ledger,
-    /// Records lost, whatever the source.
-    pub lost: u64,
+    /// Records known to be lost, whatever the source.
+    pub lost: Option<u64>,
     /// Record attempts a second.
     pub attempted_per_s: Option<u64>,
     /// Records drained a second.
     pub drained_per_s: Option<u64>,
     /// Records dropped a second.
-    pub dropped_per_s: u64,
+    pub dropped_per_s: Option<u64>,
     /// Queue lengths at the end of the interval.
     pub depth: IntervalDepth,
     /// Backlog limit at the end of the interval, records.
@@ -203,6 +203,8 @@ pub struct Summary {
     pub duration_ns: u64,
     /// The audit settings.
     pub status: Status,
+    /// Records known to be lost, whatever the source.
+    pub lost: Option<u64>,
     /// Where the records went.
     pub ledger: Ledger,
     /// Queue lengths.

@@ -60,9 +60,20 @@ pub struct KernelState {
     /// Records that `kauditd` has taken off a queue and not yet delivered,
     /// retried or held: 0 or 1.
     pub in_hand: Option<u32>,
+    /// Tasks whose attempt has met a full queue and has not ended; `None` where
+    /// stalls are not followed.
+    pub waiters: Option<u32>,
 }
 
 impl KernelState {
+    /// Whether records were under way at that moment.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        [self.depth, self.waiters, self.in_hand]
+            .into_iter()
+            .any(|count| count.is_some_and(|count| count > 0))
+    }
+
     /// Whether the main queue is over its limit, as far as that was read. An audit
     /// message sent then may leave tasks asleep.
     #[must_use]
@@ -81,8 +92,10 @@ pub struct Attempts {
     pub attempted: u64,
     /// By auditwatch itself.
     pub own: u64,
-    /// Ended by an exclude rule.
+    /// Of `attempted`: ended by an exclude rule.
     pub filtered: u64,
+    /// Of `own`: the same.
+    pub own_filtered: u64,
     /// USER messages ended by a user rule, before any attempt.
     pub user_filtered: u64,
     /// Greatest main queue length seen by an attempt, records.
@@ -94,16 +107,30 @@ pub struct Attempts {
 pub struct Drain {
     /// Records.
     pub drained: u64,
-    /// Sum of their data areas, bytes.
-    pub area_bytes: u64,
-    /// Largest data area, bytes.
-    pub area_max_bytes: u64,
-    /// Greatest main queue length left behind, records.
-    pub depth_max: u64,
-    /// Main queue length left behind, by bucket (`auditwatch_ebpf::depth_bucket`).
-    pub depth_hist: Vec<u64>,
-    /// Records by type number.
-    pub types: BTreeMap<u32, u64>,
+    /// Their data areas; `None` when they cannot be read.
+    pub areas: Option<Areas>,
+    /// Main queue lengths left behind; `None` when they cannot be read.
+    pub depths: Option<Depths>,
+    /// Records by type number; `None` when it cannot be read.
+    pub types: Option<BTreeMap<u32, u64>>,
+}
+
+/// Data areas of drained records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Areas {
+    /// Their sum, bytes.
+    pub total_bytes: u64,
+    /// The largest, bytes.
+    pub max_bytes: u64,
+}
+
+/// Main queue lengths that drained records left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Depths {
+    /// The greatest, records.
+    pub max: u64,
+    /// By bucket (`auditwatch_ebpf::depth_bucket`).
+    pub hist: Vec<u64>,
 }
 
 /// What came of deliveries to auditd.
@@ -213,6 +240,8 @@ pub struct Sample {
     pub attempts: Option<Attempts>,
     /// Losses that the kernel counts, by its message, where hooked.
     pub losses: Option<BTreeMap<String, u64>>,
+    /// Of these: auditwatch's own attempts.
+    pub own_losses: Option<u64>,
     /// Drains, where hooked.
     pub drain: Option<Drain>,
     /// Deliveries, where hooked.

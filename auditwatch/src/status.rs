@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    audit_status::{AuditFeatures, AuditStatus},
     memory::FOLKLORE_RECORD_BYTES,
-    netlink::{AuditFeatures, AuditStatus},
     number::{count, duration},
     sample::KernelState,
     timeline::jiffies_to_ns,

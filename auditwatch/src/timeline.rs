@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     health::{HookReport, Verdict},
     histogram,
-    ledger::{Ledger, Residuals, lost_records, stalls_missed},
+    ledger::{Ledger, Residuals, counter_growth, stalls_missed},
+    loss::lost_records,
     plan::Role,
     record_type,
     report::{
         Change, Depth, Interval, IntervalDepth, IntervalStalls, KernelFacts, Memory, StallSummary,
         Status, Summary,
     },
-    sample::{Event, EventKind, Sample, Source},
+    sample::{Event, EventKind, Kept, Sample, Source},
 };
 
 /// A wait that has outlived this, with room in the queue and no pass of
@@ -50,6 +51,27 @@ pub struct Timeline {
     last: Sample,
     events: Vec<Event>,
     stranded: BTreeSet<(u32, u64)>,
+    kernel_lost: KernelLost,
+}
+
+/// The kernel's own count of losses, added up step by step: it may be reset.
+#[derive(Clone, Copy, Debug, Default)]
+struct KernelLost {
+    total: Option<u64>,
+    was_reset: bool,
+}
+
+impl KernelLost {
+    /// Adds a step; returns its growth. After a reset all that is there is new.
+    fn add(&mut self, before: Option<u32>, after: Option<u32>) -> Option<u64> {
+        let (before, after) = (before?, after?);
+        let grown = counter_growth(before, after).unwrap_or_else(|| {
+            self.was_reset = true;
+            u64::from(after)
+        });
+        self.total = Some(self.total.unwrap_or(0) + grown);
+        Some(grown)
+    }
 }
 
 impl Timeline {
@@ -62,6 +84,7 @@ impl Timeline {
             events: zero.events.clone(),
             zero,
             stranded: BTreeSet::new(),
+            kernel_lost: KernelLost::default(),
         }
     }
 
@@ -77,14 +100,15 @@ impl Timeline {
         ledger.residual = None;
         ledger.residuals = Residuals::default();
         let per_s = |count: u64| rate(count, duration_ns);
-        let lost = lost_records(&ledger.dropped, before.state.lost, sample.state.lost);
+        let counted = self.kernel_lost.add(before.state.lost, sample.state.lost);
+        let lost = lost_records(&ledger.dropped, counted);
         Interval {
             kind: "interval".to_owned(),
             at_ns: sample.at_ns.saturating_sub(self.zero.at_ns),
             duration_ns,
             attempted_per_s: ledger.attempted.map(per_s),
             drained_per_s: ledger.drained.map(per_s),
-            dropped_per_s: per_s(lost),
+            dropped_per_s: lost.map(per_s),
             lost,
             ledger,
             depth: IntervalDepth {
@@ -148,6 +172,7 @@ impl Timeline {
         let depth = self.depth();
         let memory = self.memory(depth.max);
         notes.extend(self.notes(&ledger));
+        let known_lost = lost_records(&ledger.dropped, self.kernel_lost.total);
         Summary {
             kind: "summary".to_owned(),
             schema: 1,
@@ -162,6 +187,7 @@ impl Timeline {
             startup_ns: None,
             duration_ns: last.at_ns.saturating_sub(zero.at_ns),
             status: self.status(),
+            lost: known_lost,
             ledger,
             depth,
             stalls: self.stalls(),
@@ -195,21 +221,30 @@ impl Timeline {
     fn depth(&self) -> Depth {
         let (zero, last) = (&self.zero, &self.last);
         let max = depth_max(last);
-        let hist = last.drain.as_ref().map(|drain| {
-            let before = zero.drain.as_ref().map(|drain| drain.depth_hist.as_slice());
-            histogram::between(before.unwrap_or_default(), &drain.depth_hist)
-        });
+        let hist = last.drain.as_ref().and_then(|drain| drain.depths.as_ref());
+        let longest = |kept: Option<&Kept>, ends: [Option<u32>; 2]| {
+            ends.into_iter()
+                .flatten()
+                .map(u64::from)
+                .chain([kept?.depth_max?])
+                .max()
+        };
         let quantile = |per_mille| {
-            let value =
-                histogram::quantile(hist.as_ref()?, per_mille, histogram::depth_bucket_max)?;
+            let value = histogram::quantile(&hist?.hist, per_mille, histogram::depth_bucket_max)?;
             Some(value.min(max.unwrap_or(value)))
         };
         Depth {
             max,
             p50: quantile(500),
             p99: quantile(990),
-            retry_max: last.retry.as_ref().and_then(|kept| kept.depth_max),
-            hold_max: last.hold.as_ref().and_then(|kept| kept.depth_max),
+            retry_max: longest(
+                last.retry.as_ref(),
+                [zero.state.retry_depth, last.state.retry_depth],
+            ),
+            hold_max: longest(
+                last.hold.as_ref(),
+                [zero.state.hold_depth, last.state.hold_depth],
+            ),
             start: zero.state.depth,
             end: last.state.depth,
             retry_start: zero.state.retry_depth,
@@ -237,7 +272,7 @@ impl Timeline {
             p99_ns: quantile(990),
             refused: stalls.refused,
             stranded: self.stranded.len() as u64,
-            waiting: stalls.waiters.len() as u64,
+            waiting: self.last.state.waiters.map_or(0, u64::from),
             untracked: stalls.untracked,
             missed: stalls_missed(&self.zero, &self.last),
             kernel_total_ns: self.kernel_waited_ns(),
@@ -255,27 +290,24 @@ impl Timeline {
         if was_reset {
             return None;
         }
-        let waited = self
-            .last
-            .state
-            .waited_jiffies?
-            .wrapping_sub(self.zero.state.waited_jiffies?);
+        let waited = counter_growth(
+            self.zero.state.waited_jiffies?,
+            self.last.state.waited_jiffies?,
+        )?;
         Some(jiffies_to_ns(waited, self.hz()?))
     }
 
     fn memory(&self, depth_max: Option<u64>) -> Option<Memory> {
         let drain = self.last.drain.as_ref()?;
-        if drain.drained == 0 || drain.area_bytes == 0 {
-            return None;
-        }
+        let areas = drain.areas.as_ref().filter(|areas| areas.total_bytes > 0)?;
         let overhead = self
             .host
             .record_overhead_bytes
             .unwrap_or(DEFAULT_RECORD_OVERHEAD_BYTES);
-        let mean = drain.area_bytes / drain.drained + overhead;
+        let mean = areas.total_bytes.checked_div(drain.drained)? + overhead;
         Some(Memory {
             record_mean_bytes: mean,
-            record_max_bytes: drain.area_max_bytes + overhead,
+            record_max_bytes: areas.max_bytes + overhead,
             queue_peak_bytes: depth_max.map(|depth| depth * mean),
         })
     }
@@ -285,6 +317,7 @@ impl Timeline {
         Some(
             drain
                 .types
+                .as_ref()?
                 .iter()
                 .map(|(&number, &count)| (record_type::name(number), count))
                 .collect(),
@@ -318,7 +351,8 @@ impl Timeline {
         let mut notes = Vec::new();
         if ledger.missed > 0 {
             notes.push(format!(
-                "the kernel skipped the programs {} times, which were added to the counts",
+                "the kernel skipped the programs {} times, which the counts make up for as far as the \
+                 laws tell",
                 ledger.missed
             ));
         }
@@ -350,8 +384,14 @@ impl Timeline {
         if let Some(residual) = ledger.residual
             && residual > 0
         {
+            let at_the_ends = if self.zero.state.is_busy() || self.last.state.is_busy() {
+                "; records that tasks were making as the trace began or ended are on neither side"
+            } else {
+                ""
+            };
             notes.push(format!(
-                "the conservation laws leave {residual} records over: counts may be off by so many"
+                "the conservation laws leave {residual} records over: counts may be off by so \
+                 many{at_the_ends}"
             ));
         }
         if self.last.source == Source::Bpf && ledger.residual.is_none() {
@@ -360,10 +400,17 @@ impl Timeline {
                     .to_owned(),
             );
         }
+        if self.last.losses.is_none() && self.kernel_lost.was_reset {
+            notes.push(
+                "somebody reset the kernel's count of lost records: those between the last reading and \
+                 the reset are missing"
+                    .to_owned(),
+            );
+        }
         if self.zero.state.is_over_limit() {
             notes.push(
-                "the queue was over its limit when the trace began: tasks that slept then are not \
-                 counted as stalls"
+                "the queue was over its limit when the trace began: tasks that had slept since before its \
+                 programs were there are not counted"
                     .to_owned(),
             );
         }
@@ -373,8 +420,8 @@ impl Timeline {
 
 /// Ticks of the kernel's clock in ns.
 #[must_use]
-pub fn jiffies_to_ns(jiffies: u32, hz: u32) -> u64 {
-    u64::from(jiffies) * 1_000_000_000 / u64::from(hz.max(1))
+pub fn jiffies_to_ns(jiffies: impl Into<u64>, hz: u32) -> u64 {
+    jiffies.into() * 1_000_000_000 / u64::from(hz.max(1))
 }
 
 /// HZ from the ticks between two samples, where they lie far enough apart to
@@ -401,7 +448,10 @@ fn rate(count: u64, duration_ns: u64) -> u64 {
 
 fn depth_max(sample: &Sample) -> Option<u64> {
     let met = sample.attempts.as_ref().and_then(|a| a.depth_max);
-    let left = sample.drain.as_ref().map(|drain| drain.depth_max);
+    let left = sample
+        .drain
+        .as_ref()
+        .and_then(|drain| Some(drain.depths.as_ref()?.max));
     let now = sample.state.depth.map(u64::from);
     match sample.source {
         Source::Bpf => met

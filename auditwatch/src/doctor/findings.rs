@@ -341,9 +341,9 @@ fn clock(inputs: &Inputs) -> Finding {
 mod tests {
     use super::*;
     use crate::{
+        audit_status::AuditStatus,
         doctor::diagnose,
         kernel::{cmdline::AuditBoot, privileges::Privileges},
-        netlink::AuditStatus,
     };
 
     fn healthy() -> Inputs {

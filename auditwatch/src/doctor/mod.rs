@@ -7,9 +7,9 @@ mod findings;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    audit_status::AuditStatus,
     health::HookReport,
     kernel::{cmdline::AuditBoot, privileges::Privileges},
-    netlink::AuditStatus,
 };
 
 /// How much a finding matters.

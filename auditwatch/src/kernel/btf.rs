@@ -371,6 +371,6 @@ const fn trailing_bytes(head: Head) -> Option<usize> {
 }
 
 #[cfg(test)]
-pub(super) mod builder;
+pub(crate) mod builder;
 #[cfg(test)]
 mod tests;

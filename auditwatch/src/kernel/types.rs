@@ -25,7 +25,7 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-const MEMBERS: [(&str, &str); 6] = [
+pub(crate) const MEMBERS: [(&str, &str); 6] = [
     ("sk_buff_head", "qlen"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
@@ -59,6 +59,22 @@ impl KernelTypes {
                 .into_iter()
                 .filter_map(|name| Some((name, btf.struct_size(name)?)))
                 .collect(),
+        }
+    }
+
+    /// Types with these functions and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_functions(names: &[&str]) -> Self {
+        let function = Function {
+            id: 1,
+            params: Some(1),
+        };
+        Self {
+            functions: names
+                .iter()
+                .map(|&name| (name.to_owned(), function))
+                .collect(),
+            ..Self::default()
         }
     }
 

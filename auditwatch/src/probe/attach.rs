@@ -20,7 +20,7 @@ pub(super) struct Attached {
     pub reports: Vec<HookReport>,
     /// Programs in place, and the hook that each serves.
     pub programs: Vec<(Role, &'static str)>,
-    /// Every program that was tried was refused unseen; with what words.
+    /// No program was accepted, and some were refused unseen; with what words.
     pub refused: Option<String>,
 }
 
@@ -54,11 +54,10 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: Option<&Btf>, plan: &[HookPlan]) -> A
         programs: Vec::new(),
         refused: refusals.verdict(),
     };
-    let mut links = Vec::new();
     for ((hook, mut attempts), choice) in plan.iter().zip(loaded).zip(chosen) {
         let mut in_place = false;
         if let Some(alternative) = choice {
-            match attach_all(ebpf, alternative, &mut links) {
+            match attach_all(ebpf, alternative) {
                 Ok(()) => in_place = true,
                 Err(error) => attempts.push(Attempt::Refused(error)),
             }
@@ -68,7 +67,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: Option<&Btf>, plan: &[HookPlan]) -> A
             for alternative in hook.alternatives.iter().skip(attempts.len()) {
                 let outcome = load_all(ebpf, btf, alternative)
                     .map_err(|error| one_line(&error))
-                    .and_then(|()| attach_all(ebpf, alternative, &mut links));
+                    .and_then(|()| attach_all(ebpf, alternative));
                 match outcome {
                     Ok(()) => {
                         in_place = true;
@@ -93,19 +92,17 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: Option<&Btf>, plan: &[HookPlan]) -> A
     attached
 }
 
+/// Whether the kernel takes programs at all.
 #[derive(Default)]
 struct Refusals {
     accepted: bool,
     words: Option<String>,
-    other: bool,
 }
 
 impl Refusals {
     fn note(&mut self, error: &ProgramError) {
         if is_refusal(error) {
             self.words.get_or_insert_with(|| one_line(error));
-        } else {
-            self.other = true;
         }
     }
 
@@ -146,35 +143,48 @@ fn load(ebpf: &mut Ebpf, btf: Option<&Btf>, attachment: &Attachment) -> Result<(
     }
 }
 
-/// Attaches what is not attached yet: two alternatives may share a part, of which
-/// `links` keeps the account.
-fn attach_all<'a>(
-    ebpf: &mut Ebpf,
-    alternative: &'a Alternative,
-    links: &mut Vec<&'a Attachment>,
-) -> Result<(), String> {
+/// Attaches all of an alternative, or nothing of it.
+fn attach_all(ebpf: &mut Ebpf, alternative: &Alternative) -> Result<(), String> {
     for attachment in &alternative.attachments {
-        if links.contains(&attachment) {
-            continue;
+        let outcome = attach_one(ebpf, attachment);
+        if outcome.is_err() {
+            detach_all(ebpf, alternative);
+            return outcome;
         }
-        let program = ebpf
-            .program_mut(attachment.program)
-            .ok_or_else(|| format!("the object has no program {}", attachment.program))?;
-        let result = match program {
-            Program::FEntry(program) => program.attach().map(|_link| ()),
-            Program::FExit(program) => program.attach().map(|_link| ()),
-            Program::KProbe(program) => program.attach(&attachment.function, 0).map(|_link| ()),
-            _ => Err(ProgramError::UnexpectedProgramType),
-        };
-        result.map_err(|error| {
-            format!(
-                "{} {}: {}",
-                attachment.form.name(),
-                attachment.function,
-                one_line(&error)
-            )
-        })?;
-        links.push(attachment);
     }
     Ok(())
+}
+
+fn attach_one(ebpf: &mut Ebpf, attachment: &Attachment) -> Result<(), String> {
+    let program = ebpf
+        .program_mut(attachment.program)
+        .ok_or_else(|| format!("the object has no program {}", attachment.program))?;
+    let result = match program {
+        Program::FEntry(program) => program.attach().map(|_link| ()),
+        Program::FExit(program) => program.attach().map(|_link| ()),
+        Program::KProbe(program) => program.attach(&attachment.function, 0).map(|_link| ()),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    result.map_err(|error| {
+        format!(
+            "{} {}: {}",
+            attachment.form.name(),
+            attachment.function,
+            one_line(&error)
+        )
+    })
+}
+
+/// Takes an alternative's programs out of the kernel, with all their links; the
+/// next one loads again what it shares with this one.
+fn detach_all(ebpf: &mut Ebpf, alternative: &Alternative) {
+    for attachment in &alternative.attachments {
+        // One that was never loaded has nothing to take out.
+        let _ = match ebpf.program_mut(attachment.program) {
+            Some(Program::FEntry(program)) => program.unload(),
+            Some(Program::FExit(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
 }

@@ -15,6 +15,17 @@ pub(super) struct Globals {
     offsets: Vec<(&'static str, u32)>,
 }
 
+/// What the programs can see of records and tasks, by the offsets that are known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sight {
+    /// A full queue, and whether a task has slept.
+    pub stalls: bool,
+    /// The size of a record.
+    pub areas: bool,
+    /// The type of a record.
+    pub types: bool,
+}
+
 const ADDRESSES: &[(&str, &str)] = &[
     ("ADDR_QUEUE", "audit_queue"),
     ("ADDR_RETRY", "audit_retry_queue"),
@@ -27,7 +38,6 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("ADDR_FAILURE", "audit_failure"),
     ("ADDR_ENABLED", "audit_enabled"),
     ("ADDR_DEFAULT", "audit_default"),
-    ("ADDR_INITIALIZED", "audit_initialized"),
     ("ADDR_AUDITD", "auditd_conn"),
     ("ADDR_JIFFIES", "jiffies_64"),
     ("CODE_REHOLD", "kauditd_rehold_skb"),
@@ -65,13 +75,18 @@ impl Globals {
         }
     }
 
-    /// Whether the programs can see a full queue, and whether a task has slept.
-    pub(super) fn show_stalls(&self) -> bool {
-        ["OFF_QLEN", "OFF_SWITCHES"].into_iter().all(|needed| {
+    /// What the programs can see by these offsets.
+    pub(super) fn sight(&self) -> Sight {
+        let known = |needed: &str| {
             self.offsets
                 .iter()
                 .any(|&(global, offset)| global == needed && offset != u32::MAX)
-        })
+        };
+        Sight {
+            stalls: known("OFF_QLEN") && known("OFF_SWITCHES"),
+            areas: known("OFF_SKB_END"),
+            types: known("OFF_SKB_DATA"),
+        }
     }
 
     /// Hands the values to the loader.
@@ -83,6 +98,23 @@ impl Globals {
         }
         for (global, offset) in &self.offsets {
             loader.override_global(global, offset, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ADDRESSES, OFFSETS};
+    use crate::kernel::{symbols::Symbols, types::MEMBERS};
+
+    #[test]
+    fn whatever_the_programs_ask_for_is_kept() {
+        for &(global, strukt, member) in OFFSETS {
+            assert!(MEMBERS.contains(&(strukt, member)), "{global}");
+        }
+        for &(global, symbol) in ADDRESSES {
+            let symbols = Symbols::parse(format!("ffffffff81000040 d {symbol}\n").as_bytes());
+            assert!(symbols.address(symbol).is_some(), "{global}");
         }
     }
 }

@@ -8,8 +8,9 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 
 use super::error::ProbeError;
 
-/// Calls that a loaded program was skipped for since it was loaded. Kernels
-/// before 5.12 neither skip nor count: 0.
+/// Calls that a loaded program was skipped for since it was loaded. Before 5.12
+/// the kernel skips no trampoline and so has no counter: 0. Skipped probes are
+/// counted from 6.7 on; before, only the laws of the ledger show them.
 pub(super) fn recursion_misses(ebpf: &Ebpf, name: &'static str) -> Result<u64, ProbeError> {
     let program = ebpf.program(name).ok_or(ProbeError::Missing {
         kind: "program",

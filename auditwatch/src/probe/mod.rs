@@ -22,8 +22,14 @@ use aya::{
 
 pub use self::error::ProbeError;
 use self::{
-    attach::attach, diagnostics::Diagnostics, error::REFUSED_REMEDY, globals::Globals,
-    loader::load, reading::Maps, sparse_btf::sparse_btf, undisturbed::Undisturbed,
+    attach::attach,
+    diagnostics::Diagnostics,
+    error::REFUSED_REMEDY,
+    globals::{Globals, Sight},
+    loader::load,
+    reading::Maps,
+    sparse_btf::sparse_btf,
+    undisturbed::Undisturbed,
 };
 use crate::{
     health::{HookReport, Verdict},
@@ -82,7 +88,7 @@ impl Probe {
             }
         }
         load_readers(&mut ebpf)?;
-        let maps = Maps::take(&mut ebpf, &attached.reports, globals.show_stalls())?;
+        let maps = Maps::take(&mut ebpf, &attached.reports, globals.sight())?;
         let diagnostics = Diagnostics::new(&mut ebpf);
         let by_probes = attached.programs.iter().any(|(_, name)| {
             ebpf.program(name)
@@ -106,8 +112,8 @@ impl Probe {
         &self.reports
     }
 
-    /// Tells the programs the limit and wait time in force, which they follow
-    /// from there through each `AUDIT_SET`.
+    /// Tells the programs the limit and wait time in force, where they cannot read
+    /// them; they follow them from there through each `AUDIT_SET`.
     ///
     /// # Errors
     /// When the map cannot be written.
@@ -124,14 +130,23 @@ impl Probe {
         Ok(wire::state(&self.maps.state()?))
     }
 
-    /// Starts to count: the zero point.
+    /// Starts to count: the zero point. Its totals are those of the moment before,
+    /// in which nothing was counted yet, beside the kernel's variables of the very
+    /// moment.
     ///
     /// # Errors
     /// When the program cannot be run or a map cannot be read.
     pub fn open_gate(&mut self) -> Result<Sample, ProbeError> {
         self.misses_at_zero = self.misses()?;
+        let mut zero = self.collect()?;
         self.run(OPEN_GATE)?;
-        self.collect()
+        let state = self.maps.state()?;
+        zero.at_ns = state.at_ns;
+        zero.state = wire::state(&state);
+        if zero.stalls.is_none() {
+            zero.state.waiters = None;
+        }
+        Ok(zero)
     }
 
     /// Reads all totals while counting goes on.
@@ -208,7 +223,7 @@ pub fn read_kernel_state(
     let globals = Globals::new(symbols, types);
     let mut ebpf = load(&globals)?;
     load_readers(&mut ebpf)?;
-    let maps = Maps::take(&mut ebpf, &[], false)?;
+    let maps = Maps::take(&mut ebpf, &[], Sight::default())?;
     let diagnostics = Diagnostics::new(&mut ebpf);
     let mut probe = Probe {
         ebpf,

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use auditwatch_ebpf as bpf;
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 
 use super::{
     error::ProbeError,
+    globals::Sight,
     wire::{self, Wire},
 };
 use crate::{
     health::{HookReport, Verdict},
     plan::Role,
-    sample::{Attempts, Delivery, Drain, Event, Kept, Sample, Shortfalls, Source, Stalls, Waiter},
+    sample::{
+        Areas, Attempts, Delivery, Depths, Drain, Event, Kept, Sample, Shortfalls, Source, Stalls,
+        Waiter,
+    },
 };
 
 /// The maps, and which hooks fill them.
@@ -31,21 +35,39 @@ pub(super) struct Maps {
     rare: RingBuf<MapData>,
     served: Vec<Role>,
     no_auxiliary: bool,
+    sight: Sight,
 }
 
+/// Hooks that tell deliveries from failed ones together.
+const DELIVERY_NEEDS: [Role; 6] = [
+    Role::Delivery,
+    Role::Passes,
+    Role::Drain,
+    Role::Retry,
+    Role::Hold,
+    Role::Rehold,
+];
+
 impl Maps {
-    /// Takes the maps out of the object.
-    /// Stalls count as served only where the programs can see them.
+    /// Takes the maps out of the object. `sight` is what its programs can see.
     pub(super) fn take(
         ebpf: &mut Ebpf,
         reports: &[HookReport],
-        stalls_show: bool,
+        sight: Sight,
     ) -> Result<Self, ProbeError> {
-        let served = reports
+        let in_place: Vec<Role> = reports
             .iter()
             .filter(|report| matches!(report.verdict, Verdict::Ok | Verdict::Degraded))
             .map(|report| report.role)
-            .filter(|&role| role != Role::Stalls || stalls_show)
+            .collect();
+        let served = in_place
+            .iter()
+            .copied()
+            .filter(|role| match role {
+                Role::Stalls => sight.stalls,
+                Role::Delivery => DELIVERY_NEEDS.iter().all(|need| in_place.contains(need)),
+                _ => true,
+            })
             .collect();
         let no_auxiliary = reports
             .iter()
@@ -62,6 +84,7 @@ impl Maps {
             rare: typed(ebpf, bpf::RARE_MAP)?,
             served,
             no_auxiliary,
+            sight,
         })
     }
 
@@ -88,14 +111,26 @@ impl Maps {
     pub(super) fn sample(&mut self) -> Result<Sample, ProbeError> {
         let state = self.state()?;
         let drain = first(&self.drain, bpf::DRAIN_MAP)?;
-        let readable = wire::state(&state);
+        let mut readable = wire::state(&state);
         let events = self.events();
+        let (losses, own_losses) = self.when(Role::Losses, || self.losses())?.unzip();
+        // While the limit or the queue is not known, no attempt is seen to meet a full one.
+        let live = first(&self.live, bpf::LIVE_MAP)?;
+        let stalls = self
+            .when(Role::Stalls, || self.stalls(&live))?
+            .filter(|_| live.limits_known != 0 && readable.depth.is_some());
+        if stalls.is_none() {
+            readable.waiters = None;
+        }
         Ok(Sample {
             at_ns: state.at_ns,
             source: Source::Bpf,
             attempts: self.when(Role::Attempts, || self.attempts(readable.depth.is_some()))?,
-            losses: self.when(Role::Losses, || self.losses())?,
-            drain: self.when(Role::Drain, || self.drained(&drain))?,
+            losses,
+            own_losses,
+            drain: self.when(Role::Drain, || {
+                self.drained(&drain, readable.depth.is_some())
+            })?,
             delivery: self.when(Role::Delivery, || {
                 Ok(Delivery {
                     delivered: drain.delivered,
@@ -122,7 +157,7 @@ impl Maps {
             } else {
                 self.when(Role::Auxiliary, || Ok(drain.auxiliary))?
             },
-            stalls: self.when(Role::Stalls, || self.stalls())?,
+            stalls,
             shortfalls: Shortfalls {
                 missed: BTreeMap::new(),
                 rare_missed: drain.rare_missed,
@@ -156,6 +191,7 @@ impl Maps {
             sum.attempted += row.attempted;
             sum.own += row.own;
             sum.filtered += row.filtered;
+            sum.own_filtered += row.own_filtered;
             sum.user_filtered += row.user_filtered;
             depth_max = depth_max.max(row.depth_max);
         }
@@ -163,7 +199,8 @@ impl Maps {
         Ok(sum)
     }
 
-    fn losses(&self) -> Result<BTreeMap<String, u64>, ProbeError> {
+    /// By message, and those of auditwatch's own among them.
+    fn losses(&self) -> Result<(BTreeMap<String, u64>, u64), ProbeError> {
         let mut entries = Vec::new();
         for entry in &self.losses {
             let (address, Wire(count)) = entry.map_err(|source| ProbeError::Map {
@@ -172,10 +209,15 @@ impl Maps {
             })?;
             entries.push((address, count));
         }
-        Ok(wire::losses(&entries))
+        let own = entries.iter().map(|(_, count)| count.own).sum();
+        Ok((wire::losses(&entries), own))
     }
 
-    fn drained(&self, drain: &bpf::DrainLedger) -> Result<Drain, ProbeError> {
+    fn drained(
+        &self,
+        drain: &bpf::DrainLedger,
+        depth_is_readable: bool,
+    ) -> Result<Drain, ProbeError> {
         let counts = first(&self.types, bpf::TYPES_MAP)?.counts;
         let types = (bpf::TYPE_BASE..)
             .zip(counts)
@@ -183,28 +225,43 @@ impl Maps {
             .collect();
         Ok(Drain {
             drained: drain.drained,
-            area_bytes: drain.area_bytes,
-            area_max_bytes: drain.area_max_bytes,
-            depth_max: drain.depth_max,
-            depth_hist: drain.depth_hist.to_vec(),
-            types,
+            areas: self.sight.areas.then_some(Areas {
+                total_bytes: drain.area_bytes,
+                max_bytes: drain.area_max_bytes,
+            }),
+            depths: depth_is_readable.then(|| Depths {
+                max: drain.depth_max,
+                hist: drain.depth_hist.to_vec(),
+            }),
+            types: self.sight.types.then_some(types),
         })
     }
 
-    fn stalls(&self) -> Result<Stalls, ProbeError> {
+    fn stalls(&self, live: &bpf::LiveState) -> Result<Stalls, ProbeError> {
         let ledger = first(&self.stalls, bpf::STALLS_MAP)?;
-        let live = first(&self.live, bpf::LIVE_MAP)?;
-        let mut waiters = Vec::new();
+        // By thread: where a task leaves while the map is read, the walk may begin again.
+        let mut since = BTreeMap::new();
         if live.waiters > 0 {
-            // A task may leave while the map is read: what cannot be read then
-            // is no waiter any more.
-            for (thread, Wire(start)) in self.waiters.iter().flatten() {
-                waiters.push(Waiter {
-                    thread,
-                    since_ns: start.at_ns,
-                });
+            for entry in &self.waiters {
+                match entry {
+                    Ok((thread, Wire(start))) => {
+                        since.insert(thread, start.at_ns);
+                    }
+                    // It has left, and waits no more.
+                    Err(MapError::KeyNotFound) => {}
+                    Err(source) => {
+                        return Err(ProbeError::Map {
+                            name: bpf::WAITERS_MAP,
+                            source,
+                        });
+                    }
+                }
             }
         }
+        let waiters = since
+            .into_iter()
+            .map(|(thread, since_ns)| Waiter { thread, since_ns })
+            .collect();
         Ok(Stalls {
             count: ledger.count,
             total_ns: ledger.total_ns,
@@ -226,7 +283,7 @@ impl Maps {
     }
 }
 
-fn typed<T: TryFrom<Map, Error = aya::maps::MapError>>(
+fn typed<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, ProbeError> {

@@ -56,6 +56,7 @@ pub(super) fn state(state: &wire::KernelState) -> KernelState {
         booted_with_audit: known(state.audit_default).map(|value| value != 0),
         auditd_pid: known(state.auditd_pid),
         in_hand: known(state.in_hand),
+        waiters: known(state.waiters),
     }
 }
 
@@ -165,7 +166,7 @@ fn kernel_state(bytes: &mut &[u8]) -> wire::KernelState {
         enabled: bytes.get_u32_ne(),
         audit_default: bytes.get_u32_ne(),
         auditd_pid: bytes.get_u32_ne(),
-        initialized: bytes.get_u32_ne(),
+        waiters: bytes.get_u32_ne(),
         in_hand: bytes.get_u32_ne(),
     }
 }

@@ -25,11 +25,10 @@ pub fn head(style: Style) -> String {
 /// One interval's line.
 #[must_use]
 pub fn interval(interval: &Interval, style: Style) -> String {
-    let dropped = format!("{:>9}", count(interval.dropped_per_s));
-    let dropped = if interval.lost > 0 {
-        style.red(&format!("{:>9}", count(interval.dropped_per_s.max(1))))
-    } else {
-        dropped
+    let dropped = match (interval.lost, interval.dropped_per_s) {
+        // Few in a long interval are still some.
+        (Some(1..), Some(per_s)) => style.red(&format!("{:>9}", count(per_s.max(1)))),
+        (_, per_s) => format!("{:>9}", maybe(per_s)),
     };
     let (stalls, stalled) = match &interval.stalls {
         Some(stalls) => (
@@ -152,10 +151,10 @@ pub fn summary(summary: &Summary, style: Style) -> String {
         row("note", &style.yellow(note));
     }
     let line = verdict::line(summary);
-    let line = if verdict::lost(summary) > 0 {
-        style.red(&line)
-    } else {
-        style.green(&line)
+    let line = match (summary.lost, verdict::unmeasured(summary)) {
+        (Some(1..), _) => style.red(&line),
+        (_, None) => style.green(&line),
+        (_, Some(_)) => style.yellow(&line),
     };
     let _ = writeln!(text, "{line}");
     text
@@ -183,6 +182,11 @@ fn records(summary: &Summary) -> String {
         ("delivered", ledger.delivered),
         ("retried", ledger.retried.filter(|&n| n > 0)),
         ("held", ledger.held.filter(|&n| n > 0)),
+        ("put back", ledger.reheld.filter(|&n| n > 0)),
+        (
+            "ended by user rules",
+            ledger.user_filtered.filter(|&n| n > 0),
+        ),
         ("own", ledger.own.filter(|&n| n > 0)),
     ]
     .into_iter()
@@ -208,10 +212,14 @@ fn dropped(summary: &Summary, style: Style) -> String {
             )))
         })
         .collect();
-    match (parts.is_empty(), verdict::lost(summary)) {
-        (false, _) => parts.join(", "),
-        (true, 0) => style.green("0"),
-        (true, lost) => style.red(&format!("{} by the kernel's own count", count(lost))),
+    match (parts.is_empty(), summary.lost, verdict::unmeasured(summary)) {
+        (false, ..) => parts.join(", "),
+        (true, Some(lost @ 1..), _) => {
+            style.red(&format!("{} by the kernel's own count", count(lost)))
+        }
+        (true, Some(0), None) => style.green("0"),
+        (true, Some(0), Some(what)) => format!("0 seen; {what}"),
+        (true, None, _) => "not measured".to_owned(),
     }
 }
 
@@ -244,14 +252,17 @@ fn stalls(summary: &Summary, style: Style) -> Option<String> {
     if stalls.count == 0 && stalls.waiting == 0 && stalls.stranded == 0 {
         return Some(style.green("0"));
     }
-    let mut line = format!(
-        "{}, {} together, longest {}, median {}, p99 {}",
-        count(stalls.count),
-        duration(stalls.total_ns),
-        duration(stalls.max_ns),
-        duration(stalls.p50_ns.unwrap_or(0)),
-        duration(stalls.p99_ns.unwrap_or(0)),
-    );
+    let mut line = count(stalls.count);
+    if let (Some(median), Some(p99)) = (stalls.p50_ns, stalls.p99_ns) {
+        let _ = write!(
+            line,
+            ", {} together, longest {}, median {}, p99 {}",
+            duration(stalls.total_ns),
+            duration(stalls.max_ns),
+            duration(median),
+            duration(p99),
+        );
+    }
     if stalls.waiting > 0 {
         let _ = write!(line, ", {} still waiting", count(stalls.waiting));
     }

@@ -1,7 +1,6 @@
 //! The verdict: the whole trace in one line of plain words.
 
 use crate::{
-    ledger::lost_records,
     number::{count, duration, plural},
     report::Summary,
     sample::Source,
@@ -21,21 +20,27 @@ pub fn reason_in_words(reason: &str) -> &'static str {
     }
 }
 
-/// Records that a summary knows to be lost.
+/// What of losses a summary cannot tell, in words; `None` where it tells all.
 #[must_use]
-pub fn lost(summary: &Summary) -> u64 {
-    lost_records(
-        &summary.ledger.dropped,
-        summary.status.lost_start,
-        summary.status.lost_end,
-    )
+pub fn unmeasured(summary: &Summary) -> Option<&'static str> {
+    let dropped = &summary.ledger.dropped;
+    match (
+        summary.lost.is_some(),
+        dropped.backlog_limit.is_some(),
+        dropped.silent.is_some(),
+    ) {
+        (false, ..) => Some("losses were not measured"),
+        (true, true, true) => None,
+        (true, _, false) => Some("silent loss was not measured"),
+        (true, false, true) => Some("the kernel's own count, without reasons"),
+    }
 }
 
 /// The verdict on a trace.
 #[must_use]
 pub fn line(summary: &Summary) -> String {
     let window = duration(summary.duration_ns);
-    let lost = lost(summary);
+    let lost = summary.lost.unwrap_or(0);
     let mut parts: Vec<String> = Vec::new();
     if lost > 0 {
         let mut reasons: Vec<(u64, &str)> = summary
@@ -47,7 +52,10 @@ pub fn line(summary: &Summary) -> String {
             .collect();
         reasons.sort_by_key(|&(dropped, _)| std::cmp::Reverse(dropped));
         let why = match reasons.as_slice() {
-            [] => "the kernel's own count; polling cannot tell why".to_owned(),
+            [] if summary.source == Source::Poll => {
+                "the kernel's own count; polling cannot tell why".to_owned()
+            }
+            [] => "the kernel's own count; why was not measured".to_owned(),
             [(_, reason)] => reason_in_words(reason).to_owned(),
             many => many
                 .iter()
@@ -75,7 +83,11 @@ pub fn line(summary: &Summary) -> String {
             _ => format!("no record in {window}"),
         });
     } else {
-        parts.push(format!("nothing lost in {window}"));
+        parts.push(match unmeasured(summary) {
+            None => format!("nothing lost in {window}"),
+            Some(what) if summary.lost.is_none() => format!("{what} in {window}"),
+            Some(what) => format!("no loss seen in {window} ({what})"),
+        });
     }
     if let Some(max) = summary.depth.max {
         let limit = summary.status.limit_end.map_or_else(String::new, |limit| {

@@ -6,6 +6,7 @@ mod source;
 mod workload;
 
 use std::{
+    io::{self, Write as _},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use tokio::{
 };
 
 use self::{output::Output, source::Live, workload::Workload};
-use crate::{cli::TraceArgs, kernel::facts::Facts, render::verdict, timeline::Timeline};
+use crate::{cli::TraceArgs, kernel::facts::Facts, timeline::Timeline};
 
 /// Exit status of a trace that saw records being lost.
 const LOST: u8 = 3;
@@ -39,6 +40,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     // From here on a signal ends the trace with its summary.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
 
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
@@ -51,36 +53,42 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let mut timeline = Timeline::new(host::host(&facts), zero);
     let mut workload = Workload::start(&args.command)?;
 
-    let mut ticks = tokio::time::interval(live.interval(args.interval));
+    let every = live.interval(args.interval);
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
+    let began = ticks.tick().await;
     let end = args
         .duration
-        .map(|duration| tokio::time::Instant::now() + duration);
-    let mut broken = None;
+        .map(|duration| {
+            began
+                .checked_add(duration)
+                .context("--duration is too long")
+        })
+        .transpose()?;
+    // A command that is being traced runs to its end, whatever becomes of the trace.
+    let mut failure: Option<anyhow::Error> = None;
     loop {
         tokio::select! {
             _ = interrupt.recv() => {
                 if workload.interrupted() { break }
             }
             _ = terminate.recv() => {
-                workload.terminate();
-                if !workload.is_running() { break }
+                if workload.terminated() { break }
+            }
+            _ = hangup.recv() => {
+                if workload.terminated() { break }
             }
             () = until(end) => break,
             done = workload.ended() => {
                 done?;
                 break;
             }
-            _ = ticks.tick() => {
-                if broken.is_none() && let Some(sample) = live.sample()? {
-                    let interval = timeline.push(sample);
-                    // A command that is being traced runs to its end, whatever
-                    // becomes of the output.
-                    if let Err(error) = output.interval(&interval) {
-                        broken = Some(error);
-                        if !workload.is_running() { break }
-                    }
+            now = ticks.tick() => {
+                // The last interval is to be a whole one.
+                let last_is_near = end.is_some_and(|end| now + every / 10 >= end);
+                if failure.is_none() && !last_is_near {
+                    failure = step(&mut live, &mut timeline, &mut output).err();
+                    if failure.is_some() && !workload.is_running() { break }
                 }
                 if let Some(pause) = live.pause() {
                     ticks.reset_after(pause);
@@ -88,22 +96,61 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             }
         }
     }
-    let last = live.last().await?;
-    let interval = timeline.push(last);
-    let mut summary = timeline.summary(live.hooks(), live.reason(), live.notes());
-    summary.startup_ns = Some(nanoseconds(startup));
-    if let Some(error) = broken {
-        return Err(error);
-    }
-    output.interval(&interval)?;
-    output.summary(&summary)?;
-    Ok(workload.status().unwrap_or_else(|| {
-        if verdict::lost(&summary) > 0 {
-            ExitCode::from(LOST)
-        } else {
-            ExitCode::SUCCESS
+    let lost = match finish(&mut live, &mut timeline, &mut output, startup, failure).await {
+        Ok(lost) => lost,
+        // The command's own failure goes before ours.
+        Err(error) => {
+            return match workload.status() {
+                None => Err(error),
+                Some(status) => {
+                    let _ = writeln!(io::stderr(), "auditwatch: {error:#}");
+                    Ok(status)
+                }
+            };
         }
+    };
+    Ok(workload.status().unwrap_or(if lost {
+        ExitCode::from(LOST)
+    } else {
+        ExitCode::SUCCESS
     }))
+}
+
+/// Takes a sample, where it is time for one, and shows the interval.
+fn step(live: &mut Live, timeline: &mut Timeline, output: &mut Output) -> Result<()> {
+    match live.sample()? {
+        Some(sample) => output.interval(&timeline.push(sample)),
+        None => Ok(()),
+    }
+}
+
+/// Ends the trace with its summary, also after a reading failed; returns whether
+/// records were lost.
+async fn finish(
+    live: &mut Live,
+    timeline: &mut Timeline,
+    output: &mut Output,
+    startup: Duration,
+    mut failure: Option<anyhow::Error>,
+) -> Result<bool> {
+    let mut notes = live.notes();
+    if failure.is_none() {
+        match live.last().await {
+            Ok(last) => output.interval(&timeline.push(last))?,
+            Err(error) => failure = Some(error),
+        }
+    }
+    if let Some(error) = &failure {
+        notes.push(format!("the trace ended early: {error:#}"));
+    }
+    let mut summary = timeline.summary(live.hooks(), live.reason(), notes);
+    summary.startup_ns = Some(nanoseconds(startup));
+    let written = output.summary(&summary);
+    match failure {
+        // Where the output is what failed, the summary finds the same.
+        Some(error) => Err(error),
+        None => written.map(|()| summary.lost.is_some_and(|lost| lost > 0)),
+    }
 }
 
 async fn until(end: Option<tokio::time::Instant>) {

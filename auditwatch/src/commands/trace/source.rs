@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    audit_status::AuditStatus,
     cli::{SourceChoice, TraceArgs},
     health::{HookReport, Verdict, roll_up},
     kernel::facts::Facts,
-    netlink::{AuditSocket, AuditStatus},
+    netlink::AuditSocket,
     plan::{self, Inputs},
     poll,
     probe::{Probe, ProbeError},
@@ -33,7 +34,11 @@ pub(super) struct Live {
 
 enum Means {
     /// The programs, and what netlink said before they were needed.
-    Probe(Box<Probe>, Option<AuditStatus>),
+    Probe {
+        probe: Box<Probe>,
+        status: Option<AuditStatus>,
+        finds_queue: bool,
+    },
     Poll(Poller),
 }
 
@@ -52,9 +57,13 @@ impl Live {
             return Self::poll(args, facts, None);
         }
         match start_probe(args, facts) {
-            Ok((probe, limits)) => Ok(Self {
+            Ok((probe, status)) => Ok(Self {
                 notes: notes(facts, probe.hooks()),
-                means: Means::Probe(Box::new(probe), limits),
+                means: Means::Probe {
+                    probe: Box::new(probe),
+                    status,
+                    finds_queue: facts.types.is_some(),
+                },
                 reason: None,
                 booted_with_audit: booted_with_audit(facts),
             }),
@@ -88,7 +97,7 @@ impl Live {
     /// What a reader should know before the first line.
     pub(super) fn opening_words(&self) -> Vec<String> {
         match &self.means {
-            Means::Probe(probe, _) => {
+            Means::Probe { probe, .. } => {
                 let mut words = vec![format!("counting: {}", roll_up(probe.hooks()))];
                 words.extend(self.notes.iter().cloned());
                 words
@@ -117,7 +126,7 @@ impl Live {
     /// What became of each hook.
     pub(super) fn hooks(&self) -> Vec<HookReport> {
         match &self.means {
-            Means::Probe(probe, _) => probe.hooks().to_vec(),
+            Means::Probe { probe, .. } => probe.hooks().to_vec(),
             Means::Poll(_) => Vec::new(),
         }
     }
@@ -125,7 +134,7 @@ impl Live {
     /// The interval that the source can serve.
     pub(super) fn interval(&self, wanted: Duration) -> Duration {
         match &self.means {
-            Means::Probe(..) => wanted,
+            Means::Probe { .. } => wanted,
             Means::Poll(poller) => poller.pause,
         }
     }
@@ -133,7 +142,7 @@ impl Live {
     /// Waits until the records of the programs' own loading have left the queue,
     /// or for a moment where the host keeps it busy.
     pub(super) async fn settle(&mut self) -> Result<()> {
-        let Means::Probe(probe, _) = &mut self.means else {
+        let Means::Probe { probe, .. } = &mut self.means else {
             return Ok(());
         };
         let end = tokio::time::Instant::now() + SETTLE;
@@ -149,7 +158,7 @@ impl Live {
     pub(super) fn zero(&mut self) -> Result<Sample> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
-            Means::Probe(probe, status) => {
+            Means::Probe { probe, status, .. } => {
                 let mut zero = probe.open_gate()?;
                 complete(&mut zero.state, status.as_ref(), booted_with_audit);
                 Ok(zero)
@@ -162,7 +171,7 @@ impl Live {
     pub(super) fn sample(&mut self) -> Result<Option<Sample>> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
-            Means::Probe(probe, _) => {
+            Means::Probe { probe, .. } => {
                 let mut sample = probe.sample()?;
                 complete(&mut sample.state, None, booted_with_audit);
                 Ok(Some(sample))
@@ -175,7 +184,7 @@ impl Live {
     /// interval that was asked for.
     pub(super) fn pause(&self) -> Option<Duration> {
         match &self.means {
-            Means::Probe(..) => None,
+            Means::Probe { .. } => None,
             Means::Poll(poller) => Some(poller.pause),
         }
     }
@@ -184,9 +193,11 @@ impl Live {
     pub(super) async fn last(&mut self) -> Result<Sample> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
-            Means::Probe(probe, _) => {
+            Means::Probe {
+                probe, finds_queue, ..
+            } => {
                 let mut last = probe.close_gate()?;
-                let status = ask_where_needed(&last.state);
+                let status = ask_where_needed(&last.state, *finds_queue);
                 complete(&mut last.state, status.as_ref(), booted_with_audit);
                 Ok(last)
             }
@@ -208,10 +219,13 @@ impl Poller {
     }
 
     /// Asks once more, since the trace is about what happened until now. After an
-    /// answer that the queue is near its limit, it is given a while to drain.
+    /// answer that the queue is near its limit, it is given a while to drain; after
+    /// one that it is over its limit, that answer was the last.
     async fn ask_at_the_end(&mut self, booted_with_audit: Option<bool>) -> Result<Sample> {
-        let quiet = self.asked + poll::pause_before_last(&self.status, self.interval);
-        tokio::time::sleep_until(quiet).await;
+        let Some(pause) = poll::pause_before_last(&self.status, self.interval) else {
+            return self.last(booted_with_audit);
+        };
+        tokio::time::sleep_until(self.asked + pause).await;
         self.pause = Duration::ZERO;
         match self.ask(booted_with_audit)? {
             Some(sample) => Ok(sample),
@@ -241,25 +255,28 @@ fn start_probe(
     });
     let mut probe = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan)?;
     let mut state = probe.state()?;
-    let status = ask_where_needed(&state);
+    let status = ask_where_needed(&state, facts.types.is_some());
     complete(&mut state, status.as_ref(), None);
-    if let (Some(limit), Some(wait_time)) = (state.limit, state.wait_time_jiffies) {
+    if status.is_some()
+        && let (Some(limit), Some(wait_time)) = (state.limit, state.wait_time_jiffies)
+    {
         probe.set_limits(limit, wait_time)?;
     }
     Ok((probe, status))
 }
 
 /// Asks netlink for what BPF cannot read here, unless the queue may be over its
-/// limit: the question could leave tasks asleep then.
-fn ask_where_needed(state: &KernelState) -> Option<AuditStatus> {
+/// limit: the question could leave tasks asleep then. `finds_queue`: the programs
+/// know the queue once `kauditd` has taken a record off it.
+fn ask_where_needed(state: &KernelState, finds_queue: bool) -> Option<AuditStatus> {
     if state.limit.is_some() && state.lost.is_some() && state.enabled.is_some() {
         return None;
     }
     let below = match (state.depth, state.limit) {
         (Some(depth), Some(limit)) => limit == 0 || depth <= limit / 2,
         (Some(depth), None) => depth <= SURELY_BELOW_LIMIT,
-        // No record has passed yet, so that the queue has not been found.
-        (None, _) => true,
+        // Not found yet means that no record has come since the programs are there.
+        (None, _) => finds_queue,
     };
     if !below {
         return None;

@@ -10,6 +10,7 @@ pub(super) struct Workload {
     child: Option<Child>,
     status: Option<std::process::ExitStatus>,
     interrupts: u32,
+    terminations: u32,
 }
 
 impl Workload {
@@ -28,6 +29,7 @@ impl Workload {
             child,
             status: None,
             interrupts: 0,
+            terminations: 0,
         })
     }
 
@@ -55,8 +57,10 @@ impl Workload {
         !self.is_running() || self.interrupts > 1
     }
 
-    /// Passes a SIGTERM on to the command.
-    pub(super) fn terminate(&mut self) {
+    /// Passes a SIGTERM on to the command; says whether the trace is to end. A
+    /// second one does not wait for the command.
+    pub(super) fn terminated(&mut self) -> bool {
+        self.terminations += 1;
         if let Some(id) = self.child.as_ref().and_then(Child::id)
             && let Ok(id) = libc::pid_t::try_from(id)
         {
@@ -64,6 +68,7 @@ impl Workload {
             // been waited for, so its id is still its own.
             unsafe { libc::kill(id, libc::SIGTERM) };
         }
+        !self.is_running() || self.terminations > 1
     }
 
     /// The exit status to pass on, where the command failed: its own, or as a
