@@ -16,6 +16,7 @@ use clap::Args;
 
 use crate::{
     cache::Cache,
+    console::Lines,
     executables,
     guest::{Ending, Guest},
     image::{Image, Overlay},
@@ -76,7 +77,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
         ..Guest::new(args.kernel)
     };
     let mut stage = Stage::new(stdout);
-    let outcome = guest.run(&cache, &image, &overlay, &mut stage, &mut io::stderr())?;
+    let mut lines = Lines::new(|line: &[u8]| stage.put_line(line));
+    let outcome = guest.run(&cache, &image, &overlay, &mut lines, &mut io::stderr())?;
     if outcome.ending != Ending::Exited(0) {
         if let Some(report) = vm::report(&outcome, TIME_LIMIT) {
             eprintln!("{report}");

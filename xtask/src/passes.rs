@@ -63,7 +63,8 @@ impl fmt::Display for Pass {
 impl Pass {
     /// What it adds to the kernel's command line.
     pub(crate) fn append(self) -> Vec<String> {
-        let mut append = Vec::new();
+        // All that the kernel says in a pass: init.sh looks through it at the end.
+        let mut append = vec!["log_buf_len=4M".to_owned()];
         match self.scenarios {
             Scenarios::Audit1 => append.push("audit=1".to_owned()),
             Scenarios::Audit0 => append.push("audit=0".to_owned()),
@@ -178,7 +179,7 @@ mod tests {
             scenarios: Scenarios::Audit1,
         };
         assert_eq!(pass.to_string(), "7.2-audit1-smp2-preempt");
-        assert_eq!(pass.append(), ["audit=1", "preempt=full"]);
+        assert_eq!(pass.append(), ["log_buf_len=4M", "audit=1", "preempt=full"]);
         assert_eq!(
             pass.command(Some("storm")),
             ["vmtest", "run", "--pass", "audit1", "--filter", "storm"]

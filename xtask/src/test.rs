@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::{
     cache::Cache,
-    console::Prefixed,
+    console::{self, Complaints},
     duration, executables,
     guest::{Ending, Guest},
     image::{Image, Overlay},
@@ -61,6 +61,8 @@ struct Row {
     elapsed: Duration,
     /// What it said of each failed test.
     failures: Vec<String>,
+    /// What it said of each skipped one.
+    skips: Vec<String>,
     /// Why the run failed, if for another reason than failed tests.
     trouble: Option<String>,
 }
@@ -104,6 +106,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
                 tally: Tally::BROKEN,
                 elapsed: Duration::ZERO,
                 failures: Vec::new(),
+                skips: Vec::new(),
                 trouble: Some(format!("{error:#}")),
             }),
         }
@@ -141,6 +144,7 @@ fn host_tests(filter: Option<&str>) -> Result<Vec<Row>> {
             tally: Tally::of_cargo(&output).of_run(succeeded),
             elapsed: started.elapsed(),
             failures: tally::failures(&output),
+            skips: tally::skips(&output),
             trouble: None,
         });
     }
@@ -220,11 +224,11 @@ fn guest_test(
     let started = Instant::now();
     let mut stdout = Tee {
         copy: Vec::new(),
-        live: Prefixed::new(format!("{name}| "), io::stdout()),
+        live: console::prefixed(format!("{name}| "), io::stdout()),
     };
     let mut stderr = Tee {
         copy: Vec::new(),
-        live: Prefixed::new(format!("{name}| "), io::stderr()),
+        live: console::prefixed(format!("{name}| "), io::stderr()),
     };
     let outcome = guest.run(cache, image, &overlay, &mut stdout, &mut stderr);
     let said = String::from_utf8_lossy(&stdout.copy).into_owned();
@@ -232,12 +236,17 @@ fn guest_test(
     let (trouble, console) = match &outcome {
         Err(error) => (Some(format!("{error:#}")), ""),
         // A filter may leave a pass empty; without one, the pass and the scenarios do not know each other.
-        Ok(_) if args.filter.is_none() && counted == Some(Tally::default()) => {
+        Ok(_) if args.filter.is_none() && counted.is_some_and(Tally::is_empty) => {
             (Some("not a single scenario".to_owned()), "")
         }
         Ok(outcome) => (trouble(&outcome.ending, counted), outcome.console.as_str()),
     };
-    let tally = counted.unwrap_or_default().of_run(trouble.is_none());
+    let mut tally = counted.unwrap_or_default().of_run(trouble.is_none());
+    let mut failures = tally::failures(&said);
+    if let Some(failure) = kernel_failure(&console::complaints(console)) {
+        tally.failed += 1;
+        failures.push(failure);
+    }
     if tally.failed > 0 {
         // One write: the log of a pass stays together while another one talks.
         let log = format!(
@@ -256,9 +265,20 @@ fn guest_test(
         name,
         tally,
         elapsed: started.elapsed(),
-        failures: tally::failures(&said),
+        failures,
+        skips: tally::skips(&said),
         trouble,
     }
+}
+
+/// The line of a pass whose scenarios may all be well while its kernel is not.
+fn kernel_failure(complaints: &Complaints) -> Option<String> {
+    let (first, more) = complaints.grave.split_first()?;
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(format!("FAILED kernel complained: {first}{more}"))
 }
 
 /// Why a guest's run does not count as a whole one, if so.
@@ -276,38 +296,11 @@ fn trouble(ending: &Ending, counted: Option<Tally>) -> Option<String> {
     }
 }
 
-/// Prints the table and the sum, and tells whether all is well.
+/// Prints what did not pass, the table and the sum, and tells whether all is well.
 fn conclude(rows: &[Row]) -> ExitCode {
-    for row in rows {
-        for failure in &row.failures {
-            println!("{}: {failure}", row.name);
-        }
-    }
-    let width = rows
-        .iter()
-        .map(|row| row.name.len())
-        .max()
-        .unwrap_or_default();
-    println!();
-    for row in rows {
-        let Row {
-            name,
-            tally,
-            elapsed,
-            trouble,
-            ..
-        } = row;
-        let trouble = trouble
-            .as_ref()
-            .map(|trouble| format!("  ({trouble})"))
-            .unwrap_or_default();
-        println!(
-            "{name:width$}  {:6.1} s  {tally}{trouble}",
-            elapsed.as_secs_f64()
-        );
-    }
+    println!("{}", report(rows));
     let mut sum: Tally = rows.iter().map(|row| row.tally).sum();
-    if sum == Tally::default() {
+    if sum.is_empty() {
         println!("not a single test ran");
         sum = Tally::BROKEN;
     }
@@ -317,6 +310,41 @@ fn conclude(rows: &[Row]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// What was skipped, what failed, and the table.
+fn report(rows: &[Row]) -> String {
+    let named = |row: &Row, line: &String| format!("{}: {line}", row.name);
+    let mut lines = Vec::new();
+    for row in rows {
+        lines.extend(row.skips.iter().map(|line| named(row, line)));
+    }
+    for row in rows {
+        lines.extend(row.failures.iter().map(|line| named(row, line)));
+    }
+    let widths = rows.iter().map(|row| row.name.len());
+    let width = widths.max().unwrap_or_default();
+    lines.push(String::new());
+    lines.push(format!(
+        "{:width$}  {:>8}  {:>6}  {:>6}  {:>7}",
+        "", "time", "passed", "failed", "skipped"
+    ));
+    for row in rows {
+        let trouble = row
+            .trouble
+            .as_ref()
+            .map(|trouble| format!("  ({trouble})"))
+            .unwrap_or_default();
+        lines.push(format!(
+            "{:width$}  {:6.1} s  {:6}  {:6}  {:7}{trouble}",
+            row.name,
+            row.elapsed.as_secs_f64(),
+            row.tally.passed,
+            row.tally.failed,
+            row.tally.skipped,
+        ));
+    }
+    lines.join("\n")
 }
 
 /// Shows what is written, and keeps a copy.
@@ -343,7 +371,13 @@ mod tests {
 
     #[test]
     fn only_a_status_that_fits_the_counts_is_no_trouble() {
-        let tally = |passed, failed| Some(Tally { passed, failed });
+        let tally = |passed, failed| {
+            Some(Tally {
+                passed,
+                failed,
+                skipped: 0,
+            })
+        };
         assert_eq!(trouble(&Ending::Exited(0), tally(3, 0)), None);
         assert_eq!(trouble(&Ending::Exited(1), tally(3, 1)), None);
         for (ending, counted) in [
@@ -359,5 +393,41 @@ mod tests {
                 "{ending:?} {counted:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_kernel_that_complains_fails_its_pass_unless_it_is_about_time() {
+        let of = |text| kernel_failure(&console::complaints(text));
+        assert_eq!(of("all is well\n"), None);
+        assert_eq!(
+            of("watchdog: BUG: soft lockup - CPU#0 stuck for 22s!\n"),
+            None
+        );
+        assert_eq!(
+            of("WARNING: x\nBUG: y\nBUG: z\n").as_deref(),
+            Some("FAILED kernel complained: WARNING: x (and 2 more)")
+        );
+    }
+
+    #[test]
+    fn the_report_shows_what_was_skipped() {
+        let row = Row {
+            name: "6.1-short-smp2".to_owned(),
+            tally: Tally {
+                passed: 12,
+                failed: 1,
+                skipped: 2,
+            },
+            elapsed: Duration::from_millis(1250),
+            failures: vec!["FAILED a: 1".to_owned()],
+            skips: vec!["skipped b: why".to_owned()],
+            trouble: Some("exit status 7".to_owned()),
+        };
+        assert_eq!(
+            report(&[row]),
+            "6.1-short-smp2: skipped b: why\n6.1-short-smp2: FAILED a: 1\n\n\
+             \x20                   time  passed  failed  skipped\n\
+             6.1-short-smp2     1.2 s      12       1        2  (exit status 7)"
+        );
     }
 }

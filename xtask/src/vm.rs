@@ -7,7 +7,8 @@ use clap::Args;
 
 use crate::{
     cache::Cache,
-    console, duration, executables,
+    console::{self, Complaints},
+    duration, executables,
     guest::{Accelerator, Ending, Guest, Outcome},
     image::{Image, Overlay},
     kernels::Release,
@@ -149,9 +150,22 @@ pub(crate) fn report(outcome: &Outcome, time_limit: Duration) -> Option<String> 
     };
     match &outcome.ending {
         Ending::Exited(_) => {
-            let complaints = console::complaints(&outcome.console);
-            (!complaints.is_empty())
-                .then(|| format!("the guest's kernel complained:\n{}", complaints.join("\n")))
+            let Complaints { grave, advisory } = console::complaints(&outcome.console);
+            let said = |what: &str, lines: &[String]| {
+                (!lines.is_empty())
+                    .then(|| format!("the guest's kernel {what}:\n{}", lines.join("\n")))
+            };
+            let said: Vec<String> = [
+                said("complained", &grave),
+                said(
+                    "found that time went by, as it does in an emulator",
+                    &advisory,
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            (!said.is_empty()).then(|| said.join("\n"))
         }
         Ending::TimedOut => Some(format!(
             "killed at the time limit of {} s; the last lines of its console:\n{}",

@@ -39,6 +39,7 @@ use clap::{Parser, Subcommand};
 use crate::inside::InsideArgs;
 use crate::kernel_words::{KernelMemory, WordMap};
 use crate::netlink::AuditSocket;
+use crate::quiet::QuietArgs;
 use crate::rule::Rule;
 use crate::scenario::Pass;
 use crate::sink::SinkArgs;
@@ -92,6 +93,9 @@ enum Command {
         /// So many at a time
         count: u32,
     },
+    /// Wait until nothing is under way between the kernel and the consumer, and show the number of
+    /// BPF programs
+    Quiet(QuietArgs),
     /// Talk to the kernel over audit netlink
     Control {
         /// get, NAME=NUMBER, getppid-rule, no-rules
@@ -150,6 +154,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::StormWorker(load) => storm::run_worker(&load)?,
         Command::LimitChanger { setting } => storm::change_limit(&setting)?,
         Command::AskUnderPressure { words, count } => storm::ask_under_pressure(&words, count)?,
+        Command::Quiet(args) => println!("{}", quiet::run(&args)?),
         Command::Control { requests } => control(&requests)?,
         Command::Words { save } => {
             let map = WordMap::find()?;

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::board::{Board, Slot};
+use crate::bpf_objects::BpfObjects;
 use crate::kernel_words::{KernelMemory, KernelWords};
 use crate::log_file;
 use crate::netlink::AuditSocket;
@@ -32,6 +34,48 @@ pub struct Snapshot {
     pub bytes: u64,
     /// The kernel's variables, where they can be read.
     pub kernel: Option<KernelWords>,
+}
+
+/// What is waited for, in a script.
+#[derive(Debug, Args)]
+pub struct QuietArgs {
+    /// A sink's board: it must have registered
+    #[arg(long, value_name = "FILE")]
+    board: Option<PathBuf>,
+    /// No more BPF programs than this are left: the kernel says in records that it frees them
+    #[arg(long, value_name = "N")]
+    programs: Option<usize>,
+    /// When that is an error
+    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    within: u64,
+}
+
+/// Waits; the number of BPF programs that there are then.
+pub fn run(args: &QuietArgs) -> Result<usize> {
+    let deadline = Instant::now() + Duration::from_millis(args.within);
+    let board = args.board.as_deref().map(Board::open).transpose()?;
+    loop {
+        let registered = board
+            .as_ref()
+            .is_none_or(|board| board.read(Slot::Registered) > 0);
+        let programs = BpfObjects::count()?.programs;
+        if registered && args.programs.is_none_or(|most| programs <= most) {
+            let watch = Watch::new(None).board(args.board.as_deref())?;
+            watch.wait(deadline.saturating_duration_since(Instant::now()))?;
+            return Ok(programs);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "within {} ms: {}, {programs} BPF programs are left",
+            args.within,
+            if registered {
+                "a consumer"
+            } else {
+                "no consumer"
+            }
+        );
+        std::thread::sleep(SPACING);
+    }
 }
 
 /// Whom to watch.

@@ -171,29 +171,36 @@ pub fn run(pass: Pass, filter: &str, auditwatch: &Path) -> Result<bool> {
         );
         lab.prepare()?;
     }
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for scenario in scenarios::all().iter().filter(|s| s.belongs(pass)) {
         for form in [Form::Auto, Form::Kprobe] {
             let title = scenario.title(form);
             if (form == Form::Kprobe && !scenario.both) || !title.contains(filter) {
                 continue;
             }
-            if one(&lab, pass, scenario, form) {
-                passed += 1;
-            } else {
-                failed += 1;
-            }
+            *match one(&lab, pass, scenario, form) {
+                Outcome::Passed => &mut passed,
+                Outcome::Failed => &mut failed,
+                Outcome::Skipped => &mut skipped,
+            } += 1;
         }
     }
     if pass != Pass::Audit0 {
         lab.clear().context("leaving the guest as it was")?;
     }
-    println!("{passed} passed, {failed} failed");
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(failed == 0)
 }
 
-/// Runs one scenario and prints its line; whether it did not fail.
-fn one(lab: &Lab, pass: Pass, scenario: &Scenario, form: Form) -> bool {
+/// What came of a scenario.
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// Runs one scenario and prints its line.
+fn one(lab: &Lab, pass: Pass, scenario: &Scenario, form: Form) -> Outcome {
     let begin = Instant::now();
     let mut scene = Scene {
         lab,
@@ -205,8 +212,14 @@ fn one(lab: &Lab, pass: Pass, scenario: &Scenario, form: Form) -> bool {
     let took = begin.elapsed().as_secs_f64();
     let title = scenario.title(form);
     match result {
-        Ok(()) => println!("ok {title} ({took:.1}s)"),
-        Err(error) if error.is::<Skipped>() => println!("skipped {title}: {error}"),
+        Ok(()) => {
+            println!("ok {title} ({took:.1}s)");
+            Outcome::Passed
+        }
+        Err(error) if error.is::<Skipped>() => {
+            println!("skipped {title}: {error}");
+            Outcome::Skipped
+        }
         Err(error) => {
             println!("FAILED {title}: {error:#} ({took:.1}s)");
             for line in &scene.log {
@@ -215,10 +228,9 @@ fn one(lab: &Lab, pass: Pass, scenario: &Scenario, form: Form) -> bool {
             if scenario.boot != Boot::Audit0 {
                 println!("  | AUDIT_GET: {:?}", netlink::status());
             }
-            return false;
+            Outcome::Failed
         }
     }
-    true
 }
 
 /// Runs it, and whatever came of it, nothing may be left behind.

@@ -37,6 +37,14 @@ impl Summary {
         path.split('.').fold(&self.0, |value, key| &value[key])
     }
 
+    /// The paths of all that was not measured: each null in an object, but not those in lists,
+    /// where null has other meanings.
+    pub fn nulls(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        nulls_below(&self.0, "", &mut found);
+        found
+    }
+
     /// A number that must have been measured.
     pub fn number(&self, path: &str) -> Result<i64> {
         self.at(path)
@@ -67,6 +75,19 @@ impl Summary {
     }
 }
 
+fn nulls_below(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Null => found.push(path.to_owned()),
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                nulls_below(field, &format!("{path}{dot}{key}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -86,6 +107,7 @@ mod tests {
         assert!(summary.number("ledger.held").is_err());
         assert_eq!(summary.number_or_zero("ledger.held"), 0);
         assert_eq!(summary.sum("types").ok(), Some(3));
+        assert_eq!(summary.nulls(), ["ledger.held"]);
         for wrong in [
             "",
             "x",

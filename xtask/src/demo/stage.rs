@@ -65,7 +65,6 @@ struct Stalls {
 /// Takes the guest's output apart.
 pub(super) struct Stage<W> {
     out: W,
-    line: Vec<u8>,
     acts: Vec<Summary>,
     kernel_lost: Option<u64>,
 }
@@ -75,7 +74,6 @@ impl<W: Write> Stage<W> {
     pub(super) fn new(out: W) -> Self {
         Self {
             out,
-            line: Vec::new(),
             acts: Vec::new(),
             kernel_lost: None,
         }
@@ -113,9 +111,9 @@ impl<W: Write> Stage<W> {
         ))
     }
 
-    fn put_line(&mut self) -> io::Result<()> {
-        let line = std::mem::take(&mut self.line);
-        let text = String::from_utf8_lossy(&line);
+    /// Takes a line of the guest's output.
+    pub(super) fn put_line(&mut self, line: &[u8]) -> io::Result<()> {
+        let text = String::from_utf8_lossy(line);
         if let Some(act) = text.strip_prefix("@act ") {
             let (_, json) = act.split_once(' ').unwrap_or_default();
             self.acts.push(serde_json::from_str(json)?);
@@ -126,26 +124,9 @@ impl<W: Write> Stage<W> {
         } else if let Some(number) = text.strip_prefix("@kernel-lost ") {
             self.kernel_lost = number.trim().parse().ok();
         } else {
-            self.out.write_all(&line)?;
+            self.out.write_all(line)?;
             self.out.write_all(b"\n")?;
         }
-        self.out.flush()
-    }
-}
-
-impl<W: Write> Write for Stage<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        for &byte in buffer {
-            if byte == b'\n' {
-                self.put_line()?;
-            } else {
-                self.line.push(byte);
-            }
-        }
-        Ok(buffer.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
@@ -192,9 +173,10 @@ mod tests {
     fn played(lines: &[String]) -> (Result<String>, String) {
         let mut out = Vec::new();
         let mut stage = Stage::new(&mut out);
-        // As a serial port does: cut anywhere.
-        for piece in lines.concat().as_bytes().chunks(7) {
-            stage.write_all(piece).expect("a Vec takes everything");
+        for line in lines.concat().lines() {
+            stage
+                .put_line(line.as_bytes())
+                .expect("a Vec takes everything");
         }
         let closing = stage.closing();
         (closing, String::from_utf8_lossy(&out).into_owned())

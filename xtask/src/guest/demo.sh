@@ -4,12 +4,37 @@
 color=$1
 # A user who makes, changes, renames and removes files, four threads at once.
 storm="vmtest storm --files 50 --threads 4 --uid 1000 --loginuid 1000"
-# The same user in no hurry.
-trickle="vmtest storm --files 60 --gap-us 20000 --uid 1000 --loginuid 1000"
+# The same user in no hurry, who stays until kauditd has nothing left to do.
+trickle="vmtest storm --files 60 --gap-us 20000 --uid 1000 --loginuid 1000 --settle 20000"
 
 fail() {
     echo "demo: $*" >&2
     exit 1
+}
+
+# await WHAT COMMAND...: waits until the command succeeds, for 20 s at most.
+await() {
+    what=$1
+    shift
+    looks=400
+    until "$@"; do
+        looks=$((looks - 1))
+        [ "$looks" -gt 0 ] || fail "waited in vain: $what"
+        sleep 0.05
+    done
+}
+
+# status KEY: a number of the kernel's audit status.
+status() {
+    auditctl -s | awk -v key="$1" '$1 == key { print $2 }'
+}
+
+is_registered() {
+    [ "$(status pid)" = "$(pidof auditd)" ]
+}
+
+is_drained() {
+    [ "$(status backlog)" = 0 ]
 }
 
 # show LINE...: prints a line as people would type it.
@@ -19,6 +44,7 @@ show() {
 
 # act NUMBER COMMAND: runs it under a trace for people, and that under one for the host.
 act() {
+    await "the queue is empty" is_drained
     show "auditwatch trace -- $2"
     auditwatch trace --format json -- sh -c "
         auditwatch trace --color $color -- $2 >&3" 3>&1 >/tmp/act 2>/tmp/complaint
@@ -36,16 +62,12 @@ number() {
     tail -n 1 /tmp/act | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d : -f 2
 }
 
-kernel_lost() {
-    auditctl -s | awk '$1 == "lost" { print $2 }'
-}
-
 cp /usr/share/audit-rules/30-pci-dss-v31.rules /usr/share/audit-rules/30-ospp-v42-*success.rules \
     /etc/audit/rules.d/ || fail "no sample rules"
 # They name files that this guest has not.
 printf -- '-i\n-e 1\n' >/etc/audit/rules.d/00-demo.rules
 auditd -s enable || fail "auditd does not start"
-sleep 1
+await "auditd is registered" is_registered
 augenrules --load >/tmp/augenrules 2>&1
 rules=$(auditctl -l | wc -l)
 [ "$rules" -gt 20 ] || fail "the rules were not loaded: $(tail -n 1 /tmp/augenrules)"
@@ -71,10 +93,10 @@ act 2 "$storm"
 
 echo "Act 3: auditd hangs, and the kernel counts nothing."
 show "kill -STOP $auditd"
-before=$(kernel_lost)
+before=$(status lost)
 kill -STOP "$auditd" || fail "auditd has ended"
-act 3 "sh -c '$trickle; sleep 1'"
-after=$(kernel_lost)
+act 3 "$trickle"
+after=$(status lost)
 kill -CONT "$auditd"
 show "auditctl -s"
 echo "lost $((after - before)) more than before"

@@ -49,5 +49,8 @@ for process in /proc/[0-9]*; do
 done
 wait "$stdout" "$stderr"
 
+# The console is quiet, and a test may have made it mute: what the kernel warned of comes now.
+dmesg -r | grep '^<[0-4]>' >/dev/ttyS0
+
 echo "$status" >/dev/ttyS3
 poweroff -f

@@ -86,9 +86,7 @@ fn refuses(scene: &mut Scene<'_>, arguments: &[&str]) -> Result<()> {
         ended.stdout
     ));
     let mut findings = Findings::default();
-    findings.that(ended.code() != 0, || {
-        "exit status 0 although auditing is off".to_owned()
-    });
+    findings.equal("exit status", ended.code(), 1);
     let said = format!(
         "{}{}",
         ended.stderr,
@@ -102,7 +100,7 @@ fn refuses(scene: &mut Scene<'_>, arguments: &[&str]) -> Result<()> {
         format!("audit=0 is not named: {said}")
     });
     if arguments[0] != "doctor" {
-        one_line(&ended, &mut findings);
+        one_line(&ended, 0, &mut findings);
     }
     findings.verdict()
 }

@@ -128,7 +128,7 @@ fn command_missing(scene: &mut Scene<'_>) -> Result<()> {
         .push(format!("exit {}: {}", ended.code(), ended.stderr));
     let mut findings = Findings::default();
     findings.equal("exit status", ended.code(), 1);
-    one_line(&ended, &mut findings);
+    one_line(&ended, 1, &mut findings);
     findings.that(ended.stderr.contains("/no/such/program"), || {
         "it is not named".to_owned()
     });
@@ -216,8 +216,11 @@ fn closed_pipe(scene: &mut Scene<'_>) -> Result<()> {
     let mut findings = Findings::default();
     findings.that(line.starts_with('{'), || format!("first line: {line}"));
     findings.that(!said.contains("panicked"), || "it panicked".to_owned());
-    findings.that(matches!(status.code(), Some(0 | 1)), || {
-        format!("{status}, expected exit status 0 or 1")
+    findings.that(status.code() == Some(1), || {
+        format!("{status}, expected exit status 1")
+    });
+    findings.that(said.contains("closed"), || {
+        format!("the cause is not named: {said}")
     });
     findings.verdict()
 }

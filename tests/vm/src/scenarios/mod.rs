@@ -5,6 +5,7 @@ mod consumers;
 mod cost;
 mod endings;
 mod harmless;
+mod midway;
 mod places;
 mod producing;
 mod queue;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         consumers::SCENARIOS,
         settings::SCENARIOS,
         producing::SCENARIOS,
+        midway::SCENARIOS,
         rule_sets::SCENARIOS,
         harmless::SCENARIOS,
         cost::SCENARIOS,
