@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::MissedTickBehavior,
 };
 
@@ -40,7 +40,12 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     // From here on a signal ends the trace with its summary.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    // Whoever runs it by nohup wants it to outlive the terminal.
+    let mut hangup = if is_ignored(libc::SIGHUP) {
+        None
+    } else {
+        Some(signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?)
+    };
 
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
@@ -75,7 +80,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             _ = terminate.recv() => {
                 if workload.terminated() { break }
             }
-            _ = hangup.recv() => {
+            () = received(hangup.as_mut()) => {
                 if workload.terminated() { break }
             }
             () = until(end) => break,
@@ -151,6 +156,26 @@ async fn finish(
         Some(error) => Err(error),
         None => written.map(|()| summary.lost.is_some_and(|lost| lost > 0)),
     }
+}
+
+/// Waits for a signal; for ever where it is not watched for.
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: the structure is plain data, for which zeroes are valid.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is set; the kernel writes to `action`, which lives beyond
+    // the call.
+    let read = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    read == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 async fn until(end: Option<tokio::time::Instant>) {

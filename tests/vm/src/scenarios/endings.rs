@@ -18,6 +18,7 @@ use crate::trial::{self, FAST, Stage};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("sigint", |s| signalled(s, libc::SIGINT)).short(),
     Scenario::new("sigterm", |s| signalled(s, libc::SIGTERM)),
+    Scenario::new("sighup", |s| signalled(s, libc::SIGHUP)),
     Scenario::new("sigkill", sigkill).both(),
     Scenario::new("duration", duration),
     Scenario::new("command-false", |s| command_status(s, &["false"], 1)),

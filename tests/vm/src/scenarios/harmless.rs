@@ -45,7 +45,10 @@ const SMALL: Consumer = Consumer::Sink {
 /// time they all get through once it goes on.
 fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
     let rounds = if scene.pass == Pass::Short { 2 } else { 10 };
-    let mut storm = format!("--processes 24 --gap-us 20000 --syscall {}", rounds * EVENTS);
+    let mut storm = format!(
+        "--processes 24 --gap-us 20000 --syscall {}",
+        rounds * EVENTS
+    );
     for round in 0..rounds {
         let begin = 600 + round * ROUND_MS;
         write!(
