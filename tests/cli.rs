@@ -61,7 +61,7 @@ fn refused(output: &Output) -> String {
 
 #[test]
 fn help_has_examples() {
-    for command in ["trace", "status", "doctor"] {
+    for command in ["trace", "replay", "status", "doctor"] {
         let output = run(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("Examples:"), "{command}");

@@ -40,7 +40,7 @@ struct Kernel {
     own: u64,
     filtered: u64,
     own_filtered: u64,
-    own_refused: u64,
+    own_losses: BTreeMap<String, u64>,
     admitted: u64,
     rate_limited: u64,
     auxiliary: u64,
@@ -121,14 +121,21 @@ impl Kernel {
     /// An attempt of auditwatch itself, which never waits while it reads.
     fn own_attempt(&mut self, dice: &mut Dice) {
         self.own += 1;
-        match dice.below(4) {
-            0 => self.own_filtered += 1,
-            1 => {
-                self.own_refused += 1;
-                self.lose(message::BACKLOG_LIMIT);
+        let why = match dice.below(6) {
+            0 => {
+                self.own_filtered += 1;
+                return;
             }
-            _ => self.main += 1,
-        }
+            1 => message::BACKLOG_LIMIT,
+            2 => message::OUT_OF_MEMORY,
+            3 => message::RATE_LIMIT,
+            _ => {
+                self.main += 1;
+                return;
+            }
+        };
+        *self.own_losses.entry(why.to_owned()).or_insert(0) += 1;
+        self.lose(why);
     }
 
     fn drain(&mut self, dice: &mut Dice) {
@@ -199,7 +206,7 @@ impl Kernel {
                 ..Attempts::default()
             }),
             losses: Some(self.losses.clone()),
-            own_losses: Some(self.own_refused),
+            own_losses: Some(self.own_losses.clone()),
             drain: Some(Drain {
                 drained: self.drained,
                 ..Drain::default()

@@ -58,7 +58,7 @@ fn sample(seconds: u64, records: u64, lost: u64) -> Sample {
                 .into_iter()
                 .collect(),
         ),
-        own_losses: Some(0),
+        own_losses: Some(BTreeMap::new()),
         drain: Some(Drain {
             drained: records,
             areas: Some(Areas {

@@ -14,8 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    globals::own_pid,
-    maps::{attempts, gate_is_open, live},
+    maps::{attempts, gate_is_open, live, own},
     memory::raise,
     queue::main_depth,
     stall,
@@ -76,7 +75,7 @@ pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
         if user {
             user_filtered();
         } else if let Some(row) = attempts() {
-            filtered_attempt(row, ctx.tgid() == own_pid());
+            filtered_attempt(row, ctx.tgid() == own());
         }
     }
     0
@@ -117,7 +116,8 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     // SAFETY: a map value is alive for the program's run.
     let counts = unsafe { (*live).gate } == GATE_OPEN;
     if counts {
-        let own = (ids >> 32) as u32 == own_pid();
+        // SAFETY: as above.
+        let own = (ids >> 32) as u32 == unsafe { (*live).own };
         // SAFETY: as above; no other program writes these fields, and the kernel
         // does not nest a program on a CPU.
         unsafe {
@@ -145,8 +145,6 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     if limit != 0 && depth > limit && wait_time != 0 {
         stall::may_begin(live, ids as u32);
     } else if waiters != 0 {
-        // A thread that makes its next attempt does not wait in its last one,
-        // should that one's end have been missed.
-        stall::forget(ids as u32);
+        stall::outlive(ids as u32);
     }
 }

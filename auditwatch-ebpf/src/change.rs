@@ -11,7 +11,7 @@ use crate::{
     globals::receive_msg_params,
     maps::{change, gate_is_open, live},
     memory::{context_word, read_field},
-    rare, state,
+    rare, stall, state,
 };
 
 /// `AUDIT_SET` (uapi).
@@ -78,6 +78,9 @@ fn begin(ctx: &impl EbpfContext, header: u64) -> u32 {
 
 #[inline(always)]
 fn finish(ctx: &impl EbpfContext, result: i32) -> u32 {
+    // A record that the message caused was admitted without waiting, maybe by a way past every hook at which an
+    // attempt ends: the callers in kernel/audit.c jump into a split `audit_log_start`.
+    stall::forget(ctx.pid());
     let Some(scratch) = change() else { return 0 };
     // SAFETY: as in `begin`.
     let scratch = unsafe { &mut *scratch };

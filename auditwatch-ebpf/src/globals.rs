@@ -21,8 +21,6 @@ macro_rules! globals {
 }
 
 globals! {
-    /// Process id of the loader, whose own records are counted apart.
-    OWN_PID / own_pid: u32 = 0;
     /// Parameters of `audit_receive_msg`, after which its return value comes.
     RECEIVE_MSG_PARAMS / receive_msg_params: u32 = 2;
     /// `audit_queue`.

@@ -18,6 +18,9 @@ use crate::{
 #[inline(always)]
 pub fn take() {
     let Some(live) = live() else { return };
+    // Only `kauditd` takes records; a trace may begin in the middle of its pass.
+    // SAFETY: a map value is alive for the program's run.
+    unsafe { (*live).kauditd = bpf_get_current_pid_tgid() as u32 };
     settle(live);
     set(live, HAND_TAKEN);
 }

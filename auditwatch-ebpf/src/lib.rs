@@ -308,8 +308,13 @@ pub struct LiveState {
     /// What `kauditd` does with the record that it holds, one of the `HAND_`
     /// constants.
     pub in_hand: u32,
-    /// Not 0 once the loader has filled in `limit` and `wait_time`.
+    /// Not 0 once `limit` and `wait_time` are filled in.
     pub limits_known: u32,
+    /// Process id of auditwatch in the initial namespace, whose own records are
+    /// counted apart; learned from its first reading.
+    pub own: u32,
+    /// Explicit padding.
+    pub reserved: u32,
 }
 
 /// An `AUDIT_SET` under way; the kernel serialises them by `audit_cmd_mutex`.

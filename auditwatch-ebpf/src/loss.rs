@@ -10,8 +10,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    globals::own_pid,
-    maps::{LOSSES, drain, gate_is_open},
+    maps::{LOSSES, drain, gate_is_open, own},
     memory::add,
     rare, stall,
 };
@@ -38,7 +37,7 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     if !gate_is_open() {
         return 0;
     }
-    let own = ctx.tgid() == own_pid();
+    let own = ctx.tgid() == own();
     if count(message, own) {
         return 0;
     }

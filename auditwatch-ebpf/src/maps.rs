@@ -86,3 +86,10 @@ pub fn gate_is_open() -> bool {
     // SAFETY: a map value is alive for the program's run.
     live().is_some_and(|live| unsafe { (*live).gate } == GATE_OPEN)
 }
+
+/// Process id of auditwatch in the initial namespace.
+#[inline(always)]
+pub fn own() -> u32 {
+    // SAFETY: a map value is alive for the program's run.
+    live().map_or(0, |live| unsafe { (*live).own })
+}

@@ -4,7 +4,7 @@
 //! ends. It has slept if it gave up the CPU of its own accord in between: tasks
 //! that may not wait, auditd itself and holders of the command mutex never do.
 
-use auditwatch_ebpf::{GATE_SHUT, LiveState, STALL_BUCKETS, StallStart, log2};
+use auditwatch_ebpf::{GATE_SHUT, LiveState, STALL_BUCKETS, StallLedger, StallStart, log2};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_current_task, bpf_ktime_get_ns},
@@ -36,16 +36,35 @@ pub fn may_begin(live: *mut LiveState, thread: u32) {
     if let Some(entry) = WAITERS.get_ptr_mut(thread) {
         // SAFETY: as above.
         unsafe { *entry = start };
+        count_untracked(ledger);
     } else if WAITERS.insert(thread, start, 0).is_ok() {
         // SAFETY: as above.
         add(unsafe { &raw mut (*live).waiters }, 1);
     } else {
-        // SAFETY: as above.
+        count_untracked(ledger);
+    }
+}
+
+#[inline(always)]
+fn count_untracked(ledger: *mut StallLedger) {
+    if gate_is_open() {
+        // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*ledger).untracked }, 1);
     }
 }
 
-/// Stops to follow a thread whose attempt was filtered.
+/// Stops to follow a thread that makes its next attempt: it does not wait in its
+/// last one, whose end was missed.
+#[inline(always)]
+pub fn outlive(thread: u32) {
+    if take(thread).is_some()
+        && let Some(ledger) = stalls()
+    {
+        count_untracked(ledger);
+    }
+}
+
+/// Stops to follow a thread whose attempt did not wait.
 #[inline(always)]
 pub fn forget(thread: u32) {
     if any_waiter() {

@@ -2,7 +2,11 @@
 //! needed while the queue is under pressure.
 
 use auditwatch_ebpf::{GATE_OPEN, GATE_SHUT, HAND_EMPTY, KernelState, LiveState, UNKNOWN};
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::raw_tracepoint,
+    programs::RawTracePointContext,
+};
 
 use crate::{
     globals as g,
@@ -49,6 +53,8 @@ fn read_state_and_set_gate(gate: u32) -> i32 {
 fn read_all(place: *mut KernelState, live: *mut LiveState) {
     // SAFETY: a map value is alive for the program's run.
     let place = unsafe { &mut *place };
+    // SAFETY: as above. Whoever runs this program is auditwatch.
+    unsafe { (*live).own = (bpf_get_current_pid_tgid() >> 32) as u32 };
     fill_settings(place);
     if place.limit != UNKNOWN && place.wait_time != UNKNOWN {
         // SAFETY: as above; one word each, which nobody reads by halves.

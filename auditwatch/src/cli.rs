@@ -1,6 +1,6 @@
 //! The command line: what can be asked for. It does nothing by itself.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -33,6 +33,12 @@ pub enum Command {
         auditwatch trace -- make -j8              for as long as a command runs\n  \
         auditwatch trace --format json | jq .     for machines; the last line is the summary")]
     Trace(TraceArgs),
+    /// Show a recorded trace again
+    #[command(after_help = "Examples:\n  \
+        auditwatch replay trace.zst\n  \
+        auditwatch replay --json trace.zst | tail -1 | jq .ledger\n  \
+        zstd -dc trace.zst | auditwatch replay -     a recording may be decompressed")]
+    Replay(ReplayArgs),
     /// Show the audit settings and what they mean
     #[command(
         after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit"
@@ -68,9 +74,44 @@ pub struct TraceArgs {
     /// Colour: auto is for terminals, unless `NO_COLOR` is set
     #[arg(long, value_enum, default_value_t)]
     pub color: ColorChoice,
+    /// Record all that is sampled to this file, for `auditwatch replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Trace for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+impl TraceArgs {
+    /// The output format that is wanted.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// What `trace --record` wrote; - for standard input
+    pub file: PathBuf,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Colour: auto is for terminals, unless `NO_COLOR` is set
+    #[arg(long, value_enum, default_value_t)]
+    pub color: ColorChoice,
+}
+
+impl ReplayArgs {
+    /// The output format that is wanted.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// Options of commands that print one report.

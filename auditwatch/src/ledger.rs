@@ -37,6 +37,14 @@ mod counter {
         "attempt_over_probe",
         "attempt_over_return",
     ];
+    pub(super) const GIVE_UPS: &[&str] = &[
+        "kauditd_retry_skb",
+        "kauditd_retry_skb_probe",
+        "kauditd_hold_skb",
+        "kauditd_hold_skb_probe",
+        "kauditd_rehold_skb",
+        "kauditd_rehold_skb_probe",
+    ];
     pub(super) const HOLD: &[&str] = &["kauditd_hold_skb", "kauditd_hold_skb_probe"];
 }
 
@@ -266,7 +274,13 @@ impl Queued {
         let filtered = attempts(|attempts| attempts.filtered);
         let own = attempts(|attempts| attempts.own);
         let own_filtered = attempts(|attempts| attempts.own_filtered);
-        let own_refused = window.delta(|sample| sample.own_losses);
+        let own_lost = |message: &str| {
+            window.delta(|sample| Some(*sample.own_losses.as_ref()?.get(message).unwrap_or(&0)))
+        };
+        let own_refused = sum([
+            own_lost(message::BACKLOG_LIMIT),
+            own_lost(message::OUT_OF_MEMORY),
+        ]);
         let waited_before = waiting(window.zero);
         let waiting = waiting(window.last);
         let auxiliary = window.delta(|sample| sample.auxiliary);
@@ -301,7 +315,12 @@ impl Queued {
             let refused = refused?.checked_sub(own_refused?)?;
             (attempted? + waited_before?).checked_sub(filtered? + refused + waiting?)
         })();
-        let enqueued = (|| (admitted? + auxiliary?).checked_sub(dropped.rate_limit?))();
+        let enqueued = (|| {
+            let limited = dropped
+                .rate_limit?
+                .checked_sub(own_lost(message::RATE_LIMIT)?)?;
+            (admitted? + auxiliary?).checked_sub(limited)
+        })();
         Self {
             attempted,
             filtered,
@@ -363,9 +382,15 @@ impl Delivered {
                 .unwrap_or(0)
                 .min(window.missed(counter::DELIVERY))
         });
+        // Where an error hook was skipped, the record in hand seemed delivered.
+        let given_up = left.map_or(0, |left| {
+            u64::try_from(-left)
+                .unwrap_or(0)
+                .min(window.missed(counter::GIVE_UPS))
+        });
         Self {
-            delivered: seen.map(|count| count + found),
-            residual: left.and_then(|left| Some(left - signed(found)?)),
+            delivered: seen.and_then(|count| (count + found).checked_sub(given_up)),
+            residual: left.and_then(|left| Some(left - signed(found)? + signed(given_up)?)),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod poll;
 pub mod probe;
 pub mod record_type;
+pub mod recording;
 pub mod render;
 pub mod report;
 pub mod sample;

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Trace(args) => commands::trace::run(&args, started),
+        Command::Replay(args) => commands::replay::run(&args),
         Command::Status(args) => commands::status::run(args.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };

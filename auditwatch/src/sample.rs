@@ -241,7 +241,7 @@ pub struct Sample {
     /// Losses that the kernel counts, by its message, where hooked.
     pub losses: Option<BTreeMap<String, u64>>,
     /// Of these: auditwatch's own attempts.
-    pub own_losses: Option<u64>,
+    pub own_losses: Option<BTreeMap<String, u64>>,
     /// Drains, where hooked.
     pub drain: Option<Drain>,
     /// Deliveries, where hooked.

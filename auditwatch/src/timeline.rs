@@ -88,6 +88,12 @@ impl Timeline {
         }
     }
 
+    /// Time of the last sample, ns of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub const fn now_ns(&self) -> u64 {
+        self.last.at_ns
+    }
+
     /// Adds a sample; returns the interval since the one before.
     pub fn push(&mut self, sample: Sample) -> Interval {
         self.note_stranded(&sample);

@@ -1,12 +1,19 @@
 //! The commands: each reads options, wires the modules together, and writes.
 
 pub mod doctor;
+mod output;
+pub mod replay;
 pub mod status;
 pub mod trace;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
 
-use crate::kernel::facts::Facts;
+use crate::{kernel::facts::Facts, report::Summary};
+
+/// Exit status of a trace that saw records being lost.
+const LOST: u8 = 3;
 
 /// Ends a command early on a host that makes no records at all.
 fn ensure_audit(facts: &Facts) -> Result<()> {
@@ -16,4 +23,13 @@ fn ensure_audit(facts: &Facts) -> Result<()> {
          line and reboot"
     );
     Ok(())
+}
+
+/// The exit status that a trace's findings call for.
+fn lost_status(summary: &Summary) -> ExitCode {
+    if summary.lost.is_some_and(|lost| lost > 0) {
+        ExitCode::from(LOST)
+    } else {
+        ExitCode::SUCCESS
+    }
 }

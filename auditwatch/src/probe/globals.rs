@@ -9,7 +9,6 @@ use crate::kernel::{symbols::Symbols, types::KernelTypes};
 
 /// Values for the programs' globals, kept alive until the object is loaded.
 pub(super) struct Globals {
-    own_pid: u32,
     receive_msg_params: u32,
     addresses: Vec<(&'static str, u64)>,
     offsets: Vec<(&'static str, u32)>,
@@ -57,7 +56,6 @@ impl Globals {
     /// Looks every value up.
     pub(super) fn new(symbols: &Symbols, types: Option<&KernelTypes>) -> Self {
         Self {
-            own_pid: std::process::id(),
             receive_msg_params: types
                 .and_then(|types| types.function("audit_receive_msg")?.params)
                 .unwrap_or(2),
@@ -91,7 +89,6 @@ impl Globals {
 
     /// Hands the values to the loader.
     pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
-        loader.override_global("OWN_PID", &self.own_pid, true);
         loader.override_global("RECEIVE_MSG_PARAMS", &self.receive_msg_params, true);
         for (global, address) in &self.addresses {
             loader.override_global(global, address, true);

@@ -200,7 +200,7 @@ impl Maps {
     }
 
     /// By message, and those of auditwatch's own among them.
-    fn losses(&self) -> Result<(BTreeMap<String, u64>, u64), ProbeError> {
+    fn losses(&self) -> Result<(BTreeMap<String, u64>, BTreeMap<String, u64>), ProbeError> {
         let mut entries = Vec::new();
         for entry in &self.losses {
             let (address, Wire(count)) = entry.map_err(|source| ProbeError::Map {
@@ -209,8 +209,10 @@ impl Maps {
             })?;
             entries.push((address, count));
         }
-        let own = entries.iter().map(|(_, count)| count.own).sum();
-        Ok((wire::losses(&entries), own))
+        Ok((
+            wire::losses(&entries, |count| count.calls),
+            wire::losses(&entries, |count| count.own),
+        ))
     }
 
     fn drained(

@@ -70,14 +70,17 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// Names a loss by the kernel's message; one that could not be read, by its place.
-pub(super) fn losses(entries: &[(u64, wire::LossCount)]) -> BTreeMap<String, u64> {
+pub(super) fn losses(
+    entries: &[(u64, wire::LossCount)],
+    pick: impl Fn(&wire::LossCount) -> u64,
+) -> BTreeMap<String, u64> {
     let mut named = BTreeMap::new();
     for (address, entry) in entries {
         let mut name = text(&entry.name);
         if name.is_empty() {
             name = format!("message at {address:#x}");
         }
-        *named.entry(name).or_insert(0) += entry.calls;
+        *named.entry(name).or_insert(0) += pick(entry);
     }
     named
 }
@@ -87,7 +90,18 @@ pub(super) fn losses(entries: &[(u64, wire::LossCount)]) -> BTreeMap<String, u64
 fn changes(
     before: &wire::KernelState,
     request: &wire::AuditSet,
+    result: i32,
 ) -> Vec<(String, Option<u32>, u32)> {
+    // The counters are reset only by requests for that alone, which answer with
+    // the old value (`audit_receive_msg`, 4.11 and 5.9 to 7.2).
+    let reset = match request.mask {
+        0x40 => Some("lost"),
+        0x80 => Some("backlog_wait_time_actual"),
+        _ => None,
+    };
+    if let Some(field) = reset {
+        return vec![(field.to_owned(), u32::try_from(result).ok(), 0)];
+    }
     [
         (0x01, "enabled", before.enabled, request.enabled),
         (0x02, "failure", before.failure, request.failure),
@@ -100,8 +114,6 @@ fn changes(
             before.wait_time,
             request.wait_time,
         ),
-        (0x40, "lost", before.lost, 0),
-        (0x80, "backlog_wait_time_actual", before.waited, 0),
     ]
     .into_iter()
     .filter(|(bit, ..)| request.mask & bit != 0)
@@ -132,7 +144,7 @@ pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Event>> {
         what,
     };
     Some(match kind {
-        wire::RARE_CHANGE => changes(&before, &request)
+        wire::RARE_CHANGE => changes(&before, &request, result)
             .into_iter()
             // Resets answer with the old value as a positive result.
             .map(|(field, old, new)| {

@@ -267,8 +267,9 @@ impl Sink {
         let first = self.process.take();
         let own = first.as_ref().is_some_and(|p| p.id() == pid);
         if tasks::alive(pid) {
-            sys::kill(pid, libc::SIGTERM)?;
+            // In this order: nobody waits for an orphan, which is gone once it has ended.
             sys::kill(pid, libc::SIGCONT)?;
+            sys::kill(pid, libc::SIGTERM)?;
         }
         if let Some(process) = first {
             process.wait(10 * SECOND).context("ending the sink")?;

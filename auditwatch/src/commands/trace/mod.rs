@@ -1,7 +1,7 @@
 //! `auditwatch trace`: samples over time, a line each interval, a summary last.
 
 mod host;
-mod output;
+mod recorder;
 mod source;
 mod workload;
 
@@ -17,11 +17,16 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use self::{output::Output, source::Live, workload::Workload};
-use crate::{cli::TraceArgs, kernel::facts::Facts, timeline::Timeline};
-
-/// Exit status of a trace that saw records being lost.
-const LOST: u8 = 3;
+use self::{recorder::Recorder, source::Live, workload::Workload};
+use super::output::Output;
+use crate::{
+    cli::TraceArgs,
+    kernel::facts::Facts,
+    recording::{self, Begin},
+    report::Summary,
+    sample::Sample,
+    timeline::Timeline,
+};
 
 /// Runs the command. `started` is when the process began.
 ///
@@ -49,13 +54,25 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
 
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
+    let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let mut live = Live::start(args, &facts)?;
-    let mut output = Output::new(args);
-    Output::begin(&live);
+    say(live.opening_words());
     live.settle().await?;
     let zero = live.zero()?;
-    let startup = started.elapsed();
-    let mut timeline = Timeline::new(host::host(&facts), zero);
+    let mut log = Log::new(
+        Begin {
+            schema: recording::SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host::host(&facts),
+            hooks: live.hooks(),
+            source_reason: live.reason(),
+            notes: live.notes(),
+            startup_ns: nanoseconds(started.elapsed()),
+        },
+        zero,
+        recorder,
+        Output::new(args.format(), args.color),
+    );
     let mut workload = Workload::start(&args.command)?;
 
     let every = live.interval(args.interval);
@@ -92,7 +109,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
                 // The last interval is to be a whole one.
                 let last_is_near = end.is_some_and(|end| now + every / 10 >= end);
                 if failure.is_none() && !last_is_near {
-                    failure = step(&mut live, &mut timeline, &mut output).err();
+                    failure = step(&mut live, &mut log).err();
                     if failure.is_some() && !workload.is_running() { break }
                 }
                 if let Some(pause) = live.pause() {
@@ -101,61 +118,92 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             }
         }
     }
-    let lost = match finish(&mut live, &mut timeline, &mut output, startup, failure).await {
-        Ok(lost) => lost,
+    match finish(&mut live, log, failure).await {
+        Ok(summary) => Ok(workload
+            .status()
+            .unwrap_or_else(|| super::lost_status(&summary))),
         // The command's own failure goes before ours.
-        Err(error) => {
-            return match workload.status() {
-                None => Err(error),
-                Some(status) => {
-                    let _ = writeln!(io::stderr(), "auditwatch: {error:#}");
-                    Ok(status)
-                }
-            };
+        Err(error) => match workload.status() {
+            None => Err(error),
+            Some(status) => {
+                say(vec![format!("{error:#}")]);
+                Ok(status)
+            }
+        },
+    }
+}
+
+/// Says on stderr what a reader should know. It is a courtesy: a closed stderr
+/// does not end a trace.
+fn say(lines: Vec<String>) {
+    for line in lines {
+        let _ = writeln!(io::stderr(), "auditwatch: {line}");
+    }
+}
+
+/// Where samples go: the timeline, the recording, the output.
+struct Log {
+    begin: Begin,
+    timeline: Timeline,
+    recorder: Option<Recorder>,
+    output: Output,
+}
+
+impl Log {
+    fn new(begin: Begin, zero: Sample, mut recorder: Option<Recorder>, output: Output) -> Self {
+        if let Some(recorder) = &mut recorder {
+            recorder.begin(&begin, &zero);
         }
+        Self {
+            timeline: Timeline::new(begin.host.clone(), zero),
+            begin,
+            recorder,
+            output,
+        }
+    }
+
+    fn push(&mut self, sample: Sample) -> Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.sample(&sample);
+        }
+        self.output.interval(&self.timeline.push(sample))
+    }
+
+    /// Writes the summary; fails where that or the recording could not be written.
+    fn end(mut self, mut notes: Vec<String>) -> Result<Summary> {
+        notes.extend(self.recorder.as_ref().and_then(Recorder::note));
+        let recorded = self
+            .recorder
+            .map_or(Ok(()), |recorder| recorder.end(&notes));
+        let summary = recording::summary(&self.timeline, &self.begin, notes);
+        self.output.summary(&summary)?;
+        recorded.map(|()| summary)
+    }
+}
+
+/// Takes a sample, where it is time for one.
+fn step(live: &mut Live, log: &mut Log) -> Result<()> {
+    live.sample()?.map_or(Ok(()), |sample| log.push(sample))
+}
+
+/// Ends the trace with its summary, also after something failed.
+async fn finish(live: &mut Live, mut log: Log, failure: Option<anyhow::Error>) -> Result<Summary> {
+    let failure = match failure {
+        Some(error) => Some(error),
+        None => match live.last().await {
+            Ok(last) => log.push(last).err(),
+            Err(error) => Some(error),
+        },
     };
-    Ok(workload.status().unwrap_or(if lost {
-        ExitCode::from(LOST)
-    } else {
-        ExitCode::SUCCESS
-    }))
-}
-
-/// Takes a sample, where it is time for one, and shows the interval.
-fn step(live: &mut Live, timeline: &mut Timeline, output: &mut Output) -> Result<()> {
-    match live.sample()? {
-        Some(sample) => output.interval(&timeline.push(sample)),
-        None => Ok(()),
-    }
-}
-
-/// Ends the trace with its summary, also after a reading failed; returns whether
-/// records were lost.
-async fn finish(
-    live: &mut Live,
-    timeline: &mut Timeline,
-    output: &mut Output,
-    startup: Duration,
-    mut failure: Option<anyhow::Error>,
-) -> Result<bool> {
     let mut notes = live.notes();
-    if failure.is_none() {
-        match live.last().await {
-            Ok(last) => output.interval(&timeline.push(last))?,
-            Err(error) => failure = Some(error),
-        }
-    }
-    if let Some(error) = &failure {
-        notes.push(format!("the trace ended early: {error:#}"));
-    }
-    let mut summary = timeline.summary(live.hooks(), live.reason(), notes);
-    summary.startup_ns = Some(nanoseconds(startup));
-    let written = output.summary(&summary);
-    match failure {
-        // Where the output is what failed, the summary finds the same.
-        Some(error) => Err(error),
-        None => written.map(|()| summary.lost.is_some_and(|lost| lost > 0)),
-    }
+    notes.extend(
+        failure
+            .as_ref()
+            .map(|error| format!("the trace ended early: {error:#}")),
+    );
+    let summary = log.end(notes);
+    // Where the output is what failed, the summary found the same.
+    failure.map_or(summary, Err)
 }
 
 /// Waits for a signal; for ever where it is not watched for.

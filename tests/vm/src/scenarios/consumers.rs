@@ -9,8 +9,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("stopped-consumer", stopped_consumer)
         .short()
         .both(),
-    Scenario::new("stopped-consumer-no-limit", stopped_consumer_no_limit),
-    Scenario::new("consumer-dies-and-returns", consumer_dies_and_returns),
+    Scenario::new("stopped-consumer-no-limit", stopped_consumer_no_limit).short(),
+    Scenario::new("consumer-dies-and-returns", consumer_dies_and_returns).short(),
     Scenario::new("consumer-leaves", consumer_leaves),
 ];
 

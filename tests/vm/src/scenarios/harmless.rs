@@ -19,6 +19,7 @@ use crate::trial::{self, Consumer, Trial};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nobody-stranded", nobody_stranded).short(),
+    Scenario::new("user-messages-under-pressure", user_messages_under_pressure).short(),
     Scenario::new("stranding-is-seen", stranding_is_seen),
     Scenario::new("nothing-asked-under-pressure", nothing_asked),
     Scenario::new("settings-untouched", settings_untouched).short(),
@@ -85,6 +86,19 @@ fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
         attempted,
         seen.books.missed,
     );
+    findings.verdict()
+}
+
+/// Tasks that send USER messages while the queue is full are let in without waiting, past the hooks
+/// where gcc split `audit_log_start`: nobody waits afterwards, and nobody is said to.
+fn user_messages_under_pressure(scene: &mut Scene<'_>) -> Result<()> {
+    let storm = "--processes 8 --syscall 300 --user 100 --at 0:stop-sink --at 1500:cont-sink";
+    let trial = Trial::new(storm).limit(64).consumer(SMALL);
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    findings.equal("stranded", seen.summary.number("stalls.stranded")?, 0);
+    findings.equal("waiting", seen.summary.number("ledger.waiting")?, 0);
+    findings.at_least("stalls.count", seen.summary.number("stalls.count")?, 1);
     findings.verdict()
 }
 

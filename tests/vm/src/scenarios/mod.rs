@@ -9,6 +9,7 @@ mod midway;
 mod places;
 mod producing;
 mod queue;
+mod recording;
 mod rule_sets;
 mod settings;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         rule_sets::SCENARIOS,
         harmless::SCENARIOS,
         cost::SCENARIOS,
+        recording::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,

@@ -20,8 +20,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("slow-consumer-waiting", slow_consumer_waiting)
         .short()
         .both(),
-    Scenario::new("no-auditd", no_auditd),
-    Scenario::new("rate-limit", rate_limit).both(),
+    Scenario::new("no-auditd", no_auditd).short(),
+    Scenario::new("rate-limit", rate_limit).short().both(),
     Scenario::new("source-poll", source_poll),
 ];
 

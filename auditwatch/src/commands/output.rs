@@ -1,12 +1,12 @@
-//! Where a trace goes: lines on stdout, in the format that was asked for.
+//! Where a trace or a replay goes: lines on stdout, in the format that was asked
+//! for.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write as _};
 
 use anyhow::{Result, anyhow};
 
-use super::source::Live;
 use crate::{
-    cli::{Format, TraceArgs},
+    cli::{ColorChoice, Format},
     render::{json, style::Style, table},
     report::{Interval, Summary},
 };
@@ -25,24 +25,15 @@ pub(super) struct Output {
 
 impl Output {
     /// An output as the options ask for.
-    pub(super) fn new(args: &TraceArgs) -> Self {
+    pub(super) fn new(format: Format, color: ColorChoice) -> Self {
         let out = io::stdout();
         let no_color = std::env::var("NO_COLOR").ok();
         Self {
-            style: Style::new(args.color, no_color.as_deref(), &out),
+            style: Style::new(color, no_color.as_deref(), &out),
             terminal: out.is_terminal(),
-            format: if args.json { Format::Json } else { args.format },
+            format,
             out,
             lines: 0,
-        }
-    }
-
-    /// Says, on stderr, what a reader should know from the start.
-    pub(super) fn begin(live: &Live) {
-        let mut err = io::stderr();
-        for line in live.opening_words() {
-            // The words are a courtesy: a closed stderr does not end a trace.
-            let _ = writeln!(err, "auditwatch: {line}");
         }
     }
 

@@ -1,0 +1,186 @@
+//! Recordings: what is replayed is what was live, a recording that breaks off is
+//! whole up to there, and whatever else it holds is named and does no harm.
+
+use auditwatch::{
+    recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, summary},
+    report::{Interval, Summary},
+    sample::{Attempts, Drain, KernelState, Sample, Shortfalls, Source, Stalls, Waiter},
+    timeline::{Host, Timeline},
+};
+
+fn begin() -> Begin {
+    Begin {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        host: Host {
+            release: "6.1.0".to_owned(),
+            hz: Some(250),
+            cpus: Some(2),
+            record_overhead_bytes: None,
+        },
+        hooks: Vec::new(),
+        source_reason: None,
+        notes: vec!["known from the start".to_owned()],
+        startup_ns: 7,
+    }
+}
+
+fn sample(seconds: u64) -> Sample {
+    Sample {
+        at_ns: 9_000_000_000 + seconds * 1_000_000_000,
+        source: Source::Bpf,
+        state: KernelState {
+            depth: Some(3),
+            limit: Some(64),
+            lost: Some(0),
+            ..KernelState::default()
+        },
+        attempts: Some(Attempts {
+            attempted: seconds * 100,
+            ..Attempts::default()
+        }),
+        losses: None,
+        own_losses: None,
+        drain: Some(Drain {
+            drained: seconds * 100,
+            types: Some([(1300, seconds * 100)].into()),
+            ..Drain::default()
+        }),
+        delivery: None,
+        retry: None,
+        hold: None,
+        reheld: None,
+        resets: None,
+        passes: Some(seconds),
+        auxiliary: Some(0),
+        stalls: Some(Stalls {
+            waiters: vec![Waiter {
+                thread: 3,
+                since_ns: u64::MAX,
+            }],
+            ..Stalls::default()
+        }),
+        shortfalls: Shortfalls::default(),
+        events: Vec::new(),
+    }
+}
+
+const NOTES: [&str; 2] = ["known from the start", "known at the end"];
+
+fn notes() -> Vec<String> {
+    NOTES.map(str::to_owned).to_vec()
+}
+
+/// What a live trace of five seconds prints.
+fn live() -> (Vec<Interval>, Summary) {
+    let begin = begin();
+    let mut timeline = Timeline::new(begin.host.clone(), sample(0));
+    let intervals = (1..=5)
+        .map(|second| timeline.push(sample(second)))
+        .collect();
+    (intervals, summary(&timeline, &begin, notes()))
+}
+
+/// The lines that its recording has.
+fn recorded() -> Vec<Vec<u8>> {
+    let mut lines = vec![Line::Begin(begin())];
+    lines.extend((0..=5).map(|second| Line::Sample(sample(second))));
+    lines.push(Line::End(End { notes: notes() }));
+    lines
+        .iter()
+        .map(|line| serde_json::to_vec(line).expect("a line can be written"))
+        .collect()
+}
+
+fn replay(lines: &[Vec<u8>]) -> Result<(Vec<Interval>, Summary), RecordingError> {
+    let mut replay = Replay::default();
+    let mut intervals = Vec::new();
+    for line in lines {
+        intervals.extend(replay.line(line)?);
+    }
+    Ok((intervals, replay.summary()?))
+}
+
+#[test]
+fn a_replay_is_the_live_trace() {
+    let (intervals, summary) = replay(&recorded()).expect("it is whole");
+    assert_eq!((intervals, summary), live());
+}
+
+#[test]
+fn what_breaks_off_is_whole_up_to_there() {
+    let lines = recorded();
+    for kept in 2..lines.len() {
+        let (intervals, summary) = replay(&lines[..kept]).expect("whole up to there");
+        assert_eq!(intervals, live().0[..kept - 2]);
+        assert!(summary.notes.iter().any(|note| note.contains("breaks off")));
+    }
+    assert!(matches!(replay(&lines[..1]), Err(RecordingError::NoSample)));
+    assert!(matches!(replay(&[]), Err(RecordingError::NoBegin)));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let lines = recorded();
+    let words = |lines: &[Vec<u8>]| {
+        replay(lines)
+            .map(drop)
+            .expect_err("it is no recording")
+            .to_string()
+    };
+    let with = |place: usize, line: &[u8]| {
+        let mut lines = lines.clone();
+        lines.insert(place, line.to_vec());
+        lines
+    };
+    assert!(words(&with(0, b"{\"summary\":{}}")).contains("no recording"));
+    assert!(words(&with(0, &lines[1])).contains("no recording"));
+    assert!(words(&with(3, b"{}")).contains("line 4"));
+    assert!(words(&with(3, &lines[0])).contains("begins twice"));
+    assert!(words(&with(4, &lines[1])).contains("line 5"));
+    assert!(words(&with(8, &lines[6])).contains("after its end"));
+    let newer = Line::Begin(Begin {
+        schema: SCHEMA + 1,
+        ..begin()
+    });
+    let newer = serde_json::to_vec(&newer).expect("a line can be written");
+    assert!(words(&[newer]).contains("later version"));
+}
+
+#[test]
+fn no_damage_makes_it_panic() {
+    let whole = recorded();
+    let mut state = 1_u64;
+    let mut below = |bound: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(state >> 33).expect("31 bits") % bound
+    };
+    let mut refused = 0;
+    for _ in 0..5_000 {
+        let mut lines = whole.clone();
+        for _ in 0..=below(3) {
+            let which = below(lines.len());
+            let line = &mut lines[which];
+            match below(4) {
+                0 => line.truncate(below(line.len() + 1)),
+                1 if !line.is_empty() => {
+                    let at = below(line.len());
+                    line[at] = b" 09-.eE\"{}[],:tfn"[below(17)];
+                }
+                2 if !line.is_empty() => {
+                    line.remove(below(line.len()));
+                }
+                _ => {
+                    lines.remove(which);
+                }
+            }
+            if lines.is_empty() {
+                break;
+            }
+        }
+        refused += usize::from(replay(&lines).is_err());
+    }
+    assert!(refused > 1_000, "{refused}");
+}
