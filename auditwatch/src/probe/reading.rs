@@ -38,6 +38,9 @@ pub(super) struct Maps {
     sight: Sight,
 }
 
+/// Losses by the kernel's message.
+type ByMessage = BTreeMap<String, u64>;
+
 /// Hooks that tell deliveries from failed ones together.
 const DELIVERY_NEEDS: [Role; 6] = [
     Role::Delivery,
@@ -200,7 +203,7 @@ impl Maps {
     }
 
     /// By message, and those of auditwatch's own among them.
-    fn losses(&self) -> Result<(BTreeMap<String, u64>, BTreeMap<String, u64>), ProbeError> {
+    fn losses(&self) -> Result<(ByMessage, ByMessage), ProbeError> {
         let mut entries = Vec::new();
         for entry in &self.losses {
             let (address, Wire(count)) = entry.map_err(|source| ProbeError::Map {
