@@ -57,6 +57,7 @@ fn sample(seconds: u64) -> Sample {
             waiters: vec![Waiter {
                 thread: 3,
                 since_ns: u64::MAX,
+                asleep: None,
             }],
             ..Stalls::default()
         }),

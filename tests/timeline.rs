@@ -210,7 +210,7 @@ fn a_poll_keeps_what_it_saw_across_a_reset_of_the_counter() {
 }
 
 /// A waiter since shortly after the start, seen at 1, 3 and 5 s.
-fn with_waiter(depth: u32, passes: [u64; 3]) -> u64 {
+fn with_waiter(depth: u32, passes: [u64; 3], asleep: Option<bool>) -> u64 {
     let mut samples = vec![sample(0, 0, 0)];
     for (seconds, pass) in [1, 3, 5].into_iter().zip(passes) {
         let mut sample = sample(seconds, 0, 0);
@@ -219,6 +219,7 @@ fn with_waiter(depth: u32, passes: [u64; 3]) -> u64 {
         sample.stalls.as_mut().expect("hooked").waiters = vec![Waiter {
             thread: 9,
             since_ns: 5 * SECOND + 500,
+            asleep,
         }];
         samples.push(sample);
     }
@@ -227,9 +228,12 @@ fn with_waiter(depth: u32, passes: [u64; 3]) -> u64 {
 
 #[test]
 fn stranded_is_who_sleeps_on_with_room_and_nobody_to_wake_it() {
-    assert_eq!(with_waiter(5, [7, 7, 7]), 1);
+    assert_eq!(with_waiter(5, [7, 7, 7], None), 1);
+    assert_eq!(with_waiter(5, [7, 7, 7], Some(true)), 1);
+    // The end of its attempt was missed: it does something else.
+    assert_eq!(with_waiter(5, [7, 7, 7], Some(false)), 0);
     // kauditd passes, and wakes one task each time.
-    assert_eq!(with_waiter(5, [7, 8, 9]), 0);
+    assert_eq!(with_waiter(5, [7, 8, 9], None), 0);
     // There is no room.
-    assert_eq!(with_waiter(321, [7, 7, 7]), 0);
+    assert_eq!(with_waiter(321, [7, 7, 7], None), 0);
 }

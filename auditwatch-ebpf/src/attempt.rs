@@ -14,6 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    globals::margin,
     maps::{attempts, gate_is_open, live, own},
     memory::raise,
     queue::main_depth,
@@ -142,8 +143,9 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     // SAFETY: as above. A limit of 0 means none.
     let (limit, wait_time, waiters) =
         unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };
-    if limit != 0 && depth > limit && wait_time != 0 {
-        stall::may_begin(live, ids as u32);
+    // The kernel looks again later, and may find the queue longer.
+    if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
+        stall::may_begin(live, ids as u32, depth > limit);
     } else if waiters != 0 {
         stall::outlive(ids as u32);
     }

@@ -23,6 +23,9 @@ macro_rules! globals {
 globals! {
     /// Parameters of `audit_receive_msg`, after which its return value comes.
     RECEIVE_MSG_PARAMS / receive_msg_params: u32 = 2;
+    /// Records that other CPUs may add between the look of a program and that of
+    /// the kernel.
+    MARGIN / margin: u32 = 8;
     /// `audit_queue`.
     ADDR_QUEUE / addr_queue: u64 = 0;
     /// `audit_retry_queue`.

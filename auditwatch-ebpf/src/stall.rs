@@ -18,11 +18,12 @@ use crate::{
     memory::{add, raise, read_field},
 };
 
-/// Follows the current task, whose attempt has met a full queue.
+/// Follows the current task, whose attempt has met a full queue, or one that may
+/// be full when the kernel looks.
 #[inline(always)]
-pub fn may_begin(live: *mut LiveState, thread: u32) {
+pub fn may_begin(live: *mut LiveState, thread: u32, full: bool) {
     let Some(ledger) = stalls() else { return };
-    if gate_is_open() {
+    if full && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*ledger).met_full }, 1);
     }

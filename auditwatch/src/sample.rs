@@ -158,6 +158,8 @@ pub struct Waiter {
     pub thread: u32,
     /// Start of the attempt, ns of `CLOCK_MONOTONIC`.
     pub since_ns: u64,
+    /// Whether it sleeps in the audit code; `None` where the kernel does not tell.
+    pub asleep: Option<bool>,
 }
 
 /// Stalls.

@@ -152,7 +152,11 @@ impl Timeline {
         if !(room && no_pass) {
             return;
         }
-        for waiter in &stalls.waiters {
+        for waiter in stalls
+            .waiters
+            .iter()
+            .filter(|waiter| waiter.asleep != Some(false))
+        {
             let slept_since_last = waiter.since_ns < self.last.at_ns;
             if slept_since_last && sample.at_ns.saturating_sub(waiter.since_ns) > STRANDED_AFTER_NS
             {
@@ -373,6 +377,15 @@ impl Timeline {
             notes.push(format!(
                 "up to {stalls_missed} stalls are missing, for the same reason; the kernel's own sum of \
                  their time is whole"
+            ));
+        }
+        if let Some(stalls) = self.last.stalls.as_ref()
+            && stalls.untracked > 0
+        {
+            notes.push(format!(
+                "{} attempts at a full queue could not be followed to their end: as many stalls may be \
+                 missing",
+                stalls.untracked
             ));
         }
         if self.last.shortfalls.rare_missed > 0 {

@@ -165,7 +165,7 @@ fn pid_namespace(inputs: &Inputs) -> Option<Finding> {
             "pid ns",
             Severity::Warning,
             "this process runs in a pid namespace of its own: process ids in the report are the host's, \
-             its own records cannot be told apart, and audit netlink is refused",
+             and audit netlink is refused",
         )
         .remedy("run it on the host, or give the container hostPID")
     })

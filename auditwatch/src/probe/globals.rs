@@ -9,6 +9,7 @@ use crate::kernel::{symbols::Symbols, types::KernelTypes};
 
 /// Values for the programs' globals, kept alive until the object is loaded.
 pub(super) struct Globals {
+    margin: u32,
     receive_msg_params: u32,
     addresses: Vec<(&'static str, u64)>,
     offsets: Vec<(&'static str, u32)>,
@@ -56,6 +57,11 @@ impl Globals {
     /// Looks every value up.
     pub(super) fn new(symbols: &Symbols, types: Option<&KernelTypes>) -> Self {
         Self {
+            // Each CPU may be past its own look, with another task pre-empted there.
+            margin: aya::util::nr_cpus()
+                .ok()
+                .and_then(|cpus| u32::try_from(cpus * 2).ok())
+                .unwrap_or(64),
             receive_msg_params: types
                 .and_then(|types| types.function("audit_receive_msg")?.params)
                 .unwrap_or(2),
@@ -89,6 +95,7 @@ impl Globals {
 
     /// Hands the values to the loader.
     pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader.override_global("MARGIN", &self.margin, true);
         loader.override_global("RECEIVE_MSG_PARAMS", &self.receive_msg_params, true);
         for (global, address) in &self.addresses {
             loader.override_global(global, address, true);

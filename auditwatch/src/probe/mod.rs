@@ -15,6 +15,8 @@ mod sparse_btf;
 mod undisturbed;
 mod wire;
 
+use std::collections::BTreeMap;
+
 use aya::{
     Ebpf,
     programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _},
@@ -137,8 +139,11 @@ impl Probe {
     /// # Errors
     /// When the program cannot be run or a map cannot be read.
     pub fn open_gate(&mut self) -> Result<Sample, ProbeError> {
-        self.misses_at_zero = self.misses()?;
+        let _undisturbed = Undisturbed::begin();
         let mut zero = self.collect()?;
+        // The kernel counts misses whatever the gate: they are read next to it.
+        self.misses_at_zero = self.misses()?;
+        zero.shortfalls.missed = self.missed(&self.misses_at_zero);
         self.run(OPEN_GATE)?;
         let state = self.maps.state()?;
         zero.at_ns = state.at_ns;
@@ -163,27 +168,33 @@ impl Probe {
     /// # Errors
     /// As [`Probe::open_gate`].
     pub fn close_gate(&mut self) -> Result<Sample, ProbeError> {
+        let _undisturbed = Undisturbed::begin();
         self.run(CLOSE_GATE)?;
-        self.collect()
+        // As at the zero point.
+        let misses = self.misses()?;
+        let mut last = self.collect()?;
+        last.shortfalls.missed = self.missed(&misses);
+        Ok(last)
     }
 
     fn collect(&mut self) -> Result<Sample, ProbeError> {
         let _undisturbed = self.by_probes.then(Undisturbed::begin);
         let mut sample = self.maps.sample()?;
         self.diagnostics.flush();
-        for (index, missed) in self.misses()?.into_iter().enumerate() {
-            let since_zero =
-                missed.saturating_sub(self.misses_at_zero.get(index).copied().unwrap_or(0));
-            if let Some((_, name)) = self.programs.get(index)
-                && since_zero > 0
-            {
-                sample
-                    .shortfalls
-                    .missed
-                    .insert((*name).to_owned(), since_zero);
-            }
-        }
+        sample.shortfalls.missed = self.missed(&self.misses()?);
         Ok(sample)
+    }
+
+    /// Misses since the zero point, by program; those that missed nothing are left
+    /// out.
+    fn missed(&self, misses: &[u64]) -> BTreeMap<String, u64> {
+        let since_zero = self
+            .programs
+            .iter()
+            .zip(misses)
+            .zip(&self.misses_at_zero)
+            .map(|(((_, name), now), zero)| ((*name).to_owned(), now.saturating_sub(*zero)));
+        since_zero.filter(|(_, missed)| *missed > 0).collect()
     }
 
     fn misses(&self) -> Result<Vec<u64>, ProbeError> {

@@ -265,7 +265,11 @@ impl Maps {
         }
         let waiters = since
             .into_iter()
-            .map(|(thread, since_ns)| Waiter { thread, since_ns })
+            .map(|(thread, since_ns)| Waiter {
+                thread,
+                since_ns,
+                asleep: sleeps_in_audit(thread),
+            })
             .collect();
         Ok(Stalls {
             count: ledger.count,
@@ -286,6 +290,15 @@ impl Maps {
         }
         events
     }
+}
+
+/// Whether a thread sleeps in the audit code, by the kernel function that it
+/// sleeps in; `None` where the kernel does not show that. One that does something
+/// else has an end of its attempt that was missed.
+fn sleeps_in_audit(thread: u32) -> Option<bool> {
+    let function = std::fs::read_to_string(format!("/proc/{thread}/wchan")).ok()?;
+    let function = function.trim();
+    (!function.is_empty() && function != "0").then(|| function.starts_with("audit_"))
 }
 
 fn typed<T: TryFrom<Map, Error = MapError>>(

@@ -3,25 +3,30 @@
 //! While a process reads a map, the kernel skips every probe program on its CPU
 //! (`bpf_disable_instrumentation`, include/linux/bpf.h); one that is pre-empted in
 //! the middle leaves them out for a whole time slice, which kernels before 6.7 do
-//! not even count. Trampolines are not concerned.
+//! not even count. Trampolines are not concerned, but for the ends of the window:
+//! what they miss is to be read in the same moment as the gate moves.
 
 /// Runs this thread before ordinary ones until it is dropped.
 pub(super) struct Undisturbed {
-    raised: bool,
+    ordinary: bool,
 }
 
 impl Undisturbed {
-    /// Raises the thread, where that is allowed.
+    /// Raises the thread, where that is allowed, unless it is not an ordinary one
+    /// already: by another of these, or because the user wants it so.
     pub(super) fn begin() -> Self {
+        // SAFETY: takes a number, 0 is this thread.
+        let policy = unsafe { libc::sched_getscheduler(0) };
         Self {
-            raised: schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 1),
+            ordinary: policy == libc::SCHED_OTHER
+                && schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 1),
         }
     }
 }
 
 impl Drop for Undisturbed {
     fn drop(&mut self) {
-        if self.raised {
+        if self.ordinary {
             schedule(libc::SCHED_OTHER, 0);
         }
     }

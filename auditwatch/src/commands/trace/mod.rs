@@ -1,6 +1,7 @@
 //! `auditwatch trace`: samples over time, a line each interval, a summary last.
 
 mod host;
+mod patience;
 mod recorder;
 mod source;
 mod workload;
@@ -17,7 +18,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use self::{recorder::Recorder, source::Live, workload::Workload};
+use self::{patience::Patience, recorder::Recorder, source::Live, workload::Workload};
 use super::output::Output;
 use crate::{
     cli::TraceArgs,
@@ -27,6 +28,13 @@ use crate::{
     sample::Sample,
     timeline::Timeline,
 };
+
+/// To change code that runs, the kernel waits until each task has slept once, and
+/// `kauditd` does not as long as the queue never empties.
+const SLOW_START: &str = "still putting the hooks in place: the kernel waits until each task has slept once, and \
+     a queue that never empties keeps kauditd from it (--attach kprobe does not wait); nothing is counted yet";
+const SLOW_END: &str = "still taking the hooks out: the kernel waits until each task has slept once, and a queue \
+     that never empties keeps kauditd from it; the summary above stands";
 
 /// Runs the command. `started` is when the process began.
 ///
@@ -55,7 +63,9 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    let patience = Patience::with(SLOW_START);
     let mut live = Live::start(args, &facts)?;
+    drop(patience);
     say(live.opening_words());
     live.settle().await?;
     let zero = live.zero()?;
@@ -118,7 +128,11 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             }
         }
     }
-    match finish(&mut live, log, failure).await {
+    let finished = finish(&mut live, log, failure).await;
+    let patience = Patience::with(SLOW_END);
+    drop(live);
+    drop(patience);
+    match finished {
         Ok(summary) => Ok(workload
             .status()
             .unwrap_or_else(|| super::lost_status(&summary))),

@@ -1,6 +1,8 @@
 //! Traces that begin and end in the middle of a storm.
 
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,8 +19,11 @@ pub const SCENARIOS: &[Scenario] =
 
 const TRACES: u32 = 2;
 const PRODUCERS: i64 = 4;
-/// Attaching and detaching wait for grace periods, which a busy machine makes long.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// Shape of the storm. Attaching and detaching wait, for each program, until `kauditd` has slept; on one CPU a
+/// storm without a lull keeps it from that for as long as it lasts.
+const STORM: Duration = Duration::from_millis(200);
+const LULL: Duration = Duration::from_millis(20);
 
 /// A record that a task is just making as the window begins or ends is on neither side: one for each
 /// producer at each end, at the most. Those who sleep and the rest of the queue are accounted for.
@@ -32,10 +37,27 @@ fn begins_and_ends_midway(scene: &mut Scene<'_>) -> Result<()> {
     storm.args(["storm", "--syscall", "1000000", "--threads"]);
     storm.arg(PRODUCERS.to_string());
     let storm = Process::start(&scene.lab.directory, storm)?;
-    let result = traces(scene);
+    let result = thread::scope(|scope| {
+        let (over, news) = mpsc::channel();
+        let storm = &storm;
+        let lulls = scope.spawn(move || with_lulls(storm, &news));
+        let result = traces(scene);
+        drop(over);
+        lulls.join().expect("the lulls do not panic").and(result)
+    });
     drop(storm);
     stage.strike()?;
     result
+}
+
+/// Halts the storm again and again until the other side of `news` is gone.
+fn with_lulls(storm: &Process, news: &mpsc::Receiver<()>) -> Result<()> {
+    while news.recv_timeout(STORM) == Err(RecvTimeoutError::Timeout) {
+        storm.signal(libc::SIGSTOP)?;
+        thread::sleep(LULL);
+        storm.signal(libc::SIGCONT)?;
+    }
+    Ok(())
 }
 
 fn traces(scene: &mut Scene<'_>) -> Result<()> {
