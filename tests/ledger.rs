@@ -373,6 +373,19 @@ fn somebody_elses_reset_of_the_counter_is_no_miscount() {
 }
 
 #[test]
+fn a_counter_that_was_not_read_at_the_ends_is_nothing_to_check_against() {
+    let (zero, mut last, kernel) = window(13);
+    last.state.lost_is_apart = true;
+    let ledger = Ledger::between(&zero, &last, []);
+    assert_eq!((ledger.residuals.lost, ledger.residual), (None, None));
+    assert_eq!(ledger.attempted, Some(kernel.attempted));
+    // A rare event that is missing may have been a reset of the counter.
+    let (zero, mut last, _) = window(13);
+    last.shortfalls.rare_missed = 1;
+    assert_eq!(Ledger::between(&zero, &last, []).residuals.lost, None);
+}
+
+#[test]
 fn who_waits_is_not_guessed() {
     let (zero, mut last, _) = window(5);
     last.stalls = None;

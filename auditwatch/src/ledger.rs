@@ -419,12 +419,18 @@ fn losses_between(zero: &Sample, last: &Sample) -> Option<BTreeMap<String, u64>>
 }
 
 /// Growth of the kernel's own counter, across resets that were seen; `None` where
-/// there was one that was not.
+/// there was one that was not, or may have been, and where the counter was not read
+/// at the window's very ends.
 fn kernel_lost<'a>(
     zero: &Sample,
     last: &Sample,
     events: impl IntoIterator<Item = &'a Event>,
 ) -> Option<u64> {
+    let apart = zero.state.lost_is_apart || last.state.lost_is_apart;
+    let may_have_missed_a_reset = last.shortfalls.rare_missed > zero.shortfalls.rare_missed;
+    if apart || may_have_missed_a_reset {
+        return None;
+    }
     let mut from = zero.state.lost?;
     let mut total = 0_u64;
     for event in events {

@@ -72,6 +72,7 @@ pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>)
             wait_time_jiffies: status.backlog_wait_time_jiffies,
             waited_jiffies: status.backlog_wait_time_actual_jiffies,
             lost: Some(status.lost),
+            lost_is_apart: false,
             rate_limit: Some(status.rate_limit),
             failure: Some(status.failure),
             enabled: Some(status.enabled),

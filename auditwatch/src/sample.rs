@@ -47,6 +47,8 @@ pub struct KernelState {
     pub waited_jiffies: Option<u32>,
     /// Records lost by the kernel's own count since boot or reset, wraps.
     pub lost: Option<u32>,
+    /// Whether `lost` is of another moment than the rest: netlink was asked.
+    pub lost_is_apart: bool,
     /// Records a second that pass; 0 means no limit.
     pub rate_limit: Option<u32>,
     /// What a loss does: 0 nothing, 1 printk, 2 panic.

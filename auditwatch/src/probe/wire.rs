@@ -50,6 +50,7 @@ pub(super) fn state(state: &wire::KernelState) -> KernelState {
         wait_time_jiffies: known(state.wait_time),
         waited_jiffies: known(state.waited),
         lost: known(state.lost),
+        lost_is_apart: false,
         rate_limit: known(state.rate_limit),
         failure: known(state.failure),
         enabled: known(state.enabled),

@@ -295,6 +295,7 @@ fn complete(state: &mut KernelState, status: Option<&AuditStatus>, boot: Option<
     state.waited_jiffies = state
         .waited_jiffies
         .or(status.backlog_wait_time_actual_jiffies);
+    state.lost_is_apart |= state.lost.is_none();
     state.lost = state.lost.or(Some(status.lost));
     state.rate_limit = state.rate_limit.or(Some(status.rate_limit));
     state.failure = state.failure.or(Some(status.failure));

@@ -69,7 +69,8 @@ const NO_TYPES: &[&str] = &[
 ];
 
 /// What is null without the addresses of the kernel's variables: the main queue is learned from
-/// the first record that passes, the other two from nothing.
+/// the first record that passes, the other two from nothing. Netlink tells how many records were lost,
+/// though not as of the ends of the window.
 const NO_VARIABLES: &[&str] = &[
     "depth.hold_end",
     "depth.hold_max",
@@ -79,6 +80,7 @@ const NO_VARIABLES: &[&str] = &[
     "depth.retry_start",
     "ledger.residual",
     "ledger.residuals.delivery",
+    "ledger.residuals.lost",
     "source_reason",
     "stalls.p50_ns",
     "stalls.p99_ns",
