@@ -17,11 +17,14 @@ use crate::producers;
 use crate::quiet::Watch;
 use crate::storm_args::{Act, Done, LoadArgs, Produced, StormArgs, StormReport, Timed};
 use crate::sys;
+use crate::tasks;
 use crate::wire::Setting;
 
 /// This program, however it was started.
 const SELF: &str = "/proc/self/exe";
 const REGISTRATION: Duration = Duration::from_secs(10);
+/// For the producers to fill the queue, and for the consumer to empty it.
+const WAITERS: Duration = Duration::from_secs(30);
 
 /// Runs it.
 pub fn run(args: &StormArgs) -> Result<()> {
@@ -152,11 +155,27 @@ fn act(args: &StormArgs, timed: Timed) -> Result<u32> {
         Act::StartSink => return start_sink(args),
         Act::Limit(n) => return change(&format!("backlog_limit={n}")),
         Act::Ask(_) => bail!("asking is done elsewhere"),
+        Act::AwaitWaiters(n) => return await_waiters(n).map(|()| 0),
         Act::Rate(n) => return change(&format!("rate_limit={n}")),
     };
     let pid = sink_pid(args.board.as_deref().context("this act needs --board")?)?;
     sys::kill(pid, signal)?;
     Ok(pid)
+}
+
+fn await_waiters(count: u32) -> Result<()> {
+    let deadline = Instant::now() + WAITERS;
+    loop {
+        let waiters = tasks::audit_waiters().len();
+        if (count == 0 && waiters == 0) || (count > 0 && waiters >= count as usize) {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{waiters} tasks sleep for room, not {count}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn sink_pid(board: &Path) -> Result<u32> {

@@ -102,6 +102,8 @@ pub enum Act {
     Rate(u32),
     /// So many other processes ask for the status once the queue is above its limit.
     Ask(u32),
+    /// Nothing, until so many tasks sleep for room: at least so many, or none at all.
+    AwaitWaiters(u32),
 }
 
 /// An act and its moment.
@@ -127,6 +129,9 @@ impl FromStr for Timed {
             Some(("limit", n)) => Act::Limit(n.parse().with_context(|| format!("limit `{n}`"))?),
             Some(("rate", n)) => Act::Rate(n.parse().with_context(|| format!("rate `{n}`"))?),
             Some(("ask", n)) => Act::Ask(n.parse().with_context(|| format!("count `{n}`"))?),
+            Some(("await-waiters", n)) => {
+                Act::AwaitWaiters(n.parse().with_context(|| format!("count `{n}`"))?)
+            }
             _ => match act {
                 "stop-sink" => Act::StopSink,
                 "cont-sink" => Act::ContSink,

@@ -14,7 +14,7 @@ pub struct Task {
     pub comm: String,
     /// `R`, `S`, `D`, `T`, `Z`, `I`...
     pub state: char,
-    /// The kernel function it waits in, "0" when it does not.
+    /// The kernel function it waits in; empty when it does not.
     pub wchan: String,
     /// How often it has gone to sleep: tells one sleep from the next.
     pub sleeps: u64,
@@ -29,7 +29,7 @@ impl Task {
     fn read(directory: &Path) -> Option<Self> {
         let tid = directory.file_name()?.to_str()?.parse().ok()?;
         let (comm, state) = parse_stat(&fs::read_to_string(directory.join("stat")).ok()?)?;
-        let wchan = fs::read_to_string(directory.join("wchan")).unwrap_or_default();
+        let wchan = sleeps_in(directory).unwrap_or_default();
         let status = fs::read_to_string(directory.join("status")).unwrap_or_default();
         Some(Self {
             tid,
@@ -40,6 +40,21 @@ impl Task {
         })
     }
 }
+
+/// The kernel function that a task sleeps in. `wchan` says 0 on kernels before 5.16, which look
+/// for frame pointers that are not there; the stack is right on all of them.
+fn sleeps_in(directory: &Path) -> Option<String> {
+    let stack = fs::read_to_string(directory.join("stack")).ok()?;
+    let mut frames = stack
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.split('+').next());
+    frames
+        .find(|frame| !SCHEDULING.contains(frame))
+        .map(str::to_owned)
+}
+
+/// Functions that any sleep ends in.
+const SCHEDULING: [&str; 4] = ["__schedule", "schedule", "io_schedule", "schedule_timeout"];
 
 fn numbered(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
@@ -84,6 +99,20 @@ pub fn named(comm: &str) -> Vec<Task> {
         .iter()
         .filter_map(|directory| Task::read(directory))
         .filter(|task| task.comm == comm && task.state != 'Z')
+        .collect()
+}
+
+/// Processes whose second and third word are these.
+pub fn with_words(second: &str, third: &str) -> Vec<u32> {
+    numbered(Path::new("/proc"))
+        .iter()
+        .filter(|directory| {
+            fs::read(directory.join("cmdline")).is_ok_and(|line| {
+                let mut words = line.split(|&byte| byte == 0).skip(1);
+                words.next() == Some(second.as_bytes()) && words.next() == Some(third.as_bytes())
+            })
+        })
+        .filter_map(|directory| directory.file_name()?.to_str()?.parse().ok())
         .collect()
 }
 

@@ -54,8 +54,9 @@ fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
         let begin = 600 + round * ROUND_MS;
         write!(
             storm,
-            " --at {begin}:stop-sink --at {}:cont-sink",
-            begin + 800
+            " --at {begin}:stop-sink --at {begin}:await-waiters=24 --at {}:cont-sink --at {}:await-waiters=0",
+            begin + 800,
+            begin + 801
         )?;
     }
     let trial = Trial::new(&storm).limit(64).consumer(SMALL);
@@ -77,7 +78,7 @@ fn nobody_stranded(scene: &mut Scene<'_>) -> Result<()> {
         rounds * 24,
     );
     let took = Duration::from_nanos(seen.report.produced_ns - seen.report.began_ns);
-    let bound = RELEASE + Duration::from_millis(rounds.unsigned_abs() * ROUND_MS.unsigned_abs());
+    let bound = u32::try_from(rounds)? * (RELEASE + Duration::from_millis(ROUND_MS.unsigned_abs()));
     findings.that(took < bound, || format!("the writers took {took:?}"));
     let attempted = 24 * rounds * EVENTS * 3;
     findings.near(
