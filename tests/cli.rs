@@ -173,3 +173,60 @@ fn what_is_no_terminal_gets_no_colour() {
         assert!(!text(&output.stdout).contains('\u{1b}'), "{arguments:?}");
     }
 }
+
+/// A file of the test's own, gone when the test is.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str, content: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("auditwatch-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).expect("a file can be written");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a plain name")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn storms_are_listed_and_shown() {
+    let list = run(&["bench", "list"]);
+    assert_eq!(decent(&list), 0);
+    for line in text(&list.stdout).lines() {
+        let name = line.split_whitespace().next().expect("a name");
+        let shown = run(&["bench", "show", name]);
+        assert_eq!(decent(&shown), 0);
+        assert!(text(&shown.stdout).contains(&format!("name = \"{name}\"")));
+    }
+    assert!(refused(&run(&["bench", "show", "no-such"])).contains("no-such"));
+}
+
+#[test]
+fn a_storm_with_a_mistake_is_named_with_its_line() {
+    let storm = Scratch::new("storm.toml", b"name = \"x\"\n[host]\nlimt = 3\n");
+    for command in ["run", "sweep", "needed"] {
+        let words = refused(&run(&["bench", command, storm.path()]));
+        for word in [storm.path(), "line 3", "limt"] {
+            assert!(words.contains(word), "{words}");
+        }
+    }
+    let words = refused(&run(&["bench", "run", "/no/such/storm.toml"]));
+    assert!(words.contains("/no/such/storm.toml"), "{words}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_named() {
+    let junk = Scratch::new("junk.zst", b"type=SYSCALL msg=audit(1.2:3)\n");
+    for other in ["/no/such/file", junk.path()] {
+        let words = refused(&run(&["compare", other, other]));
+        assert!(words.contains(other), "{words}");
+    }
+    assert!(refused(&run(&["compare", "-", "-"])).contains("not both"));
+}

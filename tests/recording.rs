@@ -56,7 +56,7 @@ fn sample(seconds: u64) -> Sample {
         stalls: Some(Stalls {
             waiters: vec![Waiter {
                 thread: 3,
-                since_ns: u64::MAX,
+                since_ns: 9_000_000_001,
                 asleep: None,
             }],
             ..Stalls::default()

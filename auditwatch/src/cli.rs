@@ -1,5 +1,7 @@
 //! The command line: what can be asked for. It does nothing by itself.
 
+pub mod bench;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,6 +41,15 @@ pub enum Command {
         auditwatch replay --json trace.zst | tail -1 | jq .ledger\n  \
         zstd -dc trace.zst | auditwatch replay -     a recording may be decompressed")]
     Replay(ReplayArgs),
+    /// Say what changed from one recorded trace to another
+    #[command(after_help = "Examples:\n  \
+        auditwatch compare before.zst after.zst\n  \
+        auditwatch compare --json before.zst after.zst | jq .verdict\n\n\
+        Exit status: 3 when the second is worse in some figure, beyond the noise.")]
+    Compare(CompareArgs),
+    /// Run audit loads of known size, and hold the trace against the truth
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Show the audit settings and what they mean
     #[command(
         after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit"
@@ -59,21 +70,15 @@ pub struct TraceArgs {
     /// Time between lines
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
     pub interval: Duration,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// Same as --format json
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
     /// Where counts come from: the kernel's own functions, or audit netlink
     #[arg(long, value_enum, default_value_t)]
     pub source: SourceChoice,
     /// How programs are attached
     #[arg(long, value_enum, default_value_t)]
     pub attach: Preference,
-    /// Colour: auto is for terminals, unless `NO_COLOR` is set
-    #[arg(long, value_enum, default_value_t)]
-    pub color: ColorChoice,
+    /// How it is printed
+    #[command(flatten)]
+    pub print: PrintArgs,
     /// Record all that is sampled to this file, for `auditwatch replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -82,19 +87,31 @@ pub struct TraceArgs {
     pub command: Vec<OsString>,
 }
 
-impl TraceArgs {
-    /// The output format that is wanted.
-    #[must_use]
-    pub const fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
-    }
-}
-
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// What `trace --record` wrote; - for standard input
     pub file: PathBuf,
+    /// How it is printed
+    #[command(flatten)]
+    pub print: PrintArgs,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The first: what `trace --record` or `bench run --record` wrote; - for standard input
+    pub a: PathBuf,
+    /// The second
+    pub b: PathBuf,
+    /// How it is printed
+    #[command(flatten)]
+    pub print: PrintArgs,
+}
+
+/// How a report is printed.
+#[derive(Debug, Args)]
+pub struct PrintArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -106,7 +123,7 @@ pub struct ReplayArgs {
     pub color: ColorChoice,
 }
 
-impl ReplayArgs {
+impl PrintArgs {
     /// The output format that is wanted.
     #[must_use]
     pub const fn format(&self) -> Format {

@@ -4,9 +4,13 @@
 //! [`timeline::Timeline`] -> render. The modules in the middle are pure, and
 //! shared by live runs, replays and tests; ARCHITECTURE.md has the picture.
 
+pub mod audit_rule;
 pub mod audit_status;
+pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod comparison;
+pub mod control;
 pub mod doctor;
 pub mod health;
 pub mod histogram;
@@ -24,5 +28,8 @@ pub mod recording;
 pub mod render;
 pub mod report;
 pub mod sample;
+pub mod search;
 pub mod status;
+pub mod storm;
 pub mod timeline;
+pub mod truth;

@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Trace(args) => commands::trace::run(&args, started),
         Command::Replay(args) => commands::replay::run(&args),
+        Command::Compare(args) => commands::compare::run(&args),
+        Command::Bench(command) => commands::bench::run(&command),
         Command::Status(args) => commands::status::run(args.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };

@@ -1,4 +1,4 @@
-//! The audit netlink client: it asks, and never sets.
+//! The audit netlink client. It asks; what sets is `control`, on the same socket.
 //!
 //! In: answers of the kernel. Out: [`AuditStatus`]. It must not be used while the
 //! queue is over its limit: since 5.17 the kernel lets any sender of an audit
@@ -24,6 +24,10 @@ const AUDIT_GET_FEATURE: u16 = 1019;
 const HEADER_BYTES: usize = 16;
 /// `NLMSG_ERROR` (uapi).
 const ERROR: u16 = 2;
+/// `NLM_F_REQUEST` (uapi).
+const NLM_F_REQUEST: u16 = 1;
+/// `NLM_F_ACK` (uapi).
+const NLM_F_ACK: u16 = 4;
 /// Longest wait for an answer, which a kernel thread of its own sends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -49,7 +53,7 @@ pub enum NetlinkError {
     )]
     NotPermitted,
     /// The kernel answered with another error.
-    #[error("the kernel refuses the audit status: {0}")]
+    #[error("the kernel refuses an audit message: {0}")]
     Refused(#[source] io::Error),
     /// A system call failed.
     #[error("cannot {action} audit netlink")]
@@ -136,6 +140,14 @@ impl AuditSocket {
         })
     }
 
+    /// Goes on with a socket that [`AuditSocket::into_fd`] gave away.
+    pub(crate) const fn over(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            sequence: 0,
+        }
+    }
+
     /// Asks for the audit status.
     ///
     /// # Errors
@@ -153,14 +165,58 @@ impl AuditSocket {
     }
 
     fn ask(&mut self, message: u16) -> Result<Vec<u8>, NetlinkError> {
+        self.exchange(message, NLM_F_REQUEST, &[])
+    }
+
+    /// Sends an order, and waits until the kernel has carried it out.
+    ///
+    /// # Errors
+    /// As [`AuditSocket::status`], and when the kernel refuses it.
+    pub(crate) fn order(&mut self, message: u16, payload: &[u8]) -> Result<(), NetlinkError> {
+        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK, payload)
+            .map(drop)
+    }
+
+    /// Sends a message and leaves the answer on the socket; where it is not to be
+    /// `acknowledged`, there is one only if the kernel refuses the message.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub(crate) fn post(
+        &mut self,
+        message: u16,
+        payload: &[u8],
+        acknowledged: bool,
+    ) -> Result<(), NetlinkError> {
+        let flags = if acknowledged {
+            NLM_F_REQUEST | NLM_F_ACK
+        } else {
+            NLM_F_REQUEST
+        };
         self.sequence += 1;
-        self.send(&request(message, self.sequence))?;
+        self.send(&request(message, flags, self.sequence, payload))
+    }
+
+    /// The socket itself, for whoever registers it in auditd's place.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.socket
+    }
+
+    fn exchange(
+        &mut self,
+        message: u16,
+        flags: u16,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, NetlinkError> {
+        self.sequence += 1;
+        self.send(&request(message, flags, self.sequence, payload))?;
         let mut buffer = vec![0; 9000];
         loop {
             let length = self.receive(&mut buffer)?;
             let datagram = buffer.get(..length).unwrap_or_default();
             match answer(datagram, message, self.sequence) {
                 Answer::Payload(payload) => return Ok(payload.to_vec()),
+                Answer::Error(0) if flags & NLM_F_ACK != 0 => return Ok(Vec::new()),
                 Answer::Error(0) | Answer::Other => {}
                 Answer::Error(number) => return Err(refusal(number)),
             }
@@ -237,15 +293,16 @@ fn last_error(action: &'static str) -> NetlinkError {
     }
 }
 
-/// A request without payload: `struct nlmsghdr`.
-fn request(message: u16, sequence: u32) -> Vec<u8> {
-    const NLM_F_REQUEST: u16 = 1;
-    let mut bytes = Vec::with_capacity(HEADER_BYTES);
-    bytes.extend(16_u32.to_ne_bytes());
+/// A request: `struct nlmsghdr` and its payload.
+fn request(message: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let length = HEADER_BYTES + payload.len();
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     bytes.extend(message.to_ne_bytes());
-    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
     bytes.extend(0_u32.to_ne_bytes());
+    bytes.extend(payload);
     bytes
 }
 
@@ -290,9 +347,7 @@ mod tests {
     }
 
     fn datagram(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = request(kind, sequence);
-        bytes.extend(payload);
-        bytes
+        request(kind, 0, sequence, payload)
     }
 
     #[test]

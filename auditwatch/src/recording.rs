@@ -6,6 +6,7 @@
 //! middle, as one does whose recorder was killed, is whole up to there.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 use thiserror::Error;
 
 use crate::{
@@ -17,6 +18,12 @@ use crate::{
 
 /// Version of the format; lines and keys are only ever added to it.
 pub const SCHEMA: u32 = 1;
+/// Longest line, bytes: none is written that comes near it.
+pub const MAX_LINE_BYTES: u64 = 64 << 20;
+
+/// Greatest number in a recording: nine years in ns. Greater ones are damage, and their
+/// sums could not be told from small ones.
+const MAX_NUMBER: u64 = 1 << 58;
 
 /// What is known before the first sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +93,16 @@ pub enum RecordingError {
         #[source]
         source: serde_json::Error,
     },
+    /// A number is none that a trace can have.
+    #[error(
+        "line {line} of the recording makes no sense: {value} is no number that a trace can have"
+    )]
+    Number {
+        /// Number of the line, from 1.
+        line: u64,
+        /// The number in it.
+        value: Number,
+    },
     /// A line is out of order.
     #[error("line {number} of the recording is out of order: {what}")]
     Order {
@@ -114,10 +131,18 @@ impl Replay {
         self.number += 1;
         let number = self.number;
         let order = |what| RecordingError::Order { number, what };
-        let line = serde_json::from_slice(text).map_err(|source| match self.begin {
+        let wrong = |source| match self.begin {
             None => RecordingError::NoBegin,
             Some(_) => RecordingError::Line { number, source },
-        })?;
+        };
+        let line = serde_json::from_slice(text).map_err(wrong)?;
+        let values: Value = serde_json::from_slice(text).map_err(wrong)?;
+        if let Some(value) = too_great(&values) {
+            return Err(RecordingError::Number {
+                line: number,
+                value,
+            });
+        }
         if self.end.is_some() {
             return Err(order("something comes after its end"));
         }
@@ -171,6 +196,19 @@ impl Replay {
             notes
         };
         Ok(summary(&timeline, &begin, notes))
+    }
+}
+
+/// The first number of a value that is greater than any in a trace.
+fn too_great(value: &Value) -> Option<Number> {
+    match value {
+        Value::Number(number) => {
+            let great = number.as_u64().is_some_and(|value| value > MAX_NUMBER);
+            great.then(|| number.clone())
+        }
+        Value::Array(items) => items.iter().find_map(too_great),
+        Value::Object(fields) => fields.values().find_map(too_great),
+        _ => None,
     }
 }
 

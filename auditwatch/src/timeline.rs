@@ -127,8 +127,12 @@ impl Timeline {
             stalls: sample.stalls.as_ref().map(|stalls| {
                 let earlier = before.stalls.as_ref();
                 IntervalStalls {
-                    count: stalls.count - earlier.map_or(0, |stalls| stalls.count),
-                    total_ns: stalls.total_ns - earlier.map_or(0, |stalls| stalls.total_ns),
+                    count: stalls
+                        .count
+                        .saturating_sub(earlier.map_or(0, |stalls| stalls.count)),
+                    total_ns: stalls
+                        .total_ns
+                        .saturating_sub(earlier.map_or(0, |stalls| stalls.total_ns)),
                     waiting: stalls.waiters.len() as u64,
                 }
             }),
@@ -318,7 +322,7 @@ impl Timeline {
         Some(Memory {
             record_mean_bytes: mean,
             record_max_bytes: areas.max_bytes + overhead,
-            queue_peak_bytes: depth_max.map(|depth| depth * mean),
+            queue_peak_bytes: depth_max.map(|depth| depth.saturating_mul(mean)),
         })
     }
 

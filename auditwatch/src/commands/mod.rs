@@ -1,7 +1,10 @@
 //! The commands: each reads options, wires the modules together, and writes.
 
+pub mod bench;
+pub mod compare;
 pub mod doctor;
 mod output;
+mod recording_file;
 pub mod replay;
 pub mod status;
 pub mod trace;

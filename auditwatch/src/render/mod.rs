@@ -1,6 +1,8 @@
 //! Rendering: intervals and summaries as text. In: values. Out: bytes. It must
 //! not measure or decide anything.
 
+pub mod bench;
+pub mod comparison;
 pub mod doctor;
 pub mod json;
 pub mod status;

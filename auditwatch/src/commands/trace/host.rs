@@ -3,7 +3,7 @@
 use crate::{kernel::facts::Facts, memory, timeline::Host};
 
 /// What of them the report needs.
-pub(super) fn host(facts: &Facts) -> Host {
+pub(in crate::commands) fn host(facts: &Facts) -> Host {
     Host {
         release: facts
             .release

@@ -1,9 +1,10 @@
 //! `auditwatch trace`: samples over time, a line each interval, a summary last.
 
-mod host;
+pub(super) mod host;
+pub(super) mod log;
 mod patience;
-mod recorder;
-mod source;
+pub(super) mod recorder;
+pub(super) mod source;
 mod workload;
 
 use std::{
@@ -18,15 +19,13 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use self::{patience::Patience, recorder::Recorder, source::Live, workload::Workload};
+use self::{log::Log, patience::Patience, recorder::Recorder, source::Live, workload::Workload};
 use super::output::Output;
 use crate::{
     cli::TraceArgs,
     kernel::facts::Facts,
     recording::{self, Begin},
     report::Summary,
-    sample::Sample,
-    timeline::Timeline,
 };
 
 /// To change code that runs, the kernel waits until each task has slept once, and
@@ -64,7 +63,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     super::ensure_audit(&facts)?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let patience = Patience::with(SLOW_START);
-    let mut live = Live::start(args, &facts)?;
+    let mut live = Live::start(args.source, args.attach, args.interval, &facts)?;
     drop(patience);
     say(live.opening_words());
     live.settle().await?;
@@ -81,8 +80,8 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         },
         zero,
         recorder,
-        Output::new(args.format(), args.color),
     );
+    let mut output = Output::new(args.print.format(), args.print.color);
     let mut workload = Workload::start(&args.command)?;
 
     let every = live.interval(args.interval);
@@ -119,7 +118,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
                 // The last interval is to be a whole one.
                 let last_is_near = end.is_some_and(|end| now + every / 10 >= end);
                 if failure.is_none() && !last_is_near {
-                    failure = step(&mut live, &mut log).err();
+                    failure = step(&mut live, &mut log, &mut output).err();
                     if failure.is_some() && !workload.is_running() { break }
                 }
                 if let Some(pause) = live.pause() {
@@ -128,7 +127,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             }
         }
     }
-    let finished = finish(&mut live, log, failure).await;
+    let finished = finish(&mut live, log, &mut output, failure).await;
     let patience = Patience::with(SLOW_END);
     drop(live);
     drop(patience);
@@ -155,57 +154,23 @@ fn say(lines: Vec<String>) {
     }
 }
 
-/// Where samples go: the timeline, the recording, the output.
-struct Log {
-    begin: Begin,
-    timeline: Timeline,
-    recorder: Option<Recorder>,
-    output: Output,
-}
-
-impl Log {
-    fn new(begin: Begin, zero: Sample, mut recorder: Option<Recorder>, output: Output) -> Self {
-        if let Some(recorder) = &mut recorder {
-            recorder.begin(&begin, &zero);
-        }
-        Self {
-            timeline: Timeline::new(begin.host.clone(), zero),
-            begin,
-            recorder,
-            output,
-        }
-    }
-
-    fn push(&mut self, sample: Sample) -> Result<()> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.sample(&sample);
-        }
-        self.output.interval(&self.timeline.push(sample))
-    }
-
-    /// Writes the summary; fails where that or the recording could not be written.
-    fn end(mut self, mut notes: Vec<String>) -> Result<Summary> {
-        notes.extend(self.recorder.as_ref().and_then(Recorder::note));
-        let recorded = self
-            .recorder
-            .map_or(Ok(()), |recorder| recorder.end(&notes));
-        let summary = recording::summary(&self.timeline, &self.begin, notes);
-        self.output.summary(&summary)?;
-        recorded.map(|()| summary)
-    }
-}
-
 /// Takes a sample, where it is time for one.
-fn step(live: &mut Live, log: &mut Log) -> Result<()> {
-    live.sample()?.map_or(Ok(()), |sample| log.push(sample))
+fn step(live: &mut Live, log: &mut Log, output: &mut Output) -> Result<()> {
+    live.sample()?
+        .map_or(Ok(()), |sample| output.interval(&log.push(sample)))
 }
 
 /// Ends the trace with its summary, also after something failed.
-async fn finish(live: &mut Live, mut log: Log, failure: Option<anyhow::Error>) -> Result<Summary> {
+async fn finish(
+    live: &mut Live,
+    mut log: Log,
+    output: &mut Output,
+    failure: Option<anyhow::Error>,
+) -> Result<Summary> {
     let failure = match failure {
         Some(error) => Some(error),
         None => match live.last().await {
-            Ok(last) => log.push(last).err(),
+            Ok(last) => output.interval(&log.push(last)).err(),
             Err(error) => Some(error),
         },
     };
@@ -215,9 +180,13 @@ async fn finish(live: &mut Live, mut log: Log, failure: Option<anyhow::Error>) -
             .as_ref()
             .map(|error| format!("the trace ended early: {error:#}")),
     );
-    let summary = log.end(notes);
+    let (summary, recorded) = log.end(notes);
+    let written = output.summary(&summary);
     // Where the output is what failed, the summary found the same.
-    failure.map_or(summary, Err)
+    match failure {
+        Some(error) => Err(error),
+        None => written.and(recorded).map(|()| summary),
+    }
 }
 
 /// Waits for a signal; for ever where it is not watched for.

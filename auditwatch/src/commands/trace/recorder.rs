@@ -23,7 +23,7 @@ use crate::{
 const LEVEL: i32 = 9;
 
 /// A recording under way.
-pub(super) struct Recorder {
+pub(in crate::commands) struct Recorder {
     path: PathBuf,
     encoder: Option<Encoder<'static, BufWriter<File>>>,
     begun: bool,
@@ -32,7 +32,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Creates the file, which must not be there yet.
-    pub(super) fn create(path: &Path) -> Result<Self> {
+    pub(in crate::commands) fn create(path: &Path) -> Result<Self> {
         let cannot = || format!("cannot record to {}", path.display());
         let file = OpenOptions::new()
             .write(true)
@@ -55,20 +55,20 @@ impl Recorder {
     }
 
     /// Writes what comes first.
-    pub(super) fn begin(&mut self, begin: &Begin, zero: &Sample) {
+    pub(in crate::commands) fn begin(&mut self, begin: &Begin, zero: &Sample) {
         self.begun = true;
         self.write(&Line::Begin(begin.clone()));
         self.sample(zero);
     }
 
     /// Writes a sample.
-    pub(super) fn sample(&mut self, sample: &Sample) {
+    pub(in crate::commands) fn sample(&mut self, sample: &Sample) {
         self.write(&Line::Sample(sample.clone()));
     }
 
     /// Writes what comes last; fails if anything of the recording could not be
     /// written.
-    pub(super) fn end(mut self, notes: &[String]) -> Result<()> {
+    pub(in crate::commands) fn end(mut self, notes: &[String]) -> Result<()> {
         self.write(&Line::End(End {
             notes: notes.to_vec(),
         }));
@@ -84,7 +84,7 @@ impl Recorder {
     }
 
     /// What became of the recording, where it broke off.
-    pub(super) fn note(&self) -> Option<String> {
+    pub(in crate::commands) fn note(&self) -> Option<String> {
         self.failure.as_ref().map(|error| format!("{error:#}"))
     }
 

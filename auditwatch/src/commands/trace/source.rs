@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     audit_status::AuditStatus,
-    cli::{SourceChoice, TraceArgs},
+    cli::SourceChoice,
     health::{HookReport, Verdict, roll_up},
     kernel::facts::Facts,
     netlink::AuditSocket,
-    plan::{self, Inputs},
+    plan::{self, Inputs, Preference},
     poll,
     probe::{Probe, ProbeError},
     sample::{KernelState, Sample},
@@ -25,7 +25,7 @@ const SETTLE_STEP: Duration = Duration::from_millis(2);
 const SURELY_BELOW_LIMIT: u32 = 32;
 
 /// A source that is ready to count.
-pub(super) struct Live {
+pub(in crate::commands) struct Live {
     means: Means,
     reason: Option<String>,
     notes: Vec<String>,
@@ -51,12 +51,18 @@ struct Poller {
 }
 
 impl Live {
-    /// Puts the source in place that was asked for.
-    pub(super) fn start(args: &TraceArgs, facts: &Facts) -> Result<Self> {
-        if args.source == SourceChoice::Poll {
-            return Self::poll(args, facts, None);
+    /// Puts the source in place that was asked for; `interval` is the time between
+    /// samples.
+    pub(in crate::commands) fn start(
+        source: SourceChoice,
+        attach: Preference,
+        interval: Duration,
+        facts: &Facts,
+    ) -> Result<Self> {
+        if source == SourceChoice::Poll {
+            return Self::poll(interval, facts, None);
         }
-        match start_probe(args, facts) {
+        match start_probe(attach, facts) {
             Ok((probe, status)) => Ok(Self {
                 notes: notes(facts, probe.hooks()),
                 means: Means::Probe {
@@ -67,9 +73,9 @@ impl Live {
                 reason: None,
                 booted_with_audit: booted_with_audit(facts),
             }),
-            Err(error) if args.source == SourceChoice::Auto && can_fall_back(&error) => {
+            Err(error) if source == SourceChoice::Auto && can_fall_back(&error) => {
                 let reason = format!("{:#}", anyhow::Error::from(error));
-                Self::poll(args, facts, Some(reason.clone())).with_context(|| {
+                Self::poll(interval, facts, Some(reason.clone())).with_context(|| {
                     format!("neither source works here; {reason}; and polling does not either")
                 })
             }
@@ -77,15 +83,15 @@ impl Live {
         }
     }
 
-    fn poll(args: &TraceArgs, facts: &Facts, reason: Option<String>) -> Result<Self> {
+    fn poll(interval: Duration, facts: &Facts, reason: Option<String>) -> Result<Self> {
         let mut socket = AuditSocket::open().context("cannot poll")?;
         let status = socket.status().context("cannot poll")?;
         Ok(Self {
             means: Means::Poll(Poller {
                 socket,
-                pause: poll::pause_after(&status, args.interval),
+                pause: poll::pause_after(&status, interval),
                 status,
-                interval: args.interval,
+                interval,
                 asked: tokio::time::Instant::now(),
             }),
             reason,
@@ -95,7 +101,7 @@ impl Live {
     }
 
     /// What a reader should know before the first line.
-    pub(super) fn opening_words(&self) -> Vec<String> {
+    pub(in crate::commands) fn opening_words(&self) -> Vec<String> {
         match &self.means {
             Means::Probe { probe, .. } => {
                 let mut words = vec![format!("counting: {}", roll_up(probe.hooks()))];
@@ -114,17 +120,17 @@ impl Live {
     }
 
     /// What a reader of the report should know of the source.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(in crate::commands) fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
 
     /// Why the source is not the preferred one.
-    pub(super) fn reason(&self) -> Option<String> {
+    pub(in crate::commands) fn reason(&self) -> Option<String> {
         self.reason.clone()
     }
 
     /// What became of each hook.
-    pub(super) fn hooks(&self) -> Vec<HookReport> {
+    pub(in crate::commands) fn hooks(&self) -> Vec<HookReport> {
         match &self.means {
             Means::Probe { probe, .. } => probe.hooks().to_vec(),
             Means::Poll(_) => Vec::new(),
@@ -132,7 +138,7 @@ impl Live {
     }
 
     /// The interval that the source can serve.
-    pub(super) fn interval(&self, wanted: Duration) -> Duration {
+    pub(in crate::commands) fn interval(&self, wanted: Duration) -> Duration {
         match &self.means {
             Means::Probe { .. } => wanted,
             Means::Poll(poller) => poller.pause,
@@ -141,7 +147,7 @@ impl Live {
 
     /// Waits until the records of the programs' own loading have left the queue,
     /// or for a moment where the host keeps it busy.
-    pub(super) async fn settle(&mut self) -> Result<()> {
+    pub(in crate::commands) async fn settle(&mut self) -> Result<()> {
         let Means::Probe { probe, .. } = &mut self.means else {
             return Ok(());
         };
@@ -154,8 +160,16 @@ impl Live {
         Ok(())
     }
 
+    /// The kernel's variables now; `None` where only netlink could tell.
+    pub(in crate::commands) fn state(&mut self) -> Result<Option<KernelState>> {
+        match &mut self.means {
+            Means::Probe { probe, .. } => Ok(Some(probe.state()?)),
+            Means::Poll(_) => Ok(None),
+        }
+    }
+
     /// Begins to count.
-    pub(super) fn zero(&mut self) -> Result<Sample> {
+    pub(in crate::commands) fn zero(&mut self) -> Result<Sample> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
             Means::Probe { probe, status, .. } => {
@@ -168,7 +182,7 @@ impl Live {
     }
 
     /// A sample, where it is time for one.
-    pub(super) fn sample(&mut self) -> Result<Option<Sample>> {
+    pub(in crate::commands) fn sample(&mut self) -> Result<Option<Sample>> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
             Means::Probe { probe, .. } => {
@@ -182,7 +196,7 @@ impl Live {
 
     /// How long to leave the kernel alone from here, where that is not the
     /// interval that was asked for.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    pub(in crate::commands) fn pause(&self) -> Option<Duration> {
         match &self.means {
             Means::Probe { .. } => None,
             Means::Poll(poller) => Some(poller.pause),
@@ -190,7 +204,7 @@ impl Live {
     }
 
     /// The last sample.
-    pub(super) async fn last(&mut self) -> Result<Sample> {
+    pub(in crate::commands) async fn last(&mut self) -> Result<Sample> {
         let booted_with_audit = self.booted_with_audit;
         match &mut self.means {
             Means::Probe {
@@ -244,14 +258,14 @@ impl Poller {
 }
 
 fn start_probe(
-    args: &TraceArgs,
+    attach: Preference,
     facts: &Facts,
 ) -> Result<(Probe, Option<AuditStatus>), ProbeError> {
     let plan = plan::plan(&Inputs {
         symbols: &facts.symbols,
         types: facts.types.as_ref(),
         kprobes: facts.kprobes,
-        preference: args.attach,
+        preference: attach,
     });
     let mut probe = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan)?;
     let mut state = probe.state()?;

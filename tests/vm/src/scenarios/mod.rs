@@ -1,5 +1,6 @@
 //! The scenarios, by subject.
 
+mod benching;
 mod boot;
 mod consumers;
 mod cost;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
         harmless::SCENARIOS,
         cost::SCENARIOS,
         recording::SCENARIOS,
+        benching::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,

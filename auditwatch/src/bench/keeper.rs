@@ -1,0 +1,254 @@
+//! The keeper: a process that restores the host when the bench ends, however it does.
+//!
+//! In: the changes, each before it is made, on a pipe. Out: the host as it was, once
+//! the bench asks for it or its end of the pipe closes. Where keeper and bench are
+//! both killed, the journal on disk is left for the next one. It must outlive
+//! signals that end the bench.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    changes::{Changes, Settings},
+    child,
+    restore::restore,
+};
+
+/// Where the journal stands.
+pub const JOURNAL: &str = "/run/auditwatch/bench.json";
+
+/// What the keeper is told.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    /// All changes so far, and the next.
+    Changes(Changes),
+    /// Restore now.
+    Restore,
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    /// The journal stands.
+    Noted,
+    /// All is as it was.
+    Restored,
+    /// It is not, and why.
+    Failed(String),
+}
+
+/// The bench's side: changes are announced here before they are made.
+#[derive(Debug)]
+pub struct Keeper {
+    process: Child,
+    words: Option<ChildStdin>,
+    replies: BufReader<ChildStdout>,
+    changes: Changes,
+    restored: bool,
+}
+
+impl Keeper {
+    /// Starts one. What an earlier bench left behind is restored first.
+    ///
+    /// # Errors
+    /// When that fails, or another bench is under way.
+    pub fn start() -> Result<Self> {
+        recover()?;
+        let mut process = Command::new("/proc/self/exe")
+            .args(["bench", "keeper"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the keeper of the audit settings")?;
+        let words = process.stdin.take();
+        let replies = process.stdout.take().context("the keeper has no output")?;
+        Ok(Self {
+            process,
+            words,
+            replies: BufReader::new(replies),
+            changes: Changes::default(),
+            restored: false,
+        })
+    }
+
+    /// Announces a change: once this returns, the host will be restored whatever
+    /// becomes of this process.
+    ///
+    /// # Errors
+    /// When the keeper is gone, or cannot write the journal.
+    pub fn announce(&mut self, change: impl FnOnce(&mut Changes)) -> Result<()> {
+        change(&mut self.changes);
+        let word = Word::Changes(self.changes.clone());
+        match self.say(&word)? {
+            Reply::Noted => Ok(()),
+            Reply::Failed(why) => bail!(why),
+            Reply::Restored => bail!("the keeper has restored the settings too early"),
+        }
+    }
+
+    /// The settings as they were, once they were announced.
+    #[must_use]
+    pub const fn settings(&self) -> Option<Settings> {
+        self.changes.settings
+    }
+
+    /// Has the host restored.
+    ///
+    /// # Errors
+    /// When something could not be.
+    pub fn restore(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.restored {
+            return Ok(());
+        }
+        self.restored = true;
+        let outcome = match self.say(&Word::Restore) {
+            Ok(Reply::Restored) => Ok(()),
+            Ok(Reply::Failed(why)) => Err(anyhow::anyhow!(why)),
+            // It was killed.
+            Ok(Reply::Noted) | Err(_) => restore(&self.changes).and_then(|()| forget()),
+        };
+        self.words = None;
+        let _ = self.process.wait();
+        outcome
+    }
+
+    fn say(&mut self, word: &Word) -> Result<Reply> {
+        let gone = "the keeper of the audit settings is gone";
+        let words = self.words.as_mut().context(gone)?;
+        let mut line = serde_json::to_vec(word)?;
+        line.push(b'\n');
+        words.write_all(&line).context(gone)?;
+        let mut answer = String::new();
+        self.replies.read_line(&mut answer).context(gone)?;
+        ensure!(!answer.is_empty(), gone);
+        serde_json::from_str(&answer).context("the keeper makes no sense")
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            let _ = writeln!(io::stderr(), "auditwatch: {error:#}");
+        }
+    }
+}
+
+/// The keeper's side.
+///
+/// # Errors
+/// When the host could not be restored.
+pub fn run() -> Result<()> {
+    child::name(c"aw-keeper");
+    child::ignore_endings();
+    // SAFETY: takes no numbers. A group of its own, which no terminal signals.
+    unsafe { libc::setsid() };
+    let mut changes = Changes::default();
+    let mut out = io::stdout().lock();
+    let mut reply = |reply: Reply| {
+        // Whoever does not listen any more is gone, which the next read tells.
+        let _ = serde_json::to_writer(&mut out, &reply)
+            .map_err(io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush());
+    };
+    for line in io::stdin().lock().lines() {
+        let Ok(word) = line
+            .map_err(anyhow::Error::from)
+            .and_then(|line| Ok(serde_json::from_str(&line)?))
+        else {
+            break;
+        };
+        match word {
+            Word::Changes(more) => {
+                changes = more;
+                reply(match note(&changes) {
+                    Ok(()) => Reply::Noted,
+                    Err(error) => Reply::Failed(format!("{error:#}")),
+                });
+            }
+            Word::Restore => {
+                let outcome = restore(&changes).and_then(|()| forget());
+                reply(match &outcome {
+                    Ok(()) => Reply::Restored,
+                    Err(error) => Reply::Failed(format!("{error:#}")),
+                });
+                return Ok(());
+            }
+        }
+    }
+    restore(&changes).and_then(|()| forget())
+}
+
+/// Restores what the journal of a bench that was killed with its keeper says.
+///
+/// # Errors
+/// When the journal cannot be read, the host not restored, or its bench lives.
+pub fn recover() -> Result<()> {
+    let text = match fs::read(JOURNAL) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        text => text.with_context(|| format!("cannot read {JOURNAL}"))?,
+    };
+    let journal: Journal = serde_json::from_slice(&text).with_context(|| {
+        format!(
+            "{JOURNAL} makes no sense; look at the audit settings (auditwatch status), then remove it"
+        )
+    })?;
+    ensure!(
+        !journal.keeper.is_some_and(|keeper| keeper.runs()),
+        "another bench is under way (its keeper is process {}); wait for its end",
+        journal.keeper.map_or(0, |keeper| keeper.pid)
+    );
+    restore(&journal.changes)
+        .with_context(|| format!("an earlier bench was killed; its changes stand in {JOURNAL}"))?;
+    forget()
+}
+
+/// What stands on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct Journal {
+    /// Who is to restore it.
+    keeper: Option<child::ChildId>,
+    /// What.
+    changes: Changes,
+}
+
+/// Writes the journal, all of it or nothing.
+fn note(changes: &Changes) -> Result<()> {
+    let journal = Path::new(JOURNAL);
+    let cannot = || format!("cannot write {JOURNAL}");
+    if let Some(directory) = journal.parent() {
+        fs::create_dir_all(directory).with_context(cannot)?;
+    }
+    let text = serde_json::to_vec(&Journal {
+        keeper: child::ChildId::of(std::process::id()),
+        changes: changes.clone(),
+    })?;
+    let beside = PathBuf::from(format!("{JOURNAL}.new"));
+    let mut file = fs::File::create(&beside).with_context(cannot)?;
+    file.write_all(&text)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, journal))
+        .with_context(cannot)
+}
+
+fn forget() -> Result<()> {
+    match fs::remove_file(JOURNAL) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {JOURNAL}"))
+        }
+        _ => Ok(()),
+    }
+}

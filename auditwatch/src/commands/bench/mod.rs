@@ -1,0 +1,186 @@
+//! `auditwatch bench`: storms, their truth, and what the trace makes of them.
+//!
+//! In: a storm. Out: reports. What it changes on the host is announced to the keeper
+//! first, and put back.
+
+mod cast;
+mod needed;
+mod play;
+mod run;
+mod stage;
+mod sweep;
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    play::{Manner, play},
+    stage::Stage,
+};
+use super::trace::recorder::Recorder;
+use crate::{
+    bench::{keeper, producers, sink},
+    cli::{
+        Format,
+        bench::{BenchCommand, StormArgs},
+    },
+    render::{self, style::Style},
+    report::Interval,
+    storm::{Storm, library},
+    truth::BenchReport,
+};
+
+/// Exit status when trace and truth disagree.
+const DISAGREES: u8 = 3;
+/// Largest storm file, bytes.
+const STORM_BYTES: u64 = 1 << 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the storm makes no sense, the host refuses it, or could not be put back.
+pub fn run(command: &BenchCommand) -> Result<ExitCode> {
+    match command {
+        BenchCommand::Run(args) => until_done(run::run(args)),
+        BenchCommand::Sweep(args) => until_done(sweep::run(args)),
+        BenchCommand::Needed(args) => until_done(needed::run(args)),
+        BenchCommand::List => print(&list()),
+        BenchCommand::Show { name } => print(of_library(name)?),
+        BenchCommand::Restore => {
+            keeper::recover()?;
+            print("nothing of a bench is left behind\n")
+        }
+        BenchCommand::Keeper => keeper::run().map(|()| ExitCode::SUCCESS),
+        BenchCommand::Sink => sink::run(&producers::read_order()?).map(|()| ExitCode::SUCCESS),
+        BenchCommand::Producers => {
+            producers::run(&producers::read_order()?).map(|()| ExitCode::SUCCESS)
+        }
+        BenchCommand::Nothing { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Runs to the end, or until a signal: then all is put back, since everything that
+/// holds a part of it is dropped.
+fn until_done(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?
+        .block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            tokio::select! {
+                done = work => done,
+                _ = interrupt.recv() => bail!("interrupted; what the storm had changed is put back"),
+                _ = terminate.recv() => bail!("terminated; what the storm had changed is put back"),
+                _ = hangup.recv() => bail!("the terminal is gone; what the storm had changed is put back"),
+            }
+        })
+}
+
+/// Reads a storm: a file where there is one of that name, else one of the library.
+fn storm(name: &str) -> Result<Storm> {
+    let path = Path::new(name);
+    let looks_like_a_file = name.contains('/') || path.extension().is_some();
+    let text = if looks_like_a_file || path.exists() {
+        let cannot = || format!("cannot read the storm {name}");
+        let length = fs::metadata(path).with_context(cannot)?.len();
+        if length > STORM_BYTES {
+            bail!("the storm {name} is {length} bytes long; {STORM_BYTES} are the most");
+        }
+        fs::read_to_string(path).with_context(cannot)?
+    } else {
+        of_library(name)?.to_owned()
+    };
+    Storm::parse(&text).with_context(|| format!("the storm {name} makes no sense"))
+}
+
+fn of_library(name: &str) -> Result<&'static str> {
+    library::find(name).ok_or_else(|| {
+        anyhow!(
+            "there is no storm `{name}`: no file of that name, and none in the library (bench list)"
+        )
+    })
+}
+
+fn list() -> String {
+    let lines: Vec<String> = library::all()
+        .iter()
+        .filter_map(|&(name, text)| Some((name, Storm::parse(text).ok()?)))
+        .map(|(name, storm)| format!("{name:<22}  {}", storm.about))
+        .collect();
+    lines.join("\n") + "\n"
+}
+
+fn print(text: &str) -> Result<ExitCode> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write the output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the options say of the output.
+fn style(args: &StormArgs) -> Style {
+    let no_color = std::env::var("NO_COLOR").ok();
+    Style::new(args.print.color, no_color.as_deref(), &io::stdout())
+}
+
+/// Plays a storm with progress on stderr, where that is a terminal.
+async fn play_with_progress(
+    stage: &mut Stage,
+    storm: &Storm,
+    args: &StormArgs,
+    recorder: Option<Recorder>,
+) -> Result<BenchReport> {
+    let terminal = io::stderr().is_terminal();
+    let of = storm.events();
+    let mut watch = |interval: &Interval, events: u64| {
+        if terminal {
+            let line = render::bench::progress(interval, events, of);
+            let _ = write!(io::stderr(), "\r{line}\u{1b}[K");
+        }
+    };
+    let report = play(
+        stage,
+        storm,
+        Manner {
+            attach: args.attach,
+            interval: args.interval,
+            recorder,
+            watch: &mut watch,
+        },
+    )
+    .await;
+    if terminal {
+        let _ = write!(io::stderr(), "\r\u{1b}[K");
+    }
+    report
+}
+
+/// Writes a value as a line of JSON, or its text.
+fn write(args: &StormArgs, value: &impl serde::Serialize, text: &str) -> Result<()> {
+    let mut out = io::stdout();
+    match args.print.format() {
+        Format::Json => render::json::line(&mut out, value),
+        Format::Table => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
+    }
+    .context("cannot write the output")
+}
+
+/// The exit status of runs that agree, or do not.
+fn status(agrees: bool) -> ExitCode {
+    if agrees {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(DISAGREES)
+    }
+}

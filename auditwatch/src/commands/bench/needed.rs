@@ -1,0 +1,107 @@
+//! `bench needed`: the smallest limit at which a storm neither loses nor delays
+//! anything, found by running it again and again.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use super::{Stage, play_with_progress, storm, style, write};
+use crate::{
+    cli::{Format, bench::NeededArgs},
+    render,
+    search::{Finding, Trial, below, next},
+    truth::BenchReport,
+};
+
+/// What a search came to.
+#[derive(Debug, Serialize)]
+struct Needed<'a> {
+    kind: &'static str,
+    schema: u32,
+    storm: &'a str,
+    #[serde(flatten)]
+    finding: Finding,
+    /// Least and greatest queue length of the clean runs, records: how much the need
+    /// varies.
+    peaks: Option<(u32, u32)>,
+    runs: &'a [Trial],
+}
+
+pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
+    let storm = storm(&args.storm.storm)?;
+    let style = style(&args.storm);
+    let mut stage = Stage::set(&storm, args.storm.yes)?;
+    let mut trials = Vec::new();
+    let finding = loop {
+        let Finding::Try { limit } = next(&trials) else {
+            break next(&trials);
+        };
+        ensure!(
+            trials.len() < usize::try_from(args.runs).unwrap_or(usize::MAX),
+            "{} runs do not settle what limit {} needs; the last was to be tried at {limit}: its need varies \
+             too much from run to run, or --runs is too small",
+            args.runs,
+            storm.name
+        );
+        let storm = storm.clone().with_limit(limit);
+        let report = play_with_progress(&mut stage, &storm, &args.storm, None).await?;
+        let trial = trial(&report)?;
+        trials.push(trial);
+        if args.storm.print.format() == Format::Table {
+            let text = render::bench::trial(trials.len(), &trial, style);
+            write(&args.storm, &(), &text)?;
+        }
+    };
+    stage.strike()?;
+    let peaks = trials
+        .iter()
+        .filter(|trial| trial.is_clean())
+        .map(|trial| trial.peak);
+    let needed = Needed {
+        kind: "needed",
+        schema: 1,
+        storm: &storm.name,
+        finding,
+        peaks: peaks.clone().min().zip(peaks.max()),
+        runs: &trials,
+    };
+    let verdict = match finding {
+        Finding::NoLimitHelps => style.yellow(&format!(
+            "{}: loses records or stalls without any limit; something else is the bottleneck",
+            storm.name
+        )),
+        Finding::Needed { limit } | Finding::Try { limit } => {
+            let (least, most) = needed.peaks.unwrap_or_default();
+            style.green(&format!(
+                "{}: needs limit {limit}: clean in 3 runs there, not at {}; peak depth {least} to {most} in \
+                 clean runs",
+                storm.name,
+                below(limit)
+            ))
+        }
+    };
+    write(&args.storm, &needed, &format!("{verdict}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn trial(report: &BenchReport) -> Result<Trial> {
+    ensure!(
+        report.agrees,
+        "trace and truth disagree at limit {}, so that the run proves nothing: {:?}",
+        report.limit,
+        report.checks
+    );
+    let trace = &report.trace;
+    let stalls = trace
+        .stalls
+        .as_ref()
+        .context("stalls are not measured here")?;
+    let peak = trace.depth.max.context("depth is not measured here")?;
+    Ok(Trial {
+        limit: report.limit,
+        peak: u32::try_from(peak)?,
+        lost: trace.lost.context("losses are not measured here")?,
+        stalls: stalls.count + stalls.waiting,
+    })
+}

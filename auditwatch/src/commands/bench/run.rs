@@ -1,0 +1,22 @@
+//! `bench run`: a storm once, its trace beside the truth.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Stage, play_with_progress, status, storm, style, write};
+use crate::{cli::bench::RunArgs, commands::trace::recorder::Recorder, render};
+
+pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
+    let mut storm = storm(&args.storm.storm)?;
+    if let Some(limit) = args.limit {
+        storm = storm.with_limit(limit);
+    }
+    let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    let mut stage = Stage::set(&storm, args.storm.yes)?;
+    let report = play_with_progress(&mut stage, &storm, &args.storm, recorder).await?;
+    stage.strike()?;
+    let text = render::bench::report(&report, style(&args.storm));
+    write(&args.storm, &report, &text)?;
+    Ok(status(report.agrees))
+}

@@ -1,0 +1,69 @@
+//! A recording's file: what it holds, interval by interval.
+//!
+//! In: a path. Out: intervals as they come, and the summary. One that breaks off is
+//! whole up to there.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, ErrorKind, Read},
+    path::Path,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    recording::{MAX_LINE_BYTES, Replay},
+    report::{Interval, Summary},
+};
+
+/// The first bytes of a zstd frame.
+const ZSTD_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+
+/// Reads a recording; `-` is standard input.
+pub(super) fn read(path: &Path, mut take: impl FnMut(Interval) -> Result<()>) -> Result<Summary> {
+    let mut lines = open(path)?;
+    let mut replay = Replay::default();
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        // Whatever this is, it may be one line without an end.
+        let mut line = lines.by_ref().take(MAX_LINE_BYTES + 1);
+        match line.read_until(b'\n', &mut text) {
+            Ok(0) => break,
+            // A recorder that was killed leaves a frame without its end.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error.into()),
+            Ok(read) => {
+                ensure!(
+                    read as u64 <= MAX_LINE_BYTES,
+                    "this is no recording of auditwatch: it has a line of more than {MAX_LINE_BYTES} bytes"
+                );
+            }
+        }
+        if text.last() != Some(&b'\n') {
+            break;
+        }
+        if let Some(interval) = replay.line(&text)? {
+            take(interval)?;
+        }
+    }
+    Ok(replay.summary()?)
+}
+
+/// Opens a recording, compressed or not.
+fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path)?)
+    };
+    let mut source = BufReader::new(source);
+    let compressed = source.fill_buf()?.starts_with(&ZSTD_MAGIC);
+    Ok(if compressed {
+        Box::new(BufReader::new(zstd::stream::read::Decoder::with_buffer(
+            source,
+        )?))
+    } else {
+        Box::new(source)
+    })
+}

@@ -1,0 +1,58 @@
+//! The log of a trace: samples go in; intervals, the recording and the summary come
+//! out. It must not write to the terminal.
+
+use anyhow::Result;
+
+use super::recorder::Recorder;
+use crate::{
+    recording::{self, Begin},
+    report::{Interval, Summary},
+    sample::Sample,
+    timeline::Timeline,
+};
+
+/// Where samples go.
+pub(in crate::commands) struct Log {
+    begin: Begin,
+    timeline: Timeline,
+    recorder: Option<Recorder>,
+}
+
+impl Log {
+    /// A log that begins with the zero point.
+    pub(in crate::commands) fn new(
+        begin: Begin,
+        zero: Sample,
+        mut recorder: Option<Recorder>,
+    ) -> Self {
+        if let Some(recorder) = &mut recorder {
+            recorder.begin(&begin, &zero);
+        }
+        Self {
+            timeline: Timeline::new(begin.host.clone(), zero),
+            begin,
+            recorder,
+        }
+    }
+
+    /// The interval that ends with a sample.
+    pub(in crate::commands) fn push(&mut self, sample: Sample) -> Interval {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.sample(&sample);
+        }
+        self.timeline.push(sample)
+    }
+
+    /// The summary, and whether all of it was recorded.
+    pub(in crate::commands) fn end(mut self, mut notes: Vec<String>) -> (Summary, Result<()>) {
+        notes.extend(self.recorder.as_ref().and_then(Recorder::note));
+        let recorded = self
+            .recorder
+            .take()
+            .map_or(Ok(()), |recorder| recorder.end(&notes));
+        (
+            recording::summary(&self.timeline, &self.begin, notes),
+            recorded,
+        )
+    }
+}

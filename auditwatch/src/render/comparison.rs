@@ -1,0 +1,132 @@
+//! A comparison as a table.
+
+use std::fmt::Write as _;
+
+use super::style::Style;
+use crate::{
+    comparison::{Comparison, Figure, Unit, Verdict},
+    number::{bytes, count, duration},
+};
+
+/// The whole comparison; its last line is the verdict.
+#[must_use]
+pub fn table(comparison: &Comparison, style: Style) -> String {
+    let mut text = style.dim(&format!(
+        "{:<20}  {:>12}  {:>12}  {:>9}  {:>12}  {}",
+        "", "first", "second", "change", "noise up to", "verdict"
+    ));
+    text.push('\n');
+    for figure in &comparison.figures {
+        let _ = writeln!(text, "{}", line(figure, style));
+    }
+    let [a, b] = comparison.duration_ns;
+    let [of_a, of_b] = comparison.intervals;
+    let _ = writeln!(
+        text,
+        "\nlength      {} in {of_a} whole intervals; {} in {of_b}",
+        duration(a),
+        duration(b)
+    );
+    for circumstance in &comparison.circumstances {
+        let _ = writeln!(
+            text,
+            "{} {}: {} in the first, {} in the second",
+            style.yellow("differs    "),
+            circumstance.what,
+            circumstance.a,
+            circumstance.b
+        );
+    }
+    for note in &comparison.notes {
+        let _ = writeln!(text, "note        {note}");
+    }
+    let _ = writeln!(text, "{}", verdict(comparison, style));
+    text
+}
+
+fn line(figure: &Figure, style: Style) -> String {
+    let value =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| shown(v, figure.unit));
+    let change = figure.change.map_or_else(String::new, |change| {
+        if change.abs() >= 10.0 {
+            format!("x{:.0}", change + 1.0)
+        } else {
+            format!("{:+.1} %", change * 100.0)
+        }
+    });
+    format!(
+        "{:<20}  {:>12}  {:>12}  {change:>9}  {:>12}  {}",
+        figure.name,
+        value(figure.a),
+        value(figure.b),
+        value(figure.noise),
+        paint(figure.verdict, figure.verdict.name(), style)
+    )
+}
+
+fn paint(verdict: Verdict, text: &str, style: Style) -> String {
+    match verdict {
+        Verdict::Worse => style.red(text),
+        Verdict::Better => style.green(text),
+        Verdict::Changed | Verdict::Unclear => style.yellow(text),
+        Verdict::Same => text.to_owned(),
+        Verdict::Unknown => style.dim(text),
+    }
+}
+
+fn verdict(comparison: &Comparison, style: Style) -> String {
+    let named = |verdict| {
+        let names: Vec<&str> = comparison
+            .figures
+            .iter()
+            .filter(|figure| figure.verdict == verdict)
+            .map(|figure| figure.name.as_str())
+            .collect();
+        names.join(", ")
+    };
+    let text = match comparison.verdict {
+        verdict @ (Verdict::Worse | Verdict::Better) => {
+            format!("the second is {}: {}", verdict.name(), named(verdict))
+        }
+        Verdict::Changed => format!(
+            "another load, and no harm in it: {}",
+            named(Verdict::Changed)
+        ),
+        Verdict::Same => "no difference beyond the noise".to_owned(),
+        Verdict::Unclear => format!(
+            "nobody can say whether this is noise: {}",
+            named(Verdict::Unclear)
+        ),
+        Verdict::Unknown => "there is nothing to compare".to_owned(),
+    };
+    paint(comparison.verdict, &text, style)
+}
+
+/// A value with its unit.
+fn shown(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::PerS => format!("{}/s", number(value)),
+        Unit::NsPerS => format!("{}/s", duration(whole(value))),
+        Unit::Records => number(value),
+        Unit::Ns => duration(whole(value)),
+        Unit::Bytes => bytes(whole(value)),
+        Unit::Share => format!("{:.2} %", value * 100.0),
+    }
+}
+
+fn number(value: f64) -> String {
+    if value < 10.0 && value > 0.0 {
+        format!("{value:.2}")
+    } else {
+        count(whole(value))
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "averages of counts; `as` keeps what is out of range at the range's end"
+)]
+const fn whole(value: f64) -> u64 {
+    value.round() as u64
+}

@@ -1,0 +1,223 @@
+//! Comparisons of traces: their laws, and what they make of known differences.
+
+#[path = "fixtures/traces.rs"]
+mod traces;
+
+use auditwatch::{
+    comparison::{Comparison, LEAST_INTERVALS, Verdict, compare},
+    render,
+};
+use proptest::{collection::vec, prelude::*};
+use traces::{CALM, Second, about, runner, trace};
+
+fn verdict(comparison: &Comparison, name: &str) -> Verdict {
+    comparison
+        .figures
+        .iter()
+        .find(|figure| figure.name == name)
+        .unwrap_or_else(|| panic!("no figure {name}"))
+        .verdict
+}
+
+#[test]
+fn a_trace_is_the_same_as_itself() {
+    let storm = Second {
+        lost: 20,
+        stalls: 4,
+        ..CALM
+    };
+    let trace = trace(&about(storm, 3));
+    let comparison = compare(&trace, &trace);
+    assert_eq!(comparison.verdict, Verdict::Same);
+    for figure in &comparison.figures {
+        assert_eq!(figure.verdict, Verdict::Same, "{figure:?}");
+    }
+    assert!(comparison.circumstances.is_empty());
+}
+
+#[test]
+fn what_hurts_more_is_worse_and_the_other_way_better() {
+    let calm = trace(&about(CALM, 3));
+    let storm = trace(&about(
+        Second {
+            lost: 20,
+            stalls: 4,
+            depth: 60,
+            ..CALM
+        },
+        3,
+    ));
+    let forth = compare(&calm, &storm);
+    let back = compare(&storm, &calm);
+    assert_eq!(forth.verdict, Verdict::Worse);
+    for name in [
+        "records lost",
+        "attempts lost",
+        "stalls",
+        "time in stalls",
+        "queue length",
+    ] {
+        assert_eq!(verdict(&forth, name), Verdict::Worse, "{name}");
+        assert_eq!(verdict(&back, name), Verdict::Better, "{name}");
+    }
+    assert_eq!(verdict(&forth, "attempts"), Verdict::Same);
+    // One value each: nobody knows the noise of a peak.
+    assert_eq!(verdict(&forth, "memory at the peak"), Verdict::Same);
+    let text = render::comparison::table(&forth, render::style::Style::plain());
+    assert!(text.ends_with("the second is worse: records lost, attempts lost, stalls, time in stalls, queue length\n"), "{text}");
+}
+
+#[test]
+fn another_load_is_neither_good_nor_bad() {
+    let more = Second {
+        attempted: 300,
+        ..CALM
+    };
+    let comparison = compare(&trace(&about(CALM, 3)), &trace(&about(more, 3)));
+    assert_eq!(comparison.verdict, Verdict::Changed);
+    assert_eq!(verdict(&comparison, "attempts"), Verdict::Changed);
+    assert_eq!(verdict(&comparison, "records lost"), Verdict::Same);
+}
+
+#[test]
+fn noise_is_no_difference() {
+    let noisy = |shift: u64| -> Vec<Second> {
+        (0..20_u64)
+            .map(|number| Second {
+                attempted: 100 + (number * 37 + shift) % 50,
+                ..CALM
+            })
+            .collect()
+    };
+    let comparison = compare(&trace(&noisy(0)), &trace(&noisy(11)));
+    assert_eq!(
+        verdict(&comparison, "attempts"),
+        Verdict::Same,
+        "{comparison:?}"
+    );
+}
+
+/// The test cries wolf less often than it says: traces of one load, many times.
+#[test]
+fn one_load_seldom_differs_from_itself() {
+    let mut state = 7_u64;
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % 100
+    };
+    let mut seconds = |count: usize| -> Vec<Second> {
+        let mut level = 50;
+        (0..count)
+            .map(|_| {
+                // Each second is like the one before.
+                level = u64::midpoint(level, draw());
+                Second {
+                    attempted: 1_000 + 10 * level,
+                    ..CALM
+                }
+            })
+            .collect()
+    };
+    let alarms = (0..400)
+        .filter(|_| {
+            let comparison = compare(&trace(&seconds(30)), &trace(&seconds(20)));
+            verdict(&comparison, "attempts") != Verdict::Same
+        })
+        .count();
+    assert!(alarms <= 8, "{alarms} of 400");
+}
+
+#[test]
+fn few_intervals_say_nothing() {
+    let short = vec![CALM; LEAST_INTERVALS - 1];
+    let busy = vec![
+        Second {
+            attempted: 200,
+            ..CALM
+        };
+        LEAST_INTERVALS - 1
+    ];
+    let comparison = compare(&trace(&short), &trace(&busy));
+    assert_eq!(verdict(&comparison, "attempts"), Verdict::Unclear);
+    assert!(
+        comparison
+            .notes
+            .iter()
+            .any(|note| note.contains("trace longer"))
+    );
+    let none = trace(&[]);
+    assert_eq!(compare(&none, &none).verdict, Verdict::Unknown);
+    assert_eq!(comparison.verdict, Verdict::Unclear);
+    assert_eq!(
+        verdict(&compare(&none, &trace(&short)), "attempts"),
+        Verdict::Unknown
+    );
+}
+
+#[test]
+fn none_against_many_needs_no_more_intervals() {
+    let lossy = |lost: u64| trace(&[Second { lost, ..CALM }; 3]);
+    let of = |a: u64, b: u64| verdict(&compare(&lossy(a), &lossy(b)), "records lost");
+    assert_eq!(of(0, 9), Verdict::Worse);
+    assert_eq!(of(9, 0), Verdict::Better);
+    // Six in three seconds: none in another three is no wonder.
+    assert_eq!(of(0, 2), Verdict::Unclear);
+    assert_eq!(of(3, 9), Verdict::Unclear);
+}
+
+#[test]
+fn what_else_differs_is_said() {
+    let a = trace(&about(CALM, 3));
+    let mut b = a.clone();
+    b.summary.status.limit_end = Some(8192);
+    b.summary.kernel.release = "7.2.0".to_owned();
+    let comparison = compare(&a, &b);
+    let named: Vec<&str> = comparison
+        .circumstances
+        .iter()
+        .map(|circumstance| circumstance.what.as_str())
+        .collect();
+    assert_eq!(named, ["kernel", "backlog limit"]);
+}
+
+fn second() -> impl Strategy<Value = Second> {
+    (0..5_000_u64, 0..100_u64, 0..50_u64, 0..70_u32).prop_map(|(attempted, lost, stalls, depth)| {
+        Second {
+            attempted: attempted + lost,
+            lost,
+            stalls,
+            depth,
+        }
+    })
+}
+
+#[test]
+fn comparisons_obey_their_laws() {
+    let seconds = || vec(second(), 0..9);
+    runner(1_000)
+        .run(&(seconds(), seconds()), |(a, b)| {
+            let (a, b) = (trace(&a), trace(&b));
+            let (forth, back) = (compare(&a, &b), compare(&b, &a));
+            for (forth, back) in forth.figures.iter().zip(&back.figures) {
+                let turned = match forth.verdict {
+                    Verdict::Better => Verdict::Worse,
+                    Verdict::Worse => Verdict::Better,
+                    other => other,
+                };
+                prop_assert_eq!(back.verdict, turned, "{}", forth.name);
+                prop_assert_eq!((forth.a, forth.b), (back.b, back.a));
+            }
+            let own = compare(&a, &a);
+            for figure in &own.figures {
+                prop_assert!(
+                    matches!(figure.verdict, Verdict::Same | Verdict::Unknown),
+                    "{:?}",
+                    figure
+                );
+            }
+            Ok(())
+        })
+        .expect("lawful");
+}
