@@ -228,6 +228,7 @@ impl Kernel {
             passes: Some(0),
             auxiliary: Some(self.auxiliary),
             stalls: Some(Stalls::default()),
+            command: None,
             shortfalls: Shortfalls::default(),
             events: Vec::new(),
         }

@@ -61,6 +61,7 @@ fn sample(seconds: u64) -> Sample {
             }],
             ..Stalls::default()
         }),
+        command: None,
         shortfalls: Shortfalls::default(),
         events: Vec::new(),
     }
@@ -68,8 +69,11 @@ fn sample(seconds: u64) -> Sample {
 
 const NOTES: [&str; 2] = ["known from the start", "known at the end"];
 
-fn notes() -> Vec<String> {
-    NOTES.map(str::to_owned).to_vec()
+fn end() -> End {
+    End {
+        notes: NOTES.map(str::to_owned).to_vec(),
+        command: None,
+    }
 }
 
 /// What a live trace of five seconds prints.
@@ -79,14 +83,14 @@ fn live() -> (Vec<Interval>, Summary) {
     let intervals = (1..=5)
         .map(|second| timeline.push(sample(second)))
         .collect();
-    (intervals, summary(&timeline, &begin, notes()))
+    (intervals, summary(&timeline, &begin, end()))
 }
 
 /// The lines that its recording has.
 fn recorded() -> Vec<Vec<u8>> {
     let mut lines = vec![Line::Begin(begin())];
     lines.extend((0..=5).map(|second| Line::Sample(sample(second))));
-    lines.push(Line::End(End { notes: notes() }));
+    lines.push(Line::End(end()));
     lines
         .iter()
         .map(|line| serde_json::to_vec(line).expect("a line can be written"))

@@ -79,6 +79,7 @@ fn sample(seconds: u64, records: u64, lost: u64) -> Sample {
         passes: Some(records),
         auxiliary: Some(0),
         stalls: Some(Stalls::default()),
+        command: None,
         shortfalls: Shortfalls::default(),
         events: Vec::new(),
     }

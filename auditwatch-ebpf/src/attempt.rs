@@ -14,6 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    command,
     globals::margin,
     maps::{attempts, gate_is_open, live, own},
     memory::raise,
@@ -76,7 +77,7 @@ pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
         if user {
             user_filtered();
         } else if let Some(row) = attempts() {
-            filtered_attempt(row, ctx.tgid() == own());
+            filtered_attempt(row, ctx.tgid() == own(), command::has_current_task());
         }
     }
     0
@@ -91,13 +92,16 @@ fn user_filtered() {
 }
 
 #[inline(always)]
-fn filtered_attempt(row: *mut AttemptRow, own: bool) {
+fn filtered_attempt(row: *mut AttemptRow, own: bool, command: bool) {
     // SAFETY: a map value is alive for the program's run; of each form one program writes these fields.
     unsafe {
         if own {
             (*row).own_filtered += 1;
         } else {
             (*row).filtered += 1;
+            if command {
+                (*row).command_filtered += 1;
+            }
         }
     }
 }
@@ -119,6 +123,7 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     if counts {
         // SAFETY: as above.
         let own = (ids >> 32) as u32 == unsafe { (*live).own };
+        let command = command::has_current_task();
         // SAFETY: as above; no other program writes these fields, and the kernel
         // does not nest a program on a CPU.
         unsafe {
@@ -126,10 +131,13 @@ fn attempt(live: *mut LiveState, filtered: bool) {
                 (*row).own += 1;
             } else {
                 (*row).attempted += 1;
+                if command {
+                    (*row).command += 1;
+                }
             }
         }
         if filtered {
-            filtered_attempt(row, own);
+            filtered_attempt(row, own, command);
         }
     }
     if filtered {

@@ -23,6 +23,8 @@ macro_rules! globals {
 globals! {
     /// Parameters of `audit_receive_msg`, after which its return value comes.
     RECEIVE_MSG_PARAMS / receive_msg_params: u32 = 2;
+    /// Not 0 where auditwatch runs a command whose tasks are counted apart.
+    FOLLOWS_COMMAND / follows_command: u32 = 0;
     /// Records that other CPUs may add between the look of a program and that of
     /// the kernel.
     MARGIN / margin: u32 = 8;
@@ -64,6 +66,10 @@ globals! {
     OFF_SKB_DATA / off_skb_data: u32 = u32::MAX;
     /// Offset of `task_struct.nvcsw`.
     OFF_SWITCHES / off_switches: u32 = u32::MAX;
+    /// Offset of `task_struct.real_parent`.
+    OFF_PARENT / off_parent: u32 = u32::MAX;
+    /// Offset of `task_struct.tgid`.
+    OFF_TGID / off_tgid: u32 = u32::MAX;
     /// Offset of `auditd_connection.pid`.
     OFF_AUDITD_PID / off_auditd_pid: u32 = u32::MAX;
     /// Offset of `pid.numbers`.

@@ -24,6 +24,12 @@ pub const STATE_MAP: &str = "STATE";
 pub const LIVE_MAP: &str = "LIVE";
 /// Map that holds the one [`ChangeScratch`].
 pub const CHANGE_MAP: &str = "CHANGE";
+/// Map that holds one [`CpuRow`] per CPU.
+pub const CPU_MAP: &str = "CPU";
+/// Stacks of samples, by number.
+pub const STACKS_MAP: &str = "STACKS";
+/// Map from the number of a stack to its samples.
+pub const STACK_COUNTS_MAP: &str = "STACK_COUNTS";
 /// Ring buffer of [`RareEvent`]s.
 pub const RARE_MAP: &str = "RARE";
 
@@ -33,6 +39,8 @@ pub const TYPE_BASE: u32 = 1000;
 pub const TYPE_SLOTS: usize = 2048;
 /// Most threads that can be followed while they may be asleep.
 pub const WAITER_SLOTS: u32 = 16_384;
+/// Most stacks of samples told apart.
+pub const STACK_SLOTS: u32 = 4096;
 /// Most loss messages told apart; the kernel has nine.
 pub const LOSS_SLOTS: u32 = 64;
 /// Bytes kept of a loss message, its final NUL included.
@@ -135,6 +143,22 @@ pub struct AttemptRow {
     pub user_filtered: u64,
     /// Greatest length of the main queue seen at an attempt, records.
     pub depth_max: u64,
+    /// Of `attempted`: by the traced command.
+    pub command: u64,
+    /// Of `filtered`: by the traced command.
+    pub command_filtered: u64,
+}
+
+/// Samples of the traced command's tasks on one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuRow {
+    /// Samples.
+    pub taken: u64,
+    /// Of `taken`: outside of the kernel.
+    pub outside: u64,
+    /// Of `taken`: in the kernel, with a stack that found no place.
+    pub unplaced: u64,
 }
 
 /// What left the queues. One for the host; additions are atomic, since
@@ -195,6 +219,8 @@ pub struct LossCount {
     pub calls: u64,
     /// Of `calls`: in a thread of auditwatch itself.
     pub own: u64,
+    /// Of `calls`: in a thread of the traced command.
+    pub command: u64,
     /// The message, NUL-terminated.
     pub name: [u8; LOSS_NAME_BYTES],
 }
@@ -225,6 +251,12 @@ pub struct StallLedger {
     pub met_full: u64,
     /// Attempts that could not be followed: [`WAITERS_MAP`] was full.
     pub untracked: u64,
+    /// Of `count`: of the traced command's tasks.
+    pub command: u64,
+    /// Of `total_ns`: the same.
+    pub command_total_ns: u64,
+    /// Longest of the same, ns.
+    pub command_max_ns: u64,
     /// Durations.
     pub hist: [u64; STALL_BUCKETS],
 }

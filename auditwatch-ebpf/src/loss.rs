@@ -10,6 +10,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    command,
     maps::{LOSSES, drain, gate_is_open, own},
     memory::add,
     rare, stall,
@@ -29,6 +30,13 @@ pub fn audit_log_lost_probe(ctx: ProbeContext) -> u32 {
     }
 }
 
+/// Whose loss it is, where that matters.
+#[derive(Clone, Copy)]
+struct Whose {
+    own: bool,
+    command: bool,
+}
+
 #[inline(always)]
 fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     // Ends the stall of an attempt that is refused; a loss of any other kind
@@ -37,13 +45,17 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     if !gate_is_open() {
         return 0;
     }
-    let own = ctx.tgid() == own();
-    if count(message, own) {
+    let whose = Whose {
+        own: ctx.tgid() == own(),
+        command: command::has_current_task(),
+    };
+    if count(message, whose) {
         return 0;
     }
     let mut first = LossCount {
         calls: 0,
         own: 0,
+        command: 0,
         name: [0; LOSS_NAME_BYTES],
     };
     // SAFETY: the helper checks the address itself and fails cleanly.
@@ -52,7 +64,7 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     let fresh = LOSSES
         .insert(message, first, u64::from(BPF_NOEXIST))
         .is_ok();
-    if !count(message, own)
+    if !count(message, whose)
         && let Some(ledger) = drain()
     {
         // SAFETY: a map value is alive for the program's run.
@@ -65,15 +77,18 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
 }
 
 #[inline(always)]
-fn count(message: u64, own: bool) -> bool {
+fn count(message: u64, whose: Whose) -> bool {
     let Some(entry) = LOSSES.get_ptr_mut(message) else {
         return false;
     };
     // SAFETY: a map value is alive for the program's run.
     unsafe {
         add(&raw mut (*entry).calls, 1);
-        if own {
+        if whose.own {
             add(&raw mut (*entry).own, 1);
+        }
+        if whose.command {
+            add(&raw mut (*entry).command, 1);
         }
     }
     true

@@ -25,6 +25,8 @@ mod attempt;
 #[cfg(target_arch = "bpf")]
 mod change;
 #[cfg(target_arch = "bpf")]
+mod command;
+#[cfg(target_arch = "bpf")]
 mod drain;
 #[cfg(target_arch = "bpf")]
 mod globals;

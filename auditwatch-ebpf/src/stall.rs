@@ -13,6 +13,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    command,
     globals::off_switches,
     maps::{WAITERS, gate_is_open, live, stalls},
     memory::{add, raise, read_field},
@@ -93,6 +94,11 @@ pub fn end(thread: u32, refused: bool) {
         raise(&raw mut (*ledger).max_ns, duration);
         if refused {
             add(&raw mut (*ledger).refused, 1);
+        }
+        if command::has_current_task() {
+            add(&raw mut (*ledger).command, 1);
+            add(&raw mut (*ledger).command_total_ns, duration);
+            raise(&raw mut (*ledger).command_max_ns, duration);
         }
         let bucket = log2(duration) as usize;
         if bucket < STALL_BUCKETS {

@@ -8,6 +8,7 @@ pub mod audit_rule;
 pub mod audit_status;
 pub mod bench;
 pub mod cli;
+pub mod command_cost;
 pub mod commands;
 pub mod comparison;
 pub mod control;

@@ -10,6 +10,7 @@ use serde_json::{Number, Value};
 use thiserror::Error;
 
 use crate::{
+    command_cost::{self, CommandTimes},
     health::HookReport,
     report::{Interval, Summary},
     sample::Sample,
@@ -49,6 +50,8 @@ pub struct Begin {
 pub struct End {
     /// What is known of the source beside the samples.
     pub notes: Vec<String>,
+    /// How long the traced command ran; `None` without one.
+    pub command: Option<CommandTimes>,
 }
 
 /// One line of a recording: an object with one key, which says what it is.
@@ -188,14 +191,15 @@ impl Replay {
     pub fn summary(self) -> Result<Summary, RecordingError> {
         let begin = self.begin.ok_or(RecordingError::NoBegin)?;
         let timeline = self.timeline.ok_or(RecordingError::NoSample)?;
-        let notes = if let Some(end) = self.end {
-            end.notes
-        } else {
+        let end = self.end.unwrap_or_else(|| {
             let mut notes = begin.notes.clone();
             notes.push("the recording breaks off: the trace did not come to its end".to_owned());
-            notes
-        };
-        Ok(summary(&timeline, &begin, notes))
+            End {
+                notes,
+                command: None,
+            }
+        });
+        Ok(summary(&timeline, &begin, end))
     }
 }
 
@@ -212,11 +216,13 @@ fn too_great(value: &Value) -> Option<Number> {
     }
 }
 
-/// The summary of a trace, live or replayed. `notes` are what was known of the
-/// source at its end.
+/// The summary of a trace, live or replayed.
 #[must_use]
-pub fn summary(timeline: &Timeline, begin: &Begin, notes: Vec<String>) -> Summary {
-    let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), notes);
+pub fn summary(timeline: &Timeline, begin: &Begin, end: End) -> Summary {
+    let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), end.notes);
     summary.startup_ns = Some(begin.startup_ns);
+    summary.command = timeline
+        .command()
+        .map(|counts| command_cost::cost(counts, end.command));
     summary
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{health::HookReport, ledger::Ledger, sample::Source};
+use crate::{command_cost::CommandCost, health::HookReport, ledger::Ledger, sample::Source};
 
 /// One step of the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,6 +211,8 @@ pub struct Summary {
     pub depth: Depth,
     /// Stalls.
     pub stalls: Option<StallSummary>,
+    /// What audit cost the traced command; `None` without one.
+    pub command: Option<CommandCost>,
     /// What queued records cost.
     pub memory: Option<Memory>,
     /// Drained records by type.

@@ -185,6 +185,45 @@ pub struct Stalls {
     pub waiters: Vec<Waiter>,
 }
 
+/// What the tasks of the traced command did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandCounts {
+    /// Record attempts.
+    pub attempted: u64,
+    /// Of `attempted`: ended by an exclude rule.
+    pub filtered: u64,
+    /// Losses that the kernel counted in these tasks, where hooked.
+    pub lost: Option<u64>,
+    /// Stalls, where hooked.
+    pub stalls: Option<CommandStalls>,
+    /// Samples of what the CPUs did with these tasks, where taken.
+    pub cpu: Option<CpuSamples>,
+}
+
+/// Stalls of the traced command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandStalls {
+    /// Attempts that slept.
+    pub count: u64,
+    /// Sum of their durations, ns.
+    pub total_ns: u64,
+    /// Longest, ns.
+    pub max_ns: u64,
+}
+
+/// Samples at a steady rate of the traced command's tasks on the CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuSamples {
+    /// Outside of the kernel.
+    pub user: u64,
+    /// In the kernel.
+    pub system: u64,
+    /// Of `system`: within the audit code, or what it calls.
+    pub audit: u64,
+    /// Of `system`: not known whether within the audit code.
+    pub unplaced: u64,
+}
+
 /// The programs' own shortfalls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortfalls {
@@ -264,6 +303,8 @@ pub struct Sample {
     pub auxiliary: Option<u64>,
     /// Stalls, where hooked.
     pub stalls: Option<Stalls>,
+    /// Of all these: the traced command's, where one is followed.
+    pub command: Option<CommandCounts>,
     /// The programs' own shortfalls; all zero for a source without programs.
     pub shortfalls: Shortfalls,
     /// Rare facts since the last sample.

@@ -19,7 +19,7 @@ use crate::{
         Change, Depth, Interval, IntervalDepth, IntervalStalls, KernelFacts, Memory, StallSummary,
         Status, Summary,
     },
-    sample::{Event, EventKind, Kept, Sample, Source},
+    sample::{CommandCounts, Event, EventKind, Kept, Sample, Source},
 };
 
 /// A wait that has outlived this, with room in the queue and no pass of
@@ -205,6 +205,7 @@ impl Timeline {
             ledger,
             depth,
             stalls: self.stalls(),
+            command: None,
             memory,
             types: self.types(),
             limit_changes: hooks_changes.then(|| self.changes()),
@@ -266,6 +267,13 @@ impl Timeline {
             hold_start: zero.state.hold_depth,
             hold_end: last.state.hold_depth,
         }
+    }
+
+    /// What the tasks of the traced command did so far, where one is followed: it began
+    /// after the zero point.
+    #[must_use]
+    pub const fn command(&self) -> Option<&CommandCounts> {
+        self.last.command.as_ref()
     }
 
     fn stalls(&self) -> Option<StallSummary> {

@@ -48,10 +48,11 @@ fn examine(facts: &Facts) -> Diagnosis {
         kprobes: facts.kprobes,
         preference: Preference::Auto,
     });
-    let tried = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan).and_then(|mut probe| {
-        let state = probe.state()?;
-        Ok((probe.hooks().to_vec(), state))
-    });
+    let tried =
+        Probe::attach(&facts.symbols, facts.types.as_ref(), &plan, false).and_then(|mut probe| {
+            let state = probe.state()?;
+            Ok((probe.hooks().to_vec(), state))
+        });
     let (hooks, state) = match tried {
         Ok((hooks, state)) => (Ok(hooks), Some(state)),
         // The remedy would send the reader here.

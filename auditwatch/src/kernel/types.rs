@@ -25,11 +25,13 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-pub(crate) const MEMBERS: [(&str, &str); 6] = [
+pub(crate) const MEMBERS: [(&str, &str); 8] = [
     ("sk_buff_head", "qlen"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
     ("task_struct", "nvcsw"),
+    ("task_struct", "real_parent"),
+    ("task_struct", "tgid"),
     ("auditd_connection", "pid"),
     ("pid", "numbers"),
 ];

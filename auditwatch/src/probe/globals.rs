@@ -3,6 +3,7 @@
 //! In: symbols and types. Out: a value for each global, 0 or `u32::MAX` where the
 //! kernel does not tell. It must not guess: no offset is written down here.
 
+use auditwatch_ebpf::{STACK_COUNTS_MAP, STACKS_MAP};
 use aya::EbpfLoader;
 
 use crate::kernel::{symbols::Symbols, types::KernelTypes};
@@ -10,6 +11,7 @@ use crate::kernel::{symbols::Symbols, types::KernelTypes};
 /// Values for the programs' globals, kept alive until the object is loaded.
 pub(super) struct Globals {
     margin: u32,
+    follows_command: u32,
     receive_msg_params: u32,
     addresses: Vec<(&'static str, u64)>,
     offsets: Vec<(&'static str, u32)>,
@@ -17,6 +19,10 @@ pub(super) struct Globals {
 
 /// What the programs can see of records and tasks, by the offsets that are known.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact by itself, and none excludes another"
+)]
 pub(super) struct Sight {
     /// A full queue, and whether a task has slept.
     pub stalls: bool,
@@ -24,6 +30,8 @@ pub(super) struct Sight {
     pub areas: bool,
     /// The type of a record.
     pub types: bool,
+    /// Who descends from whom; only where a command is followed.
+    pub command: bool,
 }
 
 const ADDRESSES: &[(&str, &str)] = &[
@@ -49,14 +57,21 @@ const OFFSETS: &[(&str, &str, &str)] = &[
     ("OFF_SKB_END", "sk_buff", "end"),
     ("OFF_SKB_DATA", "sk_buff", "data"),
     ("OFF_SWITCHES", "task_struct", "nvcsw"),
+    ("OFF_PARENT", "task_struct", "real_parent"),
+    ("OFF_TGID", "task_struct", "tgid"),
     ("OFF_AUDITD_PID", "auditd_connection", "pid"),
     ("OFF_PID_NUMBERS", "pid", "numbers"),
 ];
 
 impl Globals {
     /// Looks every value up.
-    pub(super) fn new(symbols: &Symbols, types: Option<&KernelTypes>) -> Self {
+    pub(super) fn new(
+        symbols: &Symbols,
+        types: Option<&KernelTypes>,
+        follows_command: bool,
+    ) -> Self {
         Self {
+            follows_command: follows_command.into(),
             // Each CPU may be past its own look, with another task pre-empted there.
             margin: aya::util::nr_cpus()
                 .ok()
@@ -90,12 +105,18 @@ impl Globals {
             stalls: known("OFF_QLEN") && known("OFF_SWITCHES"),
             areas: known("OFF_SKB_END"),
             types: known("OFF_SKB_DATA"),
+            command: self.follows_command != 0 && known("OFF_PARENT") && known("OFF_TGID"),
         }
     }
 
     /// Hands the values to the loader.
     pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         loader.override_global("MARGIN", &self.margin, true);
+        loader.override_global("FOLLOWS_COMMAND", &self.follows_command, true);
+        if self.follows_command == 0 {
+            loader.map_max_entries(STACKS_MAP, 1);
+            loader.map_max_entries(STACK_COUNTS_MAP, 1);
+        }
         loader.override_global("RECEIVE_MSG_PARAMS", &self.receive_msg_params, true);
         for (global, address) in &self.addresses {
             loader.override_global(global, address, true);

@@ -5,6 +5,7 @@
 //! [`Probe`] detaches and unloads all of it.
 
 mod attach;
+mod cpu_sampler;
 mod diagnostics;
 mod error;
 mod globals;
@@ -25,6 +26,7 @@ use aya::{
 pub use self::error::ProbeError;
 use self::{
     attach::attach,
+    cpu_sampler::CpuSampler,
     diagnostics::Diagnostics,
     error::REFUSED_REMEDY,
     globals::{Globals, Sight},
@@ -54,10 +56,12 @@ pub struct Probe {
     misses_at_zero: Vec<u64>,
     /// Some program is a probe, which reading the maps may disturb.
     by_probes: bool,
+    blind_spots: Vec<String>,
 }
 
 impl Probe {
-    /// Loads and attaches what the plan names. Nothing is counted before
+    /// Loads and attaches what the plan names. With `follows_command` what this process's
+    /// descendants do is counted apart. Nothing is counted before
     /// [`Probe::open_gate`].
     ///
     /// # Errors
@@ -67,8 +71,9 @@ impl Probe {
         symbols: &Symbols,
         types: Option<&KernelTypes>,
         plan: &[HookPlan],
+        follows_command: bool,
     ) -> Result<Self, ProbeError> {
-        let globals = Globals::new(symbols, types);
+        let globals = Globals::new(symbols, types, follows_command);
         let mut ebpf = load(&globals)?;
         let btf = types.map(|types| sparse_btf(types, plan));
         let attached = attach(&mut ebpf, btf.as_ref(), plan);
@@ -90,7 +95,27 @@ impl Probe {
             }
         }
         load_readers(&mut ebpf)?;
-        let maps = Maps::take(&mut ebpf, &attached.reports, globals.sight())?;
+        let sight = globals.sight();
+        let mut blind_spots = Vec::new();
+        let cpu = if sight.command {
+            CpuSampler::attach(&mut ebpf, symbols.audit_code())
+                .map_err(|cause| {
+                    blind_spots.push(format!(
+                        "how much of the command's system time is audit's is not measured: {cause}"
+                    ));
+                })
+                .ok()
+        } else {
+            if follows_command {
+                blind_spots.push(
+                    "what the command does is not counted apart: the kernel's types do not tell who \
+                     descends from whom"
+                        .to_owned(),
+                );
+            }
+            None
+        };
+        let maps = Maps::take(&mut ebpf, &attached.reports, sight, cpu)?;
         let diagnostics = Diagnostics::new(&mut ebpf);
         let by_probes = attached.programs.iter().any(|(_, name)| {
             ebpf.program(name)
@@ -105,7 +130,14 @@ impl Probe {
             programs: attached.programs,
             misses_at_zero,
             by_probes,
+            blind_spots,
         })
+    }
+
+    /// What of a command cannot be seen here, in sentences.
+    #[must_use]
+    pub fn blind_spots(&self) -> &[String] {
+        &self.blind_spots
     }
 
     /// What became of each hook.
@@ -231,10 +263,10 @@ pub fn read_kernel_state(
     symbols: &Symbols,
     types: Option<&KernelTypes>,
 ) -> Result<KernelState, ProbeError> {
-    let globals = Globals::new(symbols, types);
+    let globals = Globals::new(symbols, types, false);
     let mut ebpf = load(&globals)?;
     load_readers(&mut ebpf)?;
-    let maps = Maps::take(&mut ebpf, &[], Sight::default())?;
+    let maps = Maps::take(&mut ebpf, &[], Sight::default(), None)?;
     let diagnostics = Diagnostics::new(&mut ebpf);
     let mut probe = Probe {
         ebpf,
@@ -244,6 +276,7 @@ pub fn read_kernel_state(
         programs: Vec::new(),
         misses_at_zero: Vec::new(),
         by_probes: false,
+        blind_spots: Vec::new(),
     };
     probe.state()
 }

@@ -9,6 +9,7 @@ use aya::{
 };
 
 use super::{
+    cpu_sampler::CpuSampler,
     error::ProbeError,
     globals::Sight,
     wire::{self, Wire},
@@ -17,8 +18,8 @@ use crate::{
     health::{HookReport, Verdict},
     plan::Role,
     sample::{
-        Areas, Attempts, Delivery, Depths, Drain, Event, Kept, Sample, Shortfalls, Source, Stalls,
-        Waiter,
+        Areas, Attempts, CommandCounts, CommandStalls, Delivery, Depths, Drain, Event, Kept,
+        Sample, Shortfalls, Source, Stalls, Waiter,
     },
 };
 
@@ -36,6 +37,8 @@ pub(super) struct Maps {
     served: Vec<Role>,
     no_auxiliary: bool,
     sight: Sight,
+    /// Of the traced command, where one is followed.
+    cpu: Option<CpuSampler>,
 }
 
 /// Losses by the kernel's message.
@@ -57,6 +60,7 @@ impl Maps {
         ebpf: &mut Ebpf,
         reports: &[HookReport],
         sight: Sight,
+        cpu: Option<CpuSampler>,
     ) -> Result<Self, ProbeError> {
         let in_place: Vec<Role> = reports
             .iter()
@@ -88,6 +92,7 @@ impl Maps {
             served,
             no_auxiliary,
             sight,
+            cpu,
         })
     }
 
@@ -125,6 +130,15 @@ impl Maps {
         if stalls.is_none() {
             readable.waiters = None;
         }
+        let command = if self.sight.command {
+            self.when(Role::Attempts, || self.command())?
+        } else {
+            None
+        };
+        let cpu = match (&command, &mut self.cpu) {
+            (Some(_), Some(cpu)) => Some(cpu.samples()?),
+            _ => None,
+        };
         Ok(Sample {
             at_ns: state.at_ns,
             source: Source::Bpf,
@@ -161,6 +175,7 @@ impl Maps {
                 self.when(Role::Auxiliary, || Ok(drain.auxiliary))?
             },
             stalls,
+            command: command.map(|command| CommandCounts { cpu, ..command }),
             shortfalls: Shortfalls {
                 missed: BTreeMap::new(),
                 rare_missed: drain.rare_missed,
@@ -202,20 +217,50 @@ impl Maps {
         Ok(sum)
     }
 
+    /// What the tasks of the traced command did, without its samples.
+    fn command(&self) -> Result<CommandCounts, ProbeError> {
+        let rows = self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
+            name: bpf::ATTEMPTS_MAP,
+            source,
+        })?;
+        let sum = |pick: fn(&bpf::AttemptRow) -> u64| rows.iter().map(|Wire(row)| pick(row)).sum();
+        let ledger = self.when(Role::Stalls, || first(&self.stalls, bpf::STALLS_MAP))?;
+        Ok(CommandCounts {
+            attempted: sum(|row| row.command),
+            filtered: sum(|row| row.command_filtered),
+            lost: self.when(Role::Losses, || {
+                let entries = self.loss_entries()?;
+                Ok(entries.iter().map(|(_, count)| count.command).sum())
+            })?,
+            stalls: ledger.map(|ledger| CommandStalls {
+                count: ledger.command,
+                total_ns: ledger.command_total_ns,
+                max_ns: ledger.command_max_ns,
+            }),
+            cpu: None,
+        })
+    }
+
     /// By message, and those of auditwatch's own among them.
     fn losses(&self) -> Result<(ByMessage, ByMessage), ProbeError> {
-        let mut entries = Vec::new();
-        for entry in &self.losses {
-            let (address, Wire(count)) = entry.map_err(|source| ProbeError::Map {
-                name: bpf::LOSSES_MAP,
-                source,
-            })?;
-            entries.push((address, count));
-        }
+        let entries = self.loss_entries()?;
         Ok((
             wire::losses(&entries, |count| count.calls),
             wire::losses(&entries, |count| count.own),
         ))
+    }
+
+    fn loss_entries(&self) -> Result<Vec<(u64, bpf::LossCount)>, ProbeError> {
+        self.losses
+            .iter()
+            .map(|entry| {
+                let (address, Wire(count)) = entry.map_err(|source| ProbeError::Map {
+                    name: bpf::LOSSES_MAP,
+                    source,
+                })?;
+                Ok((address, count))
+            })
+            .collect()
     }
 
     fn drained(
@@ -301,7 +346,7 @@ fn sleeps_in_audit(thread: u32) -> Option<bool> {
     (!function.is_empty() && function != "0").then(|| function.starts_with("audit_"))
 }
 
-fn typed<T: TryFrom<Map, Error = MapError>>(
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, ProbeError> {

@@ -22,6 +22,7 @@ macro_rules! pod {
 
 pod!(
     wire::AttemptRow,
+    wire::CpuRow,
     wire::DrainLedger,
     wire::LossCount,
     wire::StallStart,

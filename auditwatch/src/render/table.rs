@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use super::{style::Style, verdict};
 use crate::{
+    command_cost::CommandCost,
     health::roll_up,
-    number::{bytes, count, duration, maybe},
+    number::{bytes, count, duration, maybe, plural},
     report::{Interval, Summary},
     sample::Source,
 };
 
+/// A share that may be off by more tells nobody anything.
+const TELLING_ERROR: f64 = 0.2;
 /// Cells of the depth bar.
 const BAR_CELLS: u64 = 20;
 
@@ -107,6 +110,9 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     if let Some(line) = stalls(summary, style) {
         row("stalls", &line);
     }
+    if let Some(command) = &summary.command {
+        row("command", &command_cost(command));
+    }
     if let Some(memory) = &summary.memory {
         let peak = memory
             .queue_peak_bytes
@@ -157,6 +163,56 @@ pub fn summary(summary: &Summary, style: Style) -> String {
         (_, Some(_)) => style.yellow(&line),
     };
     let _ = writeln!(text, "{line}");
+    text
+}
+
+/// `ran 4.8 s: 5,118 records (1,066/s), 218 lost; ...`
+fn command_cost(cost: &CommandCost) -> String {
+    let mut text = cost
+        .wall_ns
+        .map_or_else(String::new, |ns| format!("ran {}: ", duration(ns)));
+    let _ = write!(text, "{} records", count(cost.records));
+    if let Some(per_s) = cost.records_per_s {
+        let _ = write!(text, " ({}/s)", count(per_s));
+    }
+    if let Some(lost) = cost.lost.filter(|&lost| lost > 0) {
+        let _ = write!(text, ", {} lost", count(lost));
+    }
+    if let Some(stalls) = cost.stalls {
+        match stalls.count {
+            0 => text.push_str("; no stall"),
+            number => {
+                let _ = write!(
+                    text,
+                    "; {} {} held its tasks up for {}, the longest {}",
+                    count(number),
+                    plural(number, "stall"),
+                    duration(stalls.total_ns),
+                    duration(stalls.max_ns)
+                );
+            }
+        }
+    }
+    let system = cost
+        .system_ns
+        .map_or_else(String::new, |ns| format!(" {}", duration(ns)));
+    if let (Some(share), Some(error)) = (cost.system_in_audit, cost.system_in_audit_error) {
+        if error > TELLING_ERROR {
+            let _ = write!(
+                text,
+                "; system time{system}, too little to tell audit's part"
+            );
+            return text;
+        }
+        let _ = write!(
+            text,
+            "; system time{system}, {:.0} % of it in audit (\u{b1}{:.0})",
+            share * 100.0,
+            error * 100.0
+        );
+    } else if cost.system_ns.is_some() {
+        let _ = write!(text, "; system time{system}, audit's part not measured");
+    }
     text
 }
 

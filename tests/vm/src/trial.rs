@@ -284,7 +284,39 @@ impl Evidence {
         findings.that(!self.ended.stderr.contains("panicked"), || {
             "it panicked".to_owned()
         });
+        self.command(&mut findings);
         findings
+    }
+
+    /// The storm is the traced command: what was attempted, lost and delayed is the command's.
+    fn command(&self, findings: &mut Findings) {
+        let books = &self.books;
+        if self.summary.at("command").is_null() {
+            return;
+        }
+        for (path, expected) in [
+            ("command.records", books.attempted - books.filtered),
+            (
+                "command.lost",
+                books.backlog_limit + books.rate_limit + books.out_of_memory,
+            ),
+        ] {
+            if let Some(got) = findings.take(self.summary.number(path)) {
+                findings.near(path, got, expected, books.missed);
+            }
+        }
+        for key in ["count", "total_ns", "max_ns"] {
+            let own = findings.take(self.summary.number(&format!("command.stalls.{key}")));
+            let all = findings.take(self.summary.number(&format!("stalls.{key}")));
+            if let (Some(own), Some(all)) = (own, all) {
+                findings.equal(&format!("command.stalls.{key}"), own, all);
+            }
+        }
+        for (path, wall) in [("command.wall_ns", self.summary.at("duration_ns"))] {
+            if let Some(got) = findings.take(self.summary.number(path)) {
+                findings.between(path, got, 1, wall.as_i64().unwrap_or(0) + 1_000_000_000);
+            }
+        }
     }
 
     /// Records of one type that the consumer received.

@@ -10,7 +10,7 @@ use super::{Stage, play_with_progress, storm, style, write};
 use crate::{
     cli::{Format, bench::NeededArgs},
     render,
-    search::{Finding, Trial, below, next},
+    search::{Finding, Trial, next},
     truth::BenchReport,
 };
 
@@ -71,15 +71,16 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
             "{}: loses records or stalls without any limit; something else is the bottleneck",
             storm.name
         )),
-        Finding::Needed { limit } | Finding::Try { limit } => {
+        Finding::Needed { limit, hurts_at } => {
             let (least, most) = needed.peaks.unwrap_or_default();
+            let but = hurts_at.map_or_else(String::new, |at| format!(", not at {at}"));
             style.green(&format!(
-                "{}: needs limit {limit}: clean in 3 runs there, not at {}; peak depth {least} to {most} in \
-                 clean runs",
-                storm.name,
-                below(limit)
+                "{}: needs limit {limit}: clean in 3 runs there{but}; peak depth {least} to {most} in clean \
+                 runs",
+                storm.name
             ))
         }
+        Finding::Try { .. } => unreachable!("invariant: the loop ends with a finding"),
     };
     write(&args.storm, &needed, &format!("{verdict}\n"))?;
     Ok(ExitCode::SUCCESS)

@@ -19,7 +19,7 @@ use crate::{
     control::{self, Setting},
     ledger::counter_growth,
     plan::Preference,
-    recording::{self, Begin},
+    recording::{self, Begin, End},
     report::Interval,
     storm::{ConsumerKind, Phase, Storm},
     truth::{self, BenchReport, ProducerReport, Truth},
@@ -67,6 +67,7 @@ async fn perform(
         SourceChoice::Bpf,
         manner.attach,
         manner.interval,
+        false,
         &stage.facts,
     )?;
     apply(stage, storm)?;
@@ -105,7 +106,10 @@ async fn perform(
     let after = Reading::take(stage, cast)?;
     let interval = view.log.push(last);
     (view.watch)(&interval, cast.board.get(Slot::Events));
-    let (summary, recorded) = view.log.end(view.live.notes());
+    let (summary, recorded) = view.log.end(End {
+        notes: view.live.notes(),
+        command: None,
+    });
     recorded?;
     ensure_heard(&producers, summary.ledger.attempted)?;
     let truth = Truth {

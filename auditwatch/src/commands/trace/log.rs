@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::recorder::Recorder;
 use crate::{
-    recording::{self, Begin},
+    recording::{self, Begin, End},
     report::{Interval, Summary},
     sample::Sample,
     timeline::Timeline,
@@ -44,14 +44,15 @@ impl Log {
     }
 
     /// The summary, and whether all of it was recorded.
-    pub(in crate::commands) fn end(mut self, mut notes: Vec<String>) -> (Summary, Result<()>) {
-        notes.extend(self.recorder.as_ref().and_then(Recorder::note));
+    pub(in crate::commands) fn end(mut self, mut end: End) -> (Summary, Result<()>) {
+        end.notes
+            .extend(self.recorder.as_ref().and_then(Recorder::note));
         let recorded = self
             .recorder
             .take()
-            .map_or(Ok(()), |recorder| recorder.end(&notes));
+            .map_or(Ok(()), |recorder| recorder.end(&end));
         (
-            recording::summary(&self.timeline, &self.begin, notes),
+            recording::summary(&self.timeline, &self.begin, end),
             recorded,
         )
     }

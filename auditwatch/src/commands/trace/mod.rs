@@ -23,8 +23,9 @@ use self::{log::Log, patience::Patience, recorder::Recorder, source::Live, workl
 use super::output::Output;
 use crate::{
     cli::TraceArgs,
+    command_cost::CommandTimes,
     kernel::facts::Facts,
-    recording::{self, Begin},
+    recording::{self, Begin, End},
     report::Summary,
 };
 
@@ -63,7 +64,14 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     super::ensure_audit(&facts)?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let patience = Patience::with(SLOW_START);
-    let mut live = Live::start(args.source, args.attach, args.interval, &facts)?;
+    let follows_command = !args.command.is_empty();
+    let mut live = Live::start(
+        args.source,
+        args.attach,
+        args.interval,
+        follows_command,
+        &facts,
+    )?;
     drop(patience);
     say(live.opening_words());
     live.settle().await?;
@@ -127,7 +135,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
             }
         }
     }
-    let finished = finish(&mut live, log, &mut output, failure).await;
+    let finished = finish(&mut live, log, &mut output, workload.times(), failure).await;
     let patience = Patience::with(SLOW_END);
     drop(live);
     drop(patience);
@@ -165,6 +173,7 @@ async fn finish(
     live: &mut Live,
     mut log: Log,
     output: &mut Output,
+    command: Option<CommandTimes>,
     failure: Option<anyhow::Error>,
 ) -> Result<Summary> {
     let failure = match failure {
@@ -180,7 +189,7 @@ async fn finish(
             .as_ref()
             .map(|error| format!("the trace ended early: {error:#}")),
     );
-    let (summary, recorded) = log.end(notes);
+    let (summary, recorded) = log.end(End { notes, command });
     let written = output.summary(&summary);
     // Where the output is what failed, the summary found the same.
     match failure {

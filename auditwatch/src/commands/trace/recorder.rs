@@ -68,10 +68,8 @@ impl Recorder {
 
     /// Writes what comes last; fails if anything of the recording could not be
     /// written.
-    pub(in crate::commands) fn end(mut self, notes: &[String]) -> Result<()> {
-        self.write(&Line::End(End {
-            notes: notes.to_vec(),
-        }));
+    pub(in crate::commands) fn end(mut self, end: &End) -> Result<()> {
+        self.write(&Line::End(end.clone()));
         if let Some(encoder) = self.encoder.take()
             && let Err(error) = finish(encoder)
         {

@@ -52,19 +52,21 @@ struct Poller {
 
 impl Live {
     /// Puts the source in place that was asked for; `interval` is the time between
-    /// samples.
+    /// samples. With `follows_command` what descendants of this process do is counted
+    /// apart.
     pub(in crate::commands) fn start(
         source: SourceChoice,
         attach: Preference,
         interval: Duration,
+        follows_command: bool,
         facts: &Facts,
     ) -> Result<Self> {
         if source == SourceChoice::Poll {
             return Self::poll(interval, facts, None);
         }
-        match start_probe(attach, facts) {
+        match start_probe(attach, follows_command, facts) {
             Ok((probe, status)) => Ok(Self {
-                notes: notes(facts, probe.hooks()),
+                notes: notes(facts, &probe),
                 means: Means::Probe {
                     probe: Box::new(probe),
                     status,
@@ -259,6 +261,7 @@ impl Poller {
 
 fn start_probe(
     attach: Preference,
+    follows_command: bool,
     facts: &Facts,
 ) -> Result<(Probe, Option<AuditStatus>), ProbeError> {
     let plan = plan::plan(&Inputs {
@@ -267,7 +270,7 @@ fn start_probe(
         kprobes: facts.kprobes,
         preference: attach,
     });
-    let mut probe = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan)?;
+    let mut probe = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan, follows_command)?;
     let mut state = probe.state()?;
     let status = ask_where_needed(&state, facts.types.is_some());
     complete(&mut state, status.as_ref(), None);
@@ -318,8 +321,8 @@ fn complete(state: &mut KernelState, status: Option<&AuditStatus>, boot: Option<
 }
 
 /// What of the host makes the counts less than they could be.
-fn notes(facts: &Facts, hooks: &[HookReport]) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(facts: &Facts, probe: &Probe) -> Vec<String> {
+    let mut notes = probe.blind_spots().to_vec();
     if facts.symbols.is_empty() {
         notes.push(
             "/proc/kallsyms cannot be read, so that the kernel's own counters are not; depth is known once \
@@ -341,7 +344,7 @@ fn notes(facts: &Facts, hooks: &[HookReport]) -> Vec<String> {
     }
     // Many hooks share a reason; it is said once.
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for hook in hooks {
+    for hook in probe.hooks() {
         if hook.verdict != Verdict::Unneeded
             && let Some(reason) = &hook.reason
         {

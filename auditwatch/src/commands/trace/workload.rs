@@ -1,14 +1,18 @@
 //! The command that is traced: started, waited for, and its exit status passed on.
 
-use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitCode};
+use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
+
+use crate::command_cost::CommandTimes;
 
 /// A command, or none.
 pub(super) struct Workload {
     child: Option<Child>,
     status: Option<std::process::ExitStatus>,
+    started: Instant,
+    ended: Option<Instant>,
     interrupts: u32,
     terminations: u32,
 }
@@ -16,6 +20,7 @@ pub(super) struct Workload {
 impl Workload {
     /// Starts the command, if there is one.
     pub(super) fn start(command: &[OsString]) -> Result<Self> {
+        let started = Instant::now();
         let child = match command.split_first() {
             None => None,
             Some((program, arguments)) => Some(
@@ -28,6 +33,8 @@ impl Workload {
         Ok(Self {
             child,
             status: None,
+            started,
+            ended: None,
             interrupts: 0,
             terminations: 0,
         })
@@ -43,6 +50,7 @@ impl Workload {
         match &mut self.child {
             Some(child) => {
                 self.status = Some(child.wait().await.context("cannot wait for the command")?);
+                self.ended = Some(Instant::now());
                 Ok(())
             }
             None => std::future::pending().await,
@@ -71,6 +79,19 @@ impl Workload {
         !self.is_running() || self.terminations > 1
     }
 
+    /// How long the command ran; `None` without one.
+    pub(super) fn times(&self) -> Option<CommandTimes> {
+        self.child.as_ref()?;
+        let end = self.ended.unwrap_or_else(Instant::now);
+        // Nobody else's child was ever waited for here.
+        let used = self.ended.and_then(|_| used_by_children());
+        Some(CommandTimes {
+            wall_ns: u64::try_from((end - self.started).as_nanos()).unwrap_or(u64::MAX),
+            user_ns: used.map(|(user_ns, _)| user_ns),
+            system_ns: used.map(|(_, system_ns)| system_ns),
+        })
+    }
+
     /// The exit status to pass on, where the command failed: its own, or as a
     /// shell gives it, 128 and the signal that ended it.
     pub(super) fn status(&self) -> Option<ExitCode> {
@@ -83,4 +104,22 @@ impl Workload {
             .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Some(ExitCode::from(u8::try_from(code).unwrap_or(1)))
     }
+}
+
+/// CPU time of all children that were waited for, and of theirs: outside of the kernel
+/// and in it, ns.
+fn used_by_children() -> Option<(u64, u64)> {
+    // SAFETY: the structure is plain integers, for which zeroes are valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes to `usage`, which lives beyond the call.
+    if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) } != 0 {
+        return None;
+    }
+    Some((nanoseconds(usage.ru_utime)?, nanoseconds(usage.ru_stime)?))
+}
+
+fn nanoseconds(time: libc::timeval) -> Option<u64> {
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    let micros = u64::try_from(time.tv_usec).ok()?;
+    Some(seconds * 1_000_000_000 + micros * 1_000)
 }

@@ -1,10 +1,17 @@
 //! Who makes the records: USER messages, threads, programs, short-lived processes.
 
-use anyhow::Result;
+use std::process::Command;
+use std::time::Duration;
 
+use anyhow::{Context, Result};
+
+use crate::findings::Findings;
+use crate::lab::Setup;
+use crate::process::Process;
 use crate::rule::Rule;
 use crate::scenario::{Scenario, Scene};
-use crate::trial::Trial;
+use crate::summary::Summary;
+use crate::trial::{Consumer, Stage, Trial, trace_command};
 use crate::wire;
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -14,8 +21,13 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("short-lived-processes", short_lived_processes),
     Scenario::new("programs", programs),
     Scenario::new("long-arguments", long_arguments),
+    Scenario::new("command-and-others", command_and_others)
+        .short()
+        .both(),
+    Scenario::new("command-in-audit", command_in_audit).short(),
 ];
 
+const PATIENCE: Duration = Duration::from_mins(2);
 /// An ordinary user, so that rules can tell the producers from the harness.
 const USER: u32 = 1000;
 
@@ -86,5 +98,94 @@ fn long_arguments(scene: &mut Scene<'_>) -> Result<()> {
     seen.drained_of("EXECVE", pieces, &mut findings);
     let received = seen.report.after.bytes - seen.report.before.bytes;
     findings.at_least("bytes received", received, 400_000);
+    findings.verdict()
+}
+
+/// What others do beside the traced command is not the command's, be it records, losses or
+/// stalls.
+fn command_and_others(scene: &mut Scene<'_>) -> Result<()> {
+    let setup = Setup {
+        limit: 64,
+        wait_ms: 60_000,
+        // A shell asks for its parent as well.
+        rules: vec![Rule::exit(&[libc::SYS_getppid], "storm").for_uid(USER)],
+        ..Setup::default()
+    };
+    let slow = Consumer::Sink {
+        per_record_us: 300,
+        rcvbuf: None,
+    };
+    let stage = Stage::set(scene.lab, &setup, slow)?;
+    let (of_others, _) = stage.storm("--syscall 1000000 --threads 2 --uid 1000");
+    let mut others = Command::new(&of_others[0]);
+    others.args(&of_others[1..]);
+    let others = Process::start(&scene.lab.directory, others)?;
+    let mut command = trace_command(scene.lab, scene.form, &[]);
+    // A grandchild, with another child of the command's first process beside it.
+    let load = format!(
+        "{} storm --syscall 150 --threads 2 --processes 2 --uid 1000; {} storm --user 100",
+        of_others[0], of_others[0]
+    );
+    command.args(["--", "sh", "-c", &load]);
+    let traced = Process::start(&scene.lab.directory, command).and_then(|p| p.wait(PATIENCE));
+    others.signal(libc::SIGKILL)?;
+    drop(others.wait(PATIENCE)?);
+    stage.strike()?;
+    let traced = traced?;
+    scene
+        .log
+        .push(format!("{} {}", traced.stdout, traced.stderr));
+    let summary = Summary::parse(&traced.stdout)?;
+    let number = |path: &str| summary.number(path);
+    let mut findings = Findings::default();
+    let missed = number("ledger.missed")?;
+    // Three records a call, one a message.
+    let records = 3 * 150 * 2 * 2 + 100;
+    findings.near(
+        "command.records",
+        number("command.records")?,
+        records,
+        missed,
+    );
+    findings.equal("command.lost", number("command.lost")?, 0);
+    let all = number("ledger.attempted")?;
+    findings.at_least("attempted in all", all, records + 100);
+    for key in ["count", "total_ns"] {
+        let (own, all) = (
+            number(&format!("command.stalls.{key}"))?,
+            number(&format!("stalls.{key}"))?,
+        );
+        findings.between(&format!("command.stalls.{key}"), own, 1, all - 1);
+    }
+    findings.verdict()
+}
+
+/// A command that does nothing but audited calls spends its time in audit, one without them
+/// none.
+fn command_in_audit(scene: &mut Scene<'_>) -> Result<()> {
+    let mut findings = Findings::default();
+    let share = |scene: &mut Scene<'_>, rules: Vec<Rule>, findings: &mut Findings| -> Result<f64> {
+        let seen = scene.trial(&Trial::new("--syscall 25000").limit(0).rules(rules))?;
+        findings.take(seen.laws().verdict());
+        let samples = seen.summary.number("command.samples.system")?;
+        findings.at_least("samples in the kernel", samples, 20);
+        let unplaced = seen.summary.number("command.samples.unplaced")?;
+        findings.between("samples without a place", unplaced, 0, samples / 5);
+        for path in ["command.user_ns", "command.system_ns"] {
+            findings.at_least(path, seen.summary.number(path)?, 1);
+        }
+        seen.summary
+            .at("command.system_in_audit")
+            .as_f64()
+            .context("no share")
+    };
+    let rules = Setup::default().rules;
+    let audited = share(scene, rules, &mut findings)?;
+    // Never met, so that the calls take the audited way out and make no record.
+    let unmet = Rule::exit(&[libc::SYS_getppid], "unmet").for_uid(USER + 1);
+    let unaudited = share(scene, vec![unmet], &mut findings)?;
+    findings.that(audited > 0.5 && audited > 2.0 * unaudited, || {
+        format!("audit's share is {audited} with records and {unaudited} without")
+    });
     findings.verdict()
 }
