@@ -77,7 +77,7 @@ pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
         if user {
             user_filtered();
         } else if let Some(row) = attempts() {
-            filtered_attempt(row, ctx.tgid() == own(), command::has_current_task());
+            filtered_attempt(row, ctx.tgid() == own());
         }
     }
     0
@@ -92,14 +92,14 @@ fn user_filtered() {
 }
 
 #[inline(always)]
-fn filtered_attempt(row: *mut AttemptRow, own: bool, command: bool) {
+fn filtered_attempt(row: *mut AttemptRow, own: bool) {
     // SAFETY: a map value is alive for the program's run; of each form one program writes these fields.
     unsafe {
         if own {
             (*row).own_filtered += 1;
         } else {
             (*row).filtered += 1;
-            if command {
+            if command::has_current_task() {
                 (*row).command_filtered += 1;
             }
         }
@@ -109,7 +109,7 @@ fn filtered_attempt(row: *mut AttemptRow, own: bool, command: bool) {
 /// The state that programs share, until the window is over.
 #[inline(always)]
 fn not_shut() -> Option<*mut LiveState> {
-    let live = live()?;
+    let live = live();
     // SAFETY: a map value is alive for the program's run.
     (unsafe { (*live).gate } != GATE_SHUT).then_some(live)
 }
@@ -123,7 +123,6 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     if counts {
         // SAFETY: as above.
         let own = (ids >> 32) as u32 == unsafe { (*live).own };
-        let command = command::has_current_task();
         // SAFETY: as above; no other program writes these fields, and the kernel
         // does not nest a program on a CPU.
         unsafe {
@@ -131,13 +130,13 @@ fn attempt(live: *mut LiveState, filtered: bool) {
                 (*row).own += 1;
             } else {
                 (*row).attempted += 1;
-                if command {
+                if command::has_current_task() {
                     (*row).command += 1;
                 }
             }
         }
         if filtered {
-            filtered_attempt(row, own, command);
+            filtered_attempt(row, own);
         }
     }
     if filtered {

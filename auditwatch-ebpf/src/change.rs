@@ -88,9 +88,8 @@ fn finish(ctx: &impl EbpfContext, result: i32) -> u32 {
         return 0;
     }
     scratch.thread = 0;
-    if result == 0
-        && let Some(live) = live()
-    {
+    if result == 0 {
+        let live = live();
         // SAFETY: as in `begin`.
         unsafe {
             if scratch.request.mask & SET_LIMIT != 0 {

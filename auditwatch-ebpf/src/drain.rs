@@ -13,7 +13,7 @@ use crate::{
     globals::{code_hold, code_rehold, off_skb_data, off_skb_end},
     hand,
     maps::{drain, drained_of_type, gate_is_open, live},
-    memory::{add, context_word, raise, read_field},
+    memory::{add, context_word, load, raise, read_field},
     queue::{hold_depth, main_depth, retry_depth},
     rare,
 };
@@ -21,7 +21,8 @@ use crate::{
 /// Adds 1 to fields of the drain ledger, while the gate is open.
 macro_rules! count {
     ($($field:ident),+) => {
-        if gate_is_open() && let Some(ledger) = drain() {
+        if gate_is_open() {
+            let ledger = drain();
             // SAFETY: a map value is alive for the program's run.
             $(add(unsafe { &raw mut (*ledger).$field }, 1);)+
         }
@@ -32,24 +33,39 @@ macro_rules! count {
 // Called for every record that leaves the main queue, before it is sent.
 #[fentry]
 pub fn kauditd_send_multicast_skb(ctx: FEntryContext) -> u32 {
-    drained(ctx.arg(0))
+    let skb: u64 = ctx.arg(0);
+    drained(
+        skb,
+        // SAFETY: the argument is a `struct sk_buff *`, and the offset is of its member.
+        || unsafe { load(skb, off_skb_end()) },
+        // SAFETY: as above.
+        || unsafe { load(skb, off_skb_data()) },
+    )
 }
 
 #[kprobe]
 pub fn kauditd_send_multicast_skb_probe(ctx: ProbeContext) -> u32 {
-    ctx.arg(0).map_or(0, drained)
+    ctx.arg(0).map_or(0, |skb| {
+        drained(
+            skb,
+            || read_field(skb, off_skb_end()),
+            || read_field(skb, off_skb_data()),
+        )
+    })
 }
 
+/// Counts a record. `end` reads the size of its data area, bytes, `data` the address of
+/// its header, each where it is used: the compiler would read what was not written.
 #[inline(always)]
-fn drained(skb: u64) -> u32 {
-    hand::take();
+fn drained(skb: u64, end: impl FnOnce() -> Option<u32>, data: impl FnOnce() -> Option<u64>) -> u32 {
+    hand::take(skb);
     if !gate_is_open() {
         return 0;
     }
-    let Some(ledger) = drain() else { return 0 };
+    let ledger = drain();
     // SAFETY: a map value is alive for the program's run.
     add(unsafe { &raw mut (*ledger).drained }, 1);
-    if let Some(end) = read_field::<u32>(skb, off_skb_end()) {
+    if let Some(end) = end() {
         // SAFETY: as above.
         unsafe {
             add(&raw mut (*ledger).area_bytes, u64::from(end));
@@ -57,11 +73,10 @@ fn drained(skb: u64) -> u32 {
         }
     }
     // `struct nlmsghdr` (uapi): length u32, type u16.
-    if let Some(header) = read_field::<u64>(skb, off_skb_data())
+    if let Some(header) = data()
         && let Some(record_type) = read_field::<u16>(header, 4)
-        && let Some(counter) = drained_of_type(u32::from(record_type))
     {
-        add(counter, 1);
+        add(drained_of_type(u32::from(record_type)), 1);
     }
     if let Some(depth) = main_depth() {
         let bucket = depth_bucket(depth) as usize;
@@ -153,18 +168,17 @@ pub fn kauditd_send_queue_probe(ctx: ProbeContext) -> u32 {
 /// begins: where kallsyms does not list variables this is the only source.
 #[inline(always)]
 fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
-    if let Some(live) = live() {
-        // SAFETY: a map value is alive for the program's run; only `kauditd`
-        // comes here.
-        unsafe {
-            (*live).kauditd = bpf_get_current_pid_tgid() as u32;
-            if skb_hook != 0 {
-                (*live).main_queue = queue;
-            } else if err_hook == code_rehold() {
-                (*live).hold_queue = queue;
-            } else if err_hook == code_hold() {
-                (*live).retry_queue = queue;
-            }
+    let live = live();
+    // SAFETY: a map value is alive for the program's run; only `kauditd`
+    // comes here.
+    unsafe {
+        (*live).kauditd = bpf_get_current_pid_tgid() as u32;
+        if skb_hook != 0 {
+            (*live).main_queue = queue;
+        } else if err_hook == code_rehold() {
+            (*live).hold_queue = queue;
+        } else if err_hook == code_hold() {
+            (*live).retry_queue = queue;
         }
     }
     count!(passes);
@@ -176,9 +190,8 @@ fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
 /// to auditd is given up: just before they are longest.
 #[inline(always)]
 fn note_depths() {
-    if gate_is_open()
-        && let Some(ledger) = drain()
-    {
+    if gate_is_open() {
+        let ledger = drain();
         let (retry, hold) = (retry_depth().unwrap_or(0), hold_depth().unwrap_or(0));
         // SAFETY: a map value is alive for the program's run.
         unsafe {

@@ -6,35 +6,46 @@
 //! the return of `netlink_unicast`, which runs for every sender of the host and
 //! whose probes run out of instances there.
 
-use auditwatch_ebpf::{GATE_OPEN, HAND_EMPTY, HAND_SENT, HAND_TAKEN, LiveState};
+use auditwatch_ebpf::{HAND_EMPTY, HAND_SENT, HAND_TAKEN};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
-    maps::{drain, live},
+    maps::{drain, gate_is_open, live},
     memory::add,
 };
 
 /// `kauditd` has taken a record off the main queue.
 #[inline(always)]
-pub fn take() {
-    let Some(live) = live() else { return };
+pub fn take(skb: u64) {
+    let live = live();
     // Only `kauditd` takes records; a trace may begin in the middle of its pass.
-    // SAFETY: a map value is alive for the program's run.
-    unsafe { (*live).kauditd = bpf_get_current_pid_tgid() as u32 };
-    settle(live);
-    set(live, HAND_TAKEN);
+    // SAFETY: a map value is alive for the program's run; `kauditd` alone writes these
+    // fields.
+    unsafe {
+        if (*live).kauditd == 0 {
+            (*live).kauditd = bpf_get_current_pid_tgid() as u32;
+        }
+    }
+    settle();
+    // SAFETY: as above.
+    unsafe { (*live).sent = skb };
+    set(HAND_TAKEN);
 }
 
 /// A record is being sent, by whomever.
 #[inline(always)]
 pub fn send(skb: u64) {
-    let Some(live) = live() else { return };
-    if !is_kauditd(live) {
+    let live = live();
+    // SAFETY: as in `take`.
+    let (state, sent) = unsafe { ((*live).in_hand, (*live).sent) };
+    // The record that was taken just now is nobody else's.
+    if state == HAND_TAKEN && sent == skb {
+        set(HAND_SENT);
         return;
     }
-    // SAFETY: a map value is alive for the program's run; `kauditd` alone writes
-    // these fields.
-    let (state, sent) = unsafe { ((*live).in_hand, (*live).sent) };
+    if !is_kauditd() {
+        return;
+    }
     if state == HAND_SENT {
         // A record of the retry or hold queue is sent up to five times. Two
         // records cannot have one address, since the second was queued already
@@ -42,67 +53,53 @@ pub fn send(skb: u64) {
         if sent == skb {
             return;
         }
-        settle(live);
+        settle();
     }
-    // SAFETY: as above.
+    // SAFETY: as in `take`.
     unsafe { (*live).sent = skb };
-    set(live, HAND_SENT);
+    set(HAND_SENT);
 }
 
 /// An error hook has the record, in whatever task.
 #[inline(always)]
 pub fn give_up() {
-    let Some(live) = live() else { return };
     // `auditd_reset` calls one in process context, with nothing in hand.
-    if !is_kauditd(live) {
+    if !is_kauditd() {
         return;
     }
-    // SAFETY: as in `send`.
-    if unsafe { (*live).in_hand } == HAND_SENT
-        && gate_is_open(live)
-        && let Some(ledger) = drain()
-    {
+    // SAFETY: as in `take`.
+    if unsafe { (*live()).in_hand } == HAND_SENT && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
-        add(unsafe { &raw mut (*ledger).refused }, 1);
+        add(unsafe { &raw mut (*drain()).refused }, 1);
     }
-    set(live, HAND_EMPTY);
+    set(HAND_EMPTY);
 }
 
 /// The pass over a queue is at its end.
 #[inline(always)]
 pub fn rest() {
-    let Some(live) = live() else { return };
-    settle(live);
-    set(live, HAND_EMPTY);
+    settle();
+    set(HAND_EMPTY);
 }
 
 /// Counts the record in hand as delivered: nobody gave it up.
 #[inline(always)]
-fn settle(live: *mut LiveState) {
-    // SAFETY: as in `send`.
-    if unsafe { (*live).in_hand } != HAND_EMPTY
-        && gate_is_open(live)
-        && let Some(ledger) = drain()
-    {
+fn settle() {
+    // SAFETY: as in `take`.
+    if unsafe { (*live()).in_hand } != HAND_EMPTY && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
-        add(unsafe { &raw mut (*ledger).delivered }, 1);
+        add(unsafe { &raw mut (*drain()).delivered }, 1);
     }
 }
 
 #[inline(always)]
-fn set(live: *mut LiveState, state: u32) {
-    // SAFETY: as in `send`.
-    unsafe { (*live).in_hand = state };
+fn set(state: u32) {
+    // SAFETY: as in `take`.
+    unsafe { (*live()).in_hand = state };
 }
 
 #[inline(always)]
-fn gate_is_open(live: *mut LiveState) -> bool {
+fn is_kauditd() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    unsafe { (*live).gate == GATE_OPEN }
-}
-
-#[inline(always)]
-fn is_kauditd(live: *mut LiveState) -> bool {
-    // SAFETY: as above.
-    unsafe { (*live).kauditd == bpf_get_current_pid_tgid() as u32 }
+    unsafe { (*live()).kauditd == bpf_get_current_pid_tgid() as u32 }
 }

@@ -9,19 +9,19 @@
 /// Map that holds one [`AttemptRow`] per CPU.
 pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
 /// Map that holds the one [`DrainLedger`].
-pub const DRAIN_MAP: &str = "DRAIN";
+pub const DRAIN_MAP: &str = ".bss.drain";
 /// Map from the address of a loss message to its [`LossCount`].
 pub const LOSSES_MAP: &str = "LOSSES";
 /// Map that holds the one [`TypeCounts`].
-pub const TYPES_MAP: &str = "TYPES";
+pub const TYPES_MAP: &str = ".bss.types";
 /// Map from thread id to the [`StallStart`] of a task that may be asleep.
 pub const WAITERS_MAP: &str = "WAITERS";
 /// Map that holds the one [`StallLedger`].
-pub const STALLS_MAP: &str = "STALLS";
+pub const STALLS_MAP: &str = ".bss.stalls";
 /// Map that holds the one [`KernelState`].
 pub const STATE_MAP: &str = "STATE";
 /// Map that holds the one [`LiveState`].
-pub const LIVE_MAP: &str = "LIVE";
+pub const LIVE_MAP: &str = ".bss.live";
 /// Map that holds the one [`ChangeScratch`].
 pub const CHANGE_MAP: &str = "CHANGE";
 /// Map that holds one [`CpuRow`] per CPU.

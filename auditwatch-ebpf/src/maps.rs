@@ -13,23 +13,44 @@ use aya_ebpf::{
 #[map]
 static ATTEMPTS: PerCpuArray<AttemptRow> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-static DRAIN: Array<DrainLedger> = Array::with_max_entries(1, 0);
-#[map]
 pub static LOSSES: HashMap<u64, LossCount> = HashMap::with_max_entries(LOSS_SLOTS, 0);
-#[map]
-static TYPES: Array<TypeCounts> = Array::with_max_entries(1, 0);
 #[map]
 pub static WAITERS: HashMap<u32, StallStart> = HashMap::with_max_entries(WAITER_SLOTS, 0);
 #[map]
-static STALLS: Array<StallLedger> = Array::with_max_entries(1, 0);
-#[map]
 static STATE: Array<KernelState> = Array::with_max_entries(1, 0);
-#[map]
-static LIVE: Array<LiveState> = Array::with_max_entries(1, 0);
 #[map]
 static CHANGE: Array<ChangeScratch> = Array::with_max_entries(1, 0);
 #[map]
 pub static RARE: RingBuf = RingBuf::with_byte_size(RARE_BYTES, 0);
+
+/// Maps of one value that is a variable: each is a section of its own, whose place the
+/// kernel writes into the programs. Nothing is looked up, which saves a dozen instructions
+/// each time.
+macro_rules! variables {
+    ($($(#[$doc:meta])* $name:ident in $section:literal: $ty:ty, $get:ident;)*) => {$(
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = $section)]
+        // SAFETY: the type is integers only, for which zeroes are valid.
+        static mut $name: $ty = unsafe { core::mem::zeroed() };
+
+        $(#[$doc])*
+        #[inline(always)]
+        pub const fn $get() -> *mut $ty {
+            &raw mut $name
+        }
+    )*};
+}
+
+variables! {
+    /// The drain ledger.
+    DRAIN in ".bss.drain": DrainLedger, drain;
+    /// The stall ledger.
+    STALLS in ".bss.stalls": StallLedger, stalls;
+    /// What the programs keep for each other.
+    LIVE in ".bss.live": LiveState, live;
+    /// Drained records by type.
+    TYPES in ".bss.types": TypeCounts, types;
+}
 
 /// This CPU's attempts.
 #[inline(always)]
@@ -37,28 +58,10 @@ pub fn attempts() -> Option<*mut AttemptRow> {
     ATTEMPTS.get_ptr_mut(0)
 }
 
-/// The drain ledger.
-#[inline(always)]
-pub fn drain() -> Option<*mut DrainLedger> {
-    DRAIN.get_ptr_mut(0)
-}
-
-/// The stall ledger.
-#[inline(always)]
-pub fn stalls() -> Option<*mut StallLedger> {
-    STALLS.get_ptr_mut(0)
-}
-
 /// The place for a reading of the kernel's variables.
 #[inline(always)]
 pub fn state() -> Option<*mut KernelState> {
     STATE.get_ptr_mut(0)
-}
-
-/// What the programs keep for each other.
-#[inline(always)]
-pub fn live() -> Option<*mut LiveState> {
-    LIVE.get_ptr_mut(0)
 }
 
 /// The change of a setting that is under way.
@@ -69,14 +72,13 @@ pub fn change() -> Option<*mut ChangeScratch> {
 
 /// The count of drained records of a type.
 #[inline(always)]
-pub fn drained_of_type(record_type: u32) -> Option<*mut u64> {
+pub fn drained_of_type(record_type: u32) -> *mut u64 {
     let mut slot = record_type.wrapping_sub(TYPE_BASE) as usize;
     if slot >= TYPE_SLOTS {
         slot = TYPE_SLOTS - 1;
     }
-    let counts = TYPES.get_ptr_mut(0)?.cast::<u64>();
     // SAFETY: a map value is alive for the program's run; the slot is within it.
-    Some(unsafe { counts.add(slot) })
+    unsafe { types().cast::<u64>().add(slot) }
 }
 
 /// Whether counting has begun. All programs are attached before it does, so
@@ -84,12 +86,12 @@ pub fn drained_of_type(record_type: u32) -> Option<*mut u64> {
 #[inline(always)]
 pub fn gate_is_open() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    live().is_some_and(|live| unsafe { (*live).gate } == GATE_OPEN)
+    unsafe { (*live()).gate == GATE_OPEN }
 }
 
 /// Process id of auditwatch in the initial namespace.
 #[inline(always)]
 pub fn own() -> u32 {
     // SAFETY: a map value is alive for the program's run.
-    live().map_or(0, |live| unsafe { (*live).own })
+    unsafe { (*live()).own }
 }

@@ -14,7 +14,7 @@ macro_rules! depths {
             let mut queue = $address();
             if queue == 0 {
                 // SAFETY: a map value is alive for the program's run.
-                queue = unsafe { (*live()?).$learned };
+                queue = unsafe { (*live()).$learned };
             }
             read_field(queue, off_qlen())
         }

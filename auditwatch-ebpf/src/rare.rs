@@ -23,10 +23,8 @@ pub fn report(ctx: &impl EbpfContext, kind: u32, message: u64) {
 #[inline(always)]
 pub fn send(ctx: &impl EbpfContext, kind: u32, message: u64, fill: impl FnOnce(&mut RareEvent)) {
     let Some(mut entry) = RARE.reserve::<RareEvent>(0) else {
-        if let Some(ledger) = drain() {
-            // SAFETY: a map value is alive for the program's run.
-            add(unsafe { &raw mut (*ledger).rare_missed }, 1);
-        }
+        // SAFETY: a map value is alive for the program's run.
+        add(unsafe { &raw mut (*drain()).rare_missed }, 1);
         return;
     };
     // SAFETY: the memory is reserved for this program, and `fill` and the lines

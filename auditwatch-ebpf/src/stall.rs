@@ -23,7 +23,7 @@ use crate::{
 /// be full when the kernel looks.
 #[inline(always)]
 pub fn may_begin(live: *mut LiveState, thread: u32, full: bool) {
-    let Some(ledger) = stalls() else { return };
+    let ledger = stalls();
     if full && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*ledger).met_full }, 1);
@@ -59,10 +59,8 @@ fn count_untracked(ledger: *mut StallLedger) {
 /// last one, whose end was missed.
 #[inline(always)]
 pub fn outlive(thread: u32) {
-    if take(thread).is_some()
-        && let Some(ledger) = stalls()
-    {
-        count_untracked(ledger);
+    if take(thread).is_some() {
+        count_untracked(stalls());
     }
 }
 
@@ -86,7 +84,7 @@ pub fn end(thread: u32, refused: bool) {
     }
     // SAFETY: the helper has no precondition.
     let duration = unsafe { bpf_ktime_get_ns() }.wrapping_sub(start.at_ns);
-    let Some(ledger) = stalls() else { return };
+    let ledger = stalls();
     // SAFETY: a map value is alive for the program's run.
     unsafe {
         add(&raw mut (*ledger).count, 1);
@@ -140,7 +138,7 @@ pub fn attempt_over_return(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 fn any_waiter() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    live().is_some_and(|live| unsafe { (*live).waiters != 0 && (*live).gate != GATE_SHUT })
+    unsafe { (*live()).waiters != 0 && (*live()).gate != GATE_SHUT }
 }
 
 #[inline(always)]
@@ -152,7 +150,7 @@ fn take(thread: u32) -> Option<StallStart> {
         return None;
     }
     // SAFETY: as above.
-    add(unsafe { &raw mut (*live()?).waiters }, u64::MAX);
+    add(unsafe { &raw mut (*live()).waiters }, u64::MAX);
     Some(start)
 }
 

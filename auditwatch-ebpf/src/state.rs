@@ -18,8 +18,8 @@ use crate::{
 /// Never attached: the loader runs it on demand (`BPF_PROG_TEST_RUN`).
 #[raw_tracepoint]
 pub fn read_state(_ctx: RawTracePointContext) -> i32 {
-    if let (Some(place), Some(live)) = (state(), live()) {
-        read_all(place, live);
+    if let Some(place) = state() {
+        read_all(place, live());
     }
     0
 }
@@ -40,10 +40,10 @@ pub fn close_gate(_ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn read_state_and_set_gate(gate: u32) -> i32 {
-    if let (Some(place), Some(live)) = (state(), live()) {
-        read_all(place, live);
+    if let Some(place) = state() {
+        read_all(place, live());
         // SAFETY: a map value is alive for the program's run.
-        unsafe { (*live).gate = gate };
+        unsafe { (*live()).gate = gate };
     }
     0
 }
@@ -71,9 +71,7 @@ fn read_all(place: *mut KernelState, live: *mut LiveState) {
 #[inline(always)]
 pub fn fill(place: &mut KernelState) {
     fill_settings(place);
-    if let Some(live) = live() {
-        fill_queues(place, live);
-    }
+    fill_queues(place, live());
 }
 
 #[inline(always)]
@@ -111,9 +109,7 @@ fn fill_queues(place: &mut KernelState, live: *mut LiveState) {
 /// cannot be read.
 #[inline(always)]
 fn followed_limits() -> (u32, u32) {
-    let Some(live) = live() else {
-        return (UNKNOWN, UNKNOWN);
-    };
+    let live = live();
     // SAFETY: a map value is alive for the program's run.
     unsafe {
         if (*live).limits_known == 0 {

@@ -6,7 +6,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::plan::Preference;
+use crate::plan::{Preference, Role};
 
 /// Measure the kernel's audit backlog: what it loses, why, and what it costs.
 #[derive(Debug, Parser)]
@@ -82,6 +82,16 @@ pub struct TraceArgs {
     /// Record all that is sampled to this file, for `auditwatch replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// Hooks that are not attached, to measure what each costs. Diagnostic: what they count is null,
+    /// and what rests on it cannot be checked
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOOK",
+        value_delimiter = ',',
+        hide = true
+    )]
+    pub leave_out: Vec<Role>,
     /// Trace for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -1,8 +1,13 @@
 //! `cargo xtask bench`: measurements whose results the documents quote.
 
+mod check;
+mod cost;
+mod document;
 mod figures;
 mod overhead;
-mod report;
+mod repeat;
+mod results;
+mod table;
 mod variants;
 
 use std::process::ExitCode;
@@ -21,11 +26,14 @@ pub(crate) struct BenchArgs {
 enum Bench {
     /// What tracing adds to the cost of a record, in instructions of the task that causes it.
     Overhead(overhead::OverheadArgs),
+    /// Whether storms come to the same in every boot, on a clock that counts instructions.
+    Repeat(repeat::RepeatArgs),
 }
 
 /// Runs what is asked for.
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     match &args.bench {
         Bench::Overhead(args) => overhead::run(args),
+        Bench::Repeat(args) => repeat::run(args),
     }
 }

@@ -169,7 +169,8 @@ impl Guest {
             // String instructions count one per byte there, unlike on a processor; the kernel does without them.
             command.args([
                 "-cpu",
-                "max,-erms,-fsrm",
+                // Without a source of chance, which the kernel would seed itself from.
+                "max,-erms,-fsrm,-rdrand,-rdseed",
                 "-rtc",
                 "base=2026-01-01,clock=vm",
             ]);

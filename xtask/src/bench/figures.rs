@@ -5,51 +5,29 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::variants::{BASE, BASE_AGAIN, FLOOR, OURS};
-
-/// Records of one audited getppid: SYSCALL, PROCTITLE and EOE.
-pub(super) const RECORDS_PER_CALL: u64 = 3;
+use super::{
+    cost::{Added, Calls, Cost, RECORDS_PER_CALL, hundredths},
+    variants::{BASE, BASE_AGAIN, FLOOR, OURS},
+};
 
 /// Up to here two measurements without tracing, the first and the last, may differ, in instructions a call.
 const DRIFT: u64 = 150;
 
+/// The same for kauditd, in instructions a record.
+const KAUDITD_DRIFT: u64 = 50;
+
 /// Records that may come from the tools' own start and end.
 const OTHER_RECORDS: u64 = 500;
 
-/// What the generator wrote.
-#[derive(Clone, Debug, Deserialize)]
-struct Calls {
-    calls: u64,
-    rounds: Vec<Round>,
-}
-
-/// Instructions of the calls of one round.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Round {
-    p10: u64,
-    mean: u64,
-}
-
-/// What a variant costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Cost {
-    /// Instructions of an audited call on the clean path: the median over the rounds of their 10th percentiles.
-    pub(super) per_call: u64,
-    /// How far the rounds are apart in this.
-    pub(super) spread: u64,
-    /// The mean of all calls, which has ticks and refills of the kernel's caches in it.
-    pub(super) mean_per_call: u64,
-}
-
 /// What one BPF program costs by itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ProgramCost {
     /// Its name, as far as the kernel keeps it.
     pub(super) name: String,
     /// Runs for each record that the generator made.
     pub(super) runs_per_record: f64,
-    /// Instructions of a run, without those of a program that does nothing.
-    pub(super) per_run: f64,
+    /// Instructions of a run, without those of a program that does nothing, rounded.
+    pub(super) per_run: i64,
 }
 
 /// What came out of one guest.
@@ -61,6 +39,8 @@ pub(super) struct Figures {
     pub(super) failures: BTreeMap<String, String>,
     /// The programs of auditwatch, those that ran.
     pub(super) programs: Vec<ProgramCost>,
+    /// Versions by the tool's name.
+    pub(super) tools: BTreeMap<String, String>,
 }
 
 /// What bpftool says of a program; the counters stand there once it has run.
@@ -89,8 +69,9 @@ struct Hook {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Ledger {
-    attempted: u64,
-    delivered: u64,
+    attempted: Option<u64>,
+    drained: Option<u64>,
+    delivered: Option<u64>,
 }
 
 impl Figures {
@@ -110,10 +91,9 @@ impl Figures {
             match kind {
                 "calls" => {
                     let read: Calls = serde_json::from_str(rest).with_context(context)?;
-                    calls = Some(read.calls);
-                    figures
-                        .costs
-                        .insert(name.to_owned(), cost(&read.rounds).with_context(context)?);
+                    calls = Some(read.made);
+                    let cost = Cost::of(&read).with_context(context)?;
+                    figures.costs.insert(name.to_owned(), cost);
                 }
                 "failed" => {
                     figures.failures.insert(name.to_owned(), rest.to_owned());
@@ -130,6 +110,11 @@ impl Figures {
                     let read = serde_json::from_str(rest).with_context(context)?;
                     programs.insert(name, read);
                 }
+                "tool" => {
+                    figures
+                        .tools
+                        .insert(name.to_owned(), rest.trim().to_owned());
+                }
                 _ => bail!("the guest says: {line}"),
             }
         }
@@ -138,13 +123,14 @@ impl Figures {
         Ok(figures)
     }
 
-    /// Instructions that a variant adds to a record, if it was measured; a gain is negative.
-    pub(super) fn added_per_record(&self, name: &str) -> Option<i64> {
-        let difference =
-            signed(self.costs.get(name)?.per_call) - signed(self.costs.get(BASE)?.per_call);
-        let records = signed(RECORDS_PER_CALL);
-        // Rounded half up.
-        Some((difference + records / 2).div_euclid(records))
+    /// What a variant adds, if it was measured.
+    pub(super) fn added(&self, name: &str) -> Option<Added> {
+        Some(Added::between(self.costs.get(BASE)?, self.costs.get(name)?))
+    }
+
+    /// What a variant lacks of auditwatch's cost, if both were measured.
+    pub(super) fn lacking(&self, name: &str) -> Option<Added> {
+        Some(Added::between(self.costs.get(name)?, self.costs.get(OURS)?))
     }
 
     /// Fails unless what the report rests on is there, and the guest remained as it was.
@@ -155,32 +141,20 @@ impl Figures {
             }
             ensure!(self.costs.contains_key(name), "{name} was not measured");
         }
-        let drift = self.costs[BASE]
-            .per_call
-            .abs_diff(self.costs[BASE_AGAIN].per_call);
+        let (first, last) = (&self.costs[BASE], &self.costs[BASE_AGAIN]);
+        let drift = first.task_per_call.abs_diff(last.task_per_call);
         ensure!(
             drift <= DRIFT,
             "a call without tracing cost {drift} instructions more or less at the end than at the beginning"
         );
+        let drift = first.kauditd_per_record.abs_diff(last.kauditd_per_record);
+        ensure!(
+            drift <= KAUDITD_DRIFT,
+            "a record without tracing cost kauditd {drift} instructions more or less at the end than at the \
+             beginning"
+        );
         Ok(())
     }
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn cost(rounds: &[Round]) -> Result<Cost> {
-    let mut clean: Vec<u64> = rounds.iter().map(|round| round.p10).collect();
-    clean.sort_unstable();
-    let (Some(first), Some(last)) = (clean.first(), clean.last()) else {
-        bail!("no rounds");
-    };
-    Ok(Cost {
-        per_call: clean[clean.len() / 2],
-        spread: last - first,
-        mean_per_call: rounds.iter().map(|round| round.mean).sum::<u64>() / rounds.len() as u64,
-    })
 }
 
 /// Why a trace's cost means nothing, if so.
@@ -196,11 +170,22 @@ fn doubt(summary: &Summary, made: u64) -> Option<String> {
     }
     let Ledger {
         attempted,
+        drained,
         delivered,
     } = summary.ledger;
     let plausible = made..made + OTHER_RECORDS;
-    (!plausible.contains(&attempted) || attempted != delivered).then(|| {
-        format!("it saw {attempted} records, {delivered} of them delivered; {made} were made")
+    // A hook that was left out leaves its count out.
+    let counts: Vec<u64> = [attempted, drained, delivered]
+        .into_iter()
+        .flatten()
+        .collect();
+    let agree = counts.windows(2).all(|pair| pair[0] == pair[1]);
+    (!agree || !counts.first().is_some_and(|count| plausible.contains(count))).then(|| {
+        let [attempted, drained, delivered] = [attempted, drained, delivered]
+            .map(|count| count.map_or("-".to_owned(), |count| count.to_string()));
+        format!(
+            "it saw {attempted} records attempted, {drained} drained and {delivered} delivered; {made} were made"
+        )
     })
 }
 
@@ -216,8 +201,8 @@ fn program_costs(programs: &BTreeMap<&str, Vec<Program>>, made: u64) -> Vec<Prog
         .into_iter()
         .map(|program| ProgramCost {
             name: program.name.clone(),
-            runs_per_record: as_float(program.run_cnt) / as_float(made),
-            per_run: per_run(program) - empty,
+            runs_per_record: hundredths(as_float(program.run_cnt) / as_float(made)),
+            per_run: whole(per_run(program) - empty),
         })
         .collect()
 }
@@ -234,20 +219,41 @@ fn as_float(number: u64) -> f64 {
     number as f64
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "instructions of a run are far below 2^52"
+)]
+fn whole(number: f64) -> i64 {
+    number.round() as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BASES: &str = r#"calls base {"calls":100,"rounds":[{"p10":30,"mean":40},{"p10":27,"mean":40},{"p10":27,"mean":43}]}
-calls base-again {"calls":100,"rounds":[{"p10":27,"mean":40}]}
-"#;
-
-    fn ours(attempted: u64, verdict: &str) -> String {
+    fn calls(name: &str, p10: &[u64], drains: [u64; 2]) -> String {
+        let rounds: Vec<String> = p10
+            .iter()
+            .map(|p10| format!(r#"{{"p10":{p10},"mean":{}}}"#, p10 + 10))
+            .collect();
+        let [few, many] = drains;
         format!(
-            r#"{BASES}calls ours {{"calls":100,"rounds":[{{"p10":90,"mean":99}}]}}
-said ours {{"hooks":[{{"name":"f","verdict":"{verdict}"}}],"ledger":{{"attempted":{attempted},"delivered":{attempted}}}}}
-"#
+            r#"calls {name} {{"calls":100,"rounds":[{}],"drains":[{{"calls":4,"instructions":{few}}},{{"calls":64,"instructions":{many}}}]}}"#,
+            rounds.join(",")
         )
+    }
+
+    /// Without tracing kauditd takes 100 a record and 1000 a wake-up; with, 150 and 1300.
+    fn ours(attempted: u64, verdict: &str) -> String {
+        [
+            calls("base", &[30, 27, 27], [2_200, 20_200]),
+            calls("base-again", &[27], [2_200, 20_200]),
+            calls("ours", &[90], [3_100, 30_100]),
+            format!(
+                r#"said ours {{"hooks":[{{"name":"f","verdict":"{verdict}"}}],"ledger":{{"attempted":{attempted},"drained":null,"delivered":{attempted}}}}}"#
+            ),
+        ]
+        .join("\n")
     }
 
     #[test]
@@ -256,15 +262,41 @@ said ours {{"hooks":[{{"name":"f","verdict":"{verdict}"}}],"ledger":{{"attempted
         assert_eq!(
             figures.costs["base"],
             Cost {
-                per_call: 27,
-                spread: 3,
-                mean_per_call: 41
+                task_per_call: 27,
+                task_spread_per_call: 3,
+                task_mean_per_call: 38,
+                kauditd_per_record: 100,
+                kauditd_per_wakeup: 1000,
             }
         );
-        assert_eq!(figures.added_per_record("ours"), Some(21));
-        assert_eq!(figures.added_per_record("base"), Some(0));
-        assert_eq!(figures.added_per_record("floor"), None);
+        let added = figures.added("ours").expect("figures");
+        assert_eq!(
+            added,
+            Added {
+                task_per_record: 21,
+                kauditd_per_record: 50,
+                kauditd_per_wakeup: 300,
+            }
+        );
+        assert_eq!(added.total_per_record(), 71);
+        assert_eq!(figures.added("floor"), None);
         assert!(figures.check().is_ok());
+    }
+
+    #[test]
+    fn a_hook_costs_what_is_missing_without_it() {
+        let text = format!(
+            "{}\n{}",
+            ours(304, "ok"),
+            calls("without-drain", &[90], [2_560, 21_760])
+        );
+        let figures = Figures::parse(&text).expect("lines");
+        let lacking = figures.lacking("without-drain").expect("figures");
+        assert_eq!(
+            (lacking.task_per_record, lacking.kauditd_per_record),
+            (0, 43)
+        );
+        assert_eq!(figures.lacking("without-passes"), None);
     }
 
     #[test]
@@ -272,7 +304,12 @@ said ours {{"hooks":[{{"name":"f","verdict":"{verdict}"}}],"ledger":{{"attempted
         for text in [ours(299, "ok"), ours(9999, "ok"), ours(300, "failed")] {
             let figures = Figures::parse(&text).expect("lines");
             assert!(figures.check().is_err(), "{text}");
-            assert_eq!(figures.added_per_record("ours"), None);
+            assert_eq!(figures.added("ours"), None);
+        }
+        let text = ours(300, "ok");
+        let refused = text.replace("\"delivered\":300", "\"delivered\":301");
+        for text in [refused, text.replace(":300", ":null")] {
+            assert_eq!(Figures::parse(&text).expect("lines").added("ours"), None);
         }
         let failed = Figures::parse("failed ours exit status 1: no BTF").expect("a line");
         assert_eq!(failed.failures["ours"], "exit status 1: no BTF");
@@ -281,27 +318,37 @@ said ours {{"hooks":[{{"name":"f","verdict":"{verdict}"}}],"ledger":{{"attempted
 
     #[test]
     fn a_guest_that_drifts_is_refused() {
-        let text = ours(300, "ok").replace(
-            "base-again {\"calls\":100,\"rounds\":[{\"p10\":27",
-            "base-again {\"calls\":100,\"rounds\":[{\"p10\":2700",
-        );
-        assert!(Figures::parse(&text).expect("lines").check().is_err());
+        for (old, new) in [
+            ("\"p10\":27,\"mean\":37}],", "\"p10\":2700,\"mean\":37}],"),
+            ("20200}]}\ncalls ours", "30200}]}\ncalls ours"),
+        ] {
+            let text = ours(300, "ok");
+            let drifted = text.replacen(old, new, 2);
+            assert_ne!(text, drifted);
+            let last = Figures::parse(&drifted).expect("lines").check();
+            assert!(last.is_err(), "{drifted}");
+        }
     }
 
     #[test]
     fn programs_cost_what_an_empty_one_does_not() {
-        let text = r#"calls ours {"calls":100,"rounds":[{"p10":90,"mean":99}]}
-programs floor [{"id":1,"name":"e","run_time_ns":700,"run_cnt":10},{"id":2,"name":"x"}]
-programs ours [{"id":3,"name":"audit_filter_ex","run_time_ns":60000,"run_cnt":300},{"id":4,"name":"idle"}]
-"#;
-        let figures = Figures::parse(text).expect("lines");
+        let text = format!(
+            r#"{}
+programs floor [{{"id":1,"name":"e","run_time_ns":700,"run_cnt":10}},{{"id":2,"name":"x"}}]
+programs ours [{{"id":3,"name":"audit_filter_ex","run_time_ns":60000,"run_cnt":300}},{{"id":4,"name":"idle"}}]
+tool perf perf version 6.1.177
+"#,
+            calls("ours", &[90], [3_100, 30_100])
+        );
+        let figures = Figures::parse(&text).expect("lines");
         assert_eq!(
             figures.programs,
             [ProgramCost {
                 name: "audit_filter_ex".to_owned(),
                 runs_per_record: 1.0,
-                per_run: 130.0
+                per_run: 130
             }]
         );
+        assert_eq!(figures.tools["perf"], "perf version 6.1.177");
     }
 }

@@ -1,7 +1,7 @@
-//! The floor of `cargo xtask bench overhead`, inside its guest: kernel functions and a command come in; the command runs
-//! while a program that does nothing hangs at the exit of each function.
+//! The floor of `cargo xtask bench overhead`, inside its guest: places in the kernel and a command come in; the command
+//! runs while a program that does nothing hangs at each place.
 //!
-//! `empty-hooks FUNCTION... -- COMMAND [ARGUMENT...]`. Speaks to the kernel itself: what tracers bring along would be
+//! `empty-hooks PLACE... -- COMMAND [ARGUMENT...]`, where a place is `entry:FUNCTION` or `exit:FUNCTION`. Speaks to the kernel itself: what tracers bring along would be
 //! measured with it, and not every one of them has this form of hook on every kernel.
 
 use std::{
@@ -18,6 +18,7 @@ const TYPES: &str = "/sys/kernel/btf/vmlinux";
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_RAW_TRACEPOINT_OPEN: libc::c_long = 17;
 const BPF_PROG_TYPE_TRACING: u32 = 26;
+const BPF_TRACE_FENTRY: u32 = 24;
 const BPF_TRACE_FEXIT: u32 = 25;
 /// `r0 = 0; exit`.
 const EMPTY: [u64; 2] = [0xb7, 0x95];
@@ -27,23 +28,34 @@ const BTF_KIND_FUNC: u32 = 12;
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
     let mut halves = words.splitn(2, |word| word == "--");
-    let functions = halves.next().unwrap_or_default();
+    let places = halves.next().unwrap_or_default();
     let (program, arguments) = halves
         .next()
         .and_then(<[String]>::split_first)
-        .ok_or("usage: empty-hooks FUNCTION... -- COMMAND [ARGUMENT...]")?;
+        .ok_or("usage: empty-hooks PLACE... -- COMMAND [ARGUMENT...]")?;
     raise_locked_memory()?;
     let types = fs::read(TYPES)?;
     let mut links = Vec::new();
-    for function in functions {
+    for place in places {
+        let (form, function) = split(place)
+            .ok_or_else(|| format!("{place} is no place: write entry:FUNCTION or exit:FUNCTION"))?;
         let id = function_id(&types, function)
             .ok_or_else(|| format!("the kernel's types have no function {function}"))?;
-        let hook = attach(id).map_err(|error| format!("cannot hook {function}: {error}"))?;
+        let hook = attach(id, form).map_err(|error| format!("cannot hook {place}: {error}"))?;
         links.push(hook);
     }
     let status = Command::new(program).args(arguments).status()?;
     drop(links);
     Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+/// The attach type and the function of a place.
+fn split(place: &str) -> Option<(u32, &str)> {
+    match place.split_once(':')? {
+        ("entry", function) => Some((BPF_TRACE_FENTRY, function)),
+        ("exit", function) => Some((BPF_TRACE_FEXIT, function)),
+        _ => None,
+    }
 }
 
 /// The number of the kernel's type that is the function `name`.
@@ -124,15 +136,15 @@ struct Open {
     unused: u32,
 }
 
-/// Hangs a program that does nothing at the exit of a function, for as long as the result lives.
-fn attach(function: u32) -> io::Result<[OwnedFd; 2]> {
+/// Hangs a program that does nothing at a function, for as long as the result lives. `form` is an attach type.
+fn attach(function: u32, form: u32) -> io::Result<[OwnedFd; 2]> {
     let load = Load {
         prog_type: BPF_PROG_TYPE_TRACING,
         insn_cnt: 2,
         insns: EMPTY.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
         prog_name: *b"empty\0\0\0\0\0\0\0\0\0\0\0",
-        expected_attach_type: BPF_TRACE_FEXIT,
+        expected_attach_type: form,
         attach_btf_id: function,
         ..Load::default()
     };
@@ -177,6 +189,14 @@ fn raise_locked_memory() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_a_side_of_a_function() {
+        assert_eq!(split("entry:f"), Some((BPF_TRACE_FENTRY, "f")));
+        assert_eq!(split("exit:f"), Some((BPF_TRACE_FEXIT, "f")));
+        assert_eq!(split("f"), None);
+        assert_eq!(split("both:f"), None);
+    }
 
     #[test]
     fn a_function_is_told_from_other_types_of_its_name() {

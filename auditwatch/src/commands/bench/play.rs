@@ -15,7 +15,12 @@ use crate::{
     audit_status::AuditStatus,
     bench::board::Slot,
     cli::SourceChoice,
-    commands::trace::{host, log::Log, recorder::Recorder, source::Live},
+    commands::trace::{
+        host,
+        log::Log,
+        recorder::Recorder,
+        source::{Live, Wanted},
+    },
     control::{self, Setting},
     ledger::counter_growth,
     plan::Preference,
@@ -63,13 +68,14 @@ async fn perform(
     manner: Manner<'_>,
 ) -> Result<BenchReport> {
     let started = Instant::now();
-    let mut live = Live::start(
-        SourceChoice::Bpf,
-        manner.attach,
-        manner.interval,
-        false,
-        &stage.facts,
-    )?;
+    let wanted = Wanted {
+        source: SourceChoice::Bpf,
+        attach: manner.attach,
+        interval: manner.interval,
+        follows_command: false,
+        leave_out: &[],
+    };
+    let mut live = Live::start(wanted, &stage.facts)?;
     apply(stage, storm)?;
     quiet(&mut live, cast, SETTLED_PATIENCE)
         .await

@@ -19,7 +19,13 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use self::{log::Log, patience::Patience, recorder::Recorder, source::Live, workload::Workload};
+use self::{
+    log::Log,
+    patience::Patience,
+    recorder::Recorder,
+    source::{Live, Wanted},
+    workload::Workload,
+};
 use super::output::Output;
 use crate::{
     cli::TraceArgs,
@@ -64,14 +70,14 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     super::ensure_audit(&facts)?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let patience = Patience::with(SLOW_START);
-    let follows_command = !args.command.is_empty();
-    let mut live = Live::start(
-        args.source,
-        args.attach,
-        args.interval,
-        follows_command,
-        &facts,
-    )?;
+    let wanted = Wanted {
+        source: args.source,
+        attach: args.attach,
+        interval: args.interval,
+        follows_command: !args.command.is_empty(),
+        leave_out: &args.leave_out,
+    };
+    let mut live = Live::start(wanted, &facts)?;
     drop(patience);
     say(live.opening_words());
     live.settle().await?;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
 
 use crate::{
     audit_status::AuditStatus,
@@ -10,7 +11,7 @@ use crate::{
     health::{HookReport, Verdict, roll_up},
     kernel::facts::Facts,
     netlink::AuditSocket,
-    plan::{self, Inputs, Preference},
+    plan::{self, Inputs, Preference, Role},
     poll,
     probe::{Probe, ProbeError},
     sample::{KernelState, Sample},
@@ -23,6 +24,19 @@ const SETTLE_STEP: Duration = Duration::from_millis(2);
 /// While the limit is not known, netlink is asked only below this depth: no
 /// limit in use is smaller (the kernel's default is 64).
 const SURELY_BELOW_LIMIT: u32 = 32;
+
+/// What a source is to do.
+#[derive(Clone, Copy)]
+pub(in crate::commands) struct Wanted<'a> {
+    pub(in crate::commands) source: SourceChoice,
+    pub(in crate::commands) attach: Preference,
+    /// Time between samples.
+    pub(in crate::commands) interval: Duration,
+    /// Whether what descendants of this process do is counted apart.
+    pub(in crate::commands) follows_command: bool,
+    /// Hooks that are not attached.
+    pub(in crate::commands) leave_out: &'a [Role],
+}
 
 /// A source that is ready to count.
 pub(in crate::commands) struct Live {
@@ -51,22 +65,17 @@ struct Poller {
 }
 
 impl Live {
-    /// Puts the source in place that was asked for; `interval` is the time between
-    /// samples. With `follows_command` what descendants of this process do is counted
-    /// apart.
-    pub(in crate::commands) fn start(
-        source: SourceChoice,
-        attach: Preference,
-        interval: Duration,
-        follows_command: bool,
-        facts: &Facts,
-    ) -> Result<Self> {
+    /// Puts the source in place that is wanted.
+    pub(in crate::commands) fn start(wanted: Wanted<'_>, facts: &Facts) -> Result<Self> {
+        let Wanted {
+            source, interval, ..
+        } = wanted;
         if source == SourceChoice::Poll {
             return Self::poll(interval, facts, None);
         }
-        match start_probe(attach, follows_command, facts) {
+        match start_probe(wanted, facts) {
             Ok((probe, status)) => Ok(Self {
-                notes: notes(facts, &probe),
+                notes: notes(wanted.leave_out, facts, &probe),
                 means: Means::Probe {
                     probe: Box::new(probe),
                     status,
@@ -260,17 +269,22 @@ impl Poller {
 }
 
 fn start_probe(
-    attach: Preference,
-    follows_command: bool,
+    wanted: Wanted<'_>,
     facts: &Facts,
 ) -> Result<(Probe, Option<AuditStatus>), ProbeError> {
-    let plan = plan::plan(&Inputs {
+    let mut plan = plan::plan(&Inputs {
         symbols: &facts.symbols,
         types: facts.types.as_ref(),
         kprobes: facts.kprobes,
-        preference: attach,
+        preference: wanted.attach,
     });
-    let mut probe = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan, follows_command)?;
+    plan.retain(|hook| !wanted.leave_out.contains(&hook.role));
+    let mut probe = Probe::attach(
+        &facts.symbols,
+        facts.types.as_ref(),
+        &plan,
+        wanted.follows_command,
+    )?;
     let mut state = probe.state()?;
     let status = ask_where_needed(&state, facts.types.is_some());
     complete(&mut state, status.as_ref(), None);
@@ -321,8 +335,14 @@ fn complete(state: &mut KernelState, status: Option<&AuditStatus>, boot: Option<
 }
 
 /// What of the host makes the counts less than they could be.
-fn notes(facts: &Facts, probe: &Probe) -> Vec<String> {
+fn notes(left_out: &[Role], facts: &Facts, probe: &Probe) -> Vec<String> {
     let mut notes = probe.blind_spots().to_vec();
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "hooks left out as --leave-out asks: {}; what they count is not measured",
+            names(left_out)
+        ));
+    }
     if facts.symbols.is_empty() {
         notes.push(
             "/proc/kallsyms cannot be read, so that the kernel's own counters are not; depth is known once \
@@ -362,6 +382,15 @@ fn notes(facts: &Facts, probe: &Probe) -> Vec<String> {
             }),
     );
     notes
+}
+
+/// The hooks as the command line spells them.
+fn names(roles: &[Role]) -> String {
+    let names: Vec<String> = roles
+        .iter()
+        .filter_map(|role| Some(role.to_possible_value()?.get_name().to_owned()))
+        .collect();
+    names.join(", ")
 }
 
 /// Whether polling may do where the probe failed.
