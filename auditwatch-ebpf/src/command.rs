@@ -22,7 +22,7 @@ use crate::{
 /// Most generations between a task and auditwatch.
 const GENERATIONS: u32 = 32;
 /// `EFAULT`: the sample was taken outside of the kernel, where it has no stack.
-const NO_STACK: i64 = -14;
+const NO_STACK: i32 = -14;
 
 /// The process that each CPU was asked of last, times two, and 1 if it belongs.
 #[map]
@@ -92,8 +92,8 @@ pub fn sample_cpu(ctx: PerfEventContext) -> u32 {
     // and a timer does not interrupt itself.
     unsafe { (*row).taken += 1 };
     match ctx.get_stackid(&STACKS, 0) {
-        Ok(stack) if count(stack as u32) => {}
-        Err(error) if error as i64 == NO_STACK => {
+        Ok(stack) if u32::try_from(stack).is_ok_and(count) => {}
+        Err(NO_STACK) => {
             // SAFETY: as above.
             unsafe { (*row).outside += 1 };
         }

@@ -113,7 +113,12 @@ fn candidate(trials: &[Trial]) -> u32 {
             .map(|trial| trial.peak)
     };
     let (least, most) = (peaks().min().unwrap_or(0), peaks().max().unwrap_or(0));
-    let mut limit = most.saturating_add((most - least).div_ceil(2)).max(1);
+    let first = most.saturating_add((most - least).div_ceil(2)).max(1);
+    let mut limit = first;
+    // Records that wait for nobody hurt at no limit.
+    if trials.iter().any(|trial| trial.limit == 1) && count(trials, 1, false) == 0 {
+        return 1;
+    }
     loop {
         // What the queue would have needed is not known of a limit that hurt.
         let hurt = trials
@@ -130,6 +135,9 @@ fn candidate(trials: &[Trial]) -> u32 {
             .any(|trial| (lower.max(1)..=limit).contains(&trial.limit) && !trial.is_clean());
         if lower == 0 || hurts_below || count(trials, lower, true) < LUCK {
             return limit;
+        }
+        if limit < first && count(trials, 1, false) == 0 {
+            return 1;
         }
         limit -= limit.div_ceil(LOWER);
     }
@@ -218,6 +226,25 @@ mod tests {
             stalls: 0,
         };
         assert_eq!(next(&[trial]), Finding::NoLimitHelps);
+    }
+
+    #[test]
+    fn a_storm_that_no_limit_hurts_needs_the_smallest() {
+        let mut trials = Vec::new();
+        while let Finding::Try { limit } = next(&trials) {
+            trials.push(Trial {
+                limit,
+                peak: 500,
+                lost: 0,
+                stalls: 0,
+            });
+        }
+        let needed = Finding::Needed {
+            limit: 1,
+            hurts_at: None,
+        };
+        assert_eq!(next(&trials), needed);
+        assert!(trials.len() <= 11, "{}", trials.len());
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub(crate) struct Guest {
     pub(crate) smp: u32,
     /// Whether its clock counts instructions, so that runs repeat exactly.
     pub(crate) icount: bool,
+    /// Whether its processor has no source of chance, which its kernel would seed itself from: a clock that counts
+    /// instructions then shows the same in every boot. Random numbers cost the kernel more.
+    pub(crate) without_chance: bool,
     /// How it is run.
     pub(crate) accelerator: Accelerator,
     /// What stands on its kernel's command line besides ours.
@@ -85,6 +88,7 @@ impl Guest {
             release,
             smp: 1,
             icount: false,
+            without_chance: false,
             accelerator: Accelerator::default(),
             append: Vec::new(),
             memory_mib: 2048,
@@ -167,10 +171,14 @@ impl Guest {
                 "shift=0,sleep=off",
             ]);
             // String instructions count one per byte there, unlike on a processor; the kernel does without them.
+            let chance = if self.without_chance {
+                ",-rdrand,-rdseed"
+            } else {
+                ""
+            };
             command.args([
                 "-cpu",
-                // Without a source of chance, which the kernel would seed itself from.
-                "max,-erms,-fsrm,-rdrand,-rdseed",
+                &format!("max,-erms,-fsrm{chance}"),
                 "-rtc",
                 "base=2026-01-01,clock=vm",
             ]);

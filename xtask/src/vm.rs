@@ -107,6 +107,7 @@ fn boot_each(args: &VmArgs) -> Result<u8> {
         let guest = Guest {
             smp: args.smp,
             icount: args.icount,
+            without_chance: args.icount,
             accelerator: args.accel,
             append: args.append.clone(),
             memory_mib: args.memory,

@@ -59,6 +59,7 @@ pub(super) fn run(args: &RepeatArgs) -> Result<ExitCode> {
     for boot in 1..=args.times.get() {
         let guest = Guest {
             icount: true,
+            without_chance: true,
             time_limit: args.time_limit,
             ..Guest::new(args.kernel)
         };
