@@ -350,6 +350,23 @@ fn skipped_calls_are_added_where_they_belong() {
 }
 
 #[test]
+fn the_gate_fell_between_two_looks_at_the_queue() {
+    let (zero, mut last, _) = window(7);
+    let depth = last.state.depth.expect("read");
+    // Twenty records came and went into nobody's count before the gate shut.
+    last.state.depth = Some(depth + 20);
+    let ledger = Ledger::between(&zero, &last, []);
+    assert_eq!(ledger.residuals.queue, Some(-20));
+    last.state.depth_after = Some(depth - depth.min(1));
+    let ledger = Ledger::between(&zero, &last, []);
+    assert_eq!(ledger.residuals.queue, Some(0));
+    // What the two looks do not span is left over.
+    last.state.depth_after = Some(depth + 15);
+    let ledger = Ledger::between(&zero, &last, []);
+    assert_eq!(ledger.residuals.queue, Some(-15));
+}
+
+#[test]
 fn somebody_elses_reset_of_the_counter_is_no_miscount() {
     let (zero, mut last, kernel) = window(11);
     let before = kernel.lost;

@@ -297,6 +297,10 @@ pub struct KernelState {
     pub waiters: u32,
     /// 1 while `kauditd` holds a record that is on no queue, else 0.
     pub in_hand: u32,
+    /// Length of the main queue right after the gate was set, where this reading set it.
+    pub depth_after: u32,
+    /// Explicit padding.
+    pub reserved: u32,
 }
 
 /// [`LiveState::in_hand`]: `kauditd` holds no record.

@@ -43,7 +43,11 @@ fn read_state_and_set_gate(gate: u32) -> i32 {
     if let Some(place) = state() {
         read_all(place, live());
         // SAFETY: a map value is alive for the program's run.
-        unsafe { (*live()).gate = gate };
+        unsafe {
+            (*live()).gate = gate;
+            // Whoever delays this CPU in between (a hypervisor, say) lets records pass unseen.
+            (*place).depth_after = main_depth().unwrap_or(UNKNOWN);
+        }
     }
     0
 }
@@ -103,6 +107,7 @@ fn fill_queues(place: &mut KernelState, live: *mut LiveState) {
         place.waiters = (*live).waiters as u32;
     }
     place.depth = main_depth().unwrap_or(UNKNOWN);
+    place.depth_after = place.depth;
 }
 
 /// Limit and wait time as the programs follow them, where the kernel's variables

@@ -190,6 +190,18 @@ impl Window<'_> {
         Some(i64::from(pick(self.last)?) - i64::from(pick(self.zero)?))
     }
 
+    /// Least and most growth of the main queue: its length at the moment that the gate was set
+    /// lies between what was read before and after.
+    fn main_growth(&self) -> Option<(i64, i64)> {
+        let ends = |sample: &Sample| {
+            let before = sample.state.depth?;
+            let after = sample.state.depth_after.unwrap_or(before);
+            Some((i64::from(before.min(after)), i64::from(before.max(after))))
+        };
+        let (zero, last) = (ends(self.zero)?, ends(self.last)?);
+        Some((last.0 - zero.1, last.1 - zero.0))
+    }
+
     /// Calls that the programs of a counter were skipped for. Whichever form is
     /// attached, the other has missed nothing.
     fn missed(&self, programs: &[&str]) -> u64 {
@@ -288,14 +300,15 @@ impl Queued {
         let drained = window
             .delta(|sample| sample.drain.as_ref().map(|drain| drain.drained))
             .map(|count| count + window.missed(counter::DRAIN));
-        let grown = window.growth(|sample| sample.state.depth);
+        let (least, most) = window.main_growth().unzip();
         // What came must have gone or be there; what is left over, for want of
         // attempts when it is positive.
         let gap = (|| {
             let gone =
                 drained? + filtered? + own_filtered? + refused? + dropped.rate_limit? + waiting?;
             let came = seen? + own? + auxiliary? + waited_before?;
-            Some(signed(gone)? + grown? - signed(came)?)
+            let stayed = signed(came)? - signed(gone)?;
+            Some(stayed.clamp(least?, most?) - stayed)
         })();
         // A skipped call of `audit_filter` may have been an attempt or the user
         // filter: as many count as attempts as the law misses, if it misses any.

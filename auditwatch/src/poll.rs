@@ -66,6 +66,7 @@ pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>)
         state: KernelState {
             jiffies: None,
             depth: Some(status.backlog),
+            depth_after: None,
             retry_depth: None,
             hold_depth: None,
             limit: Some(status.backlog_limit),

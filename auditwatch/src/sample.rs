@@ -35,6 +35,9 @@ pub struct KernelState {
     pub jiffies: Option<u64>,
     /// Length of the main queue, records.
     pub depth: Option<u32>,
+    /// The same once more right after the gate was set, where this reading opened or closed
+    /// the window: the gate fell in between. As `depth` otherwise; `None` likewise.
+    pub depth_after: Option<u32>,
     /// Length of the retry queue, records.
     pub retry_depth: Option<u32>,
     /// Length of the hold queue, records.

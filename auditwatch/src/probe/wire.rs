@@ -45,6 +45,7 @@ pub(super) fn state(state: &wire::KernelState) -> KernelState {
     KernelState {
         jiffies: (state.jiffies != 0).then_some(state.jiffies),
         depth: known(state.depth),
+        depth_after: known(state.depth_after),
         retry_depth: known(state.retry_depth),
         hold_depth: known(state.hold_depth),
         limit: known(state.limit),
@@ -182,6 +183,8 @@ fn kernel_state(bytes: &mut &[u8]) -> wire::KernelState {
         auditd_pid: bytes.get_u32_ne(),
         waiters: bytes.get_u32_ne(),
         in_hand: bytes.get_u32_ne(),
+        depth_after: bytes.get_u32_ne(),
+        reserved: bytes.get_u32_ne(),
     }
 }
 

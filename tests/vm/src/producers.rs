@@ -1,10 +1,12 @@
 //! The producers: threads that make audited events and know exactly how many.
 
 use std::fs::{self, OpenOptions, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -17,6 +19,8 @@ use crate::wire;
 /// A USER message type that auditd has no special treatment for.
 const USER_KIND: u16 = wire::USER;
 const BUSYBOX: &str = "/bin/busybox";
+
+static STOP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -38,6 +42,12 @@ pub fn run(load: &LoadArgs) -> Result<Produced> {
     .filter(|k| k.1 > 0)
     .collect();
     let count = kinds.len() * load.threads as usize;
+    if load.until_acts_done {
+        thread::spawn(|| {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            STOP.store(true, Ordering::Relaxed);
+        });
+    }
     let start = Barrier::new(count);
     thread::scope(|scope| {
         let mut threads = Vec::new();
@@ -80,6 +90,9 @@ fn produce(
     for event in 0..events {
         if load.gap_us > 0 {
             sys::sleep_until(begin + event * load.gap_us * 1000);
+        }
+        if STOP.load(Ordering::Relaxed) {
+            break;
         }
         let before = sys::monotonic_ns();
         let done = work.once(event, &mut produced);

@@ -15,6 +15,9 @@ use crate::netlink::AuditSocket;
 use crate::sys;
 use crate::wire::{self, Setting};
 
+/// The sink's name as the kernel and auditwatch show it.
+pub const COMM: &str = "vmtest-sink";
+
 static END: AtomicBool = AtomicBool::new(false);
 static LEAVE: AtomicBool = AtomicBool::new(false);
 
@@ -42,7 +45,7 @@ pub struct SinkArgs {
 
 /// Registers and consumes until a signal ends it.
 pub fn run(args: &SinkArgs) -> Result<()> {
-    sys::set_comm("vmtest-sink");
+    sys::set_comm(COMM);
     sys::on_signal(libc::SIGTERM, on_end)?;
     sys::on_signal(libc::SIGINT, on_end)?;
     sys::on_signal(libc::SIGUSR1, on_leave)?;

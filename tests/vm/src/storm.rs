@@ -43,13 +43,18 @@ pub fn run(args: &StormArgs) -> Result<()> {
     let begin = sys::monotonic_ns();
     (report.produced, report.acts) = thread::scope(|scope| {
         let acts = scope.spawn(|| act_all(args, begin));
-        let produced = if args.processes > 0 {
-            in_processes(&args.load, args.processes)
-        } else {
-            producers::run(&args.load)
-        };
-        let acts = acts.join().ok().context("the acting thread panicked")?;
-        anyhow::Ok((produced?, acts?))
+        let done = || acts.join().ok().context("the acting thread panicked")?;
+        if args.processes == 0 {
+            let produced = producers::run(&args.load);
+            return anyhow::Ok((produced?, done()?));
+        }
+        let workers = spawn_workers(&args.load, args.processes)?;
+        if args.load.until_acts_done {
+            let acts = done();
+            return Ok((finish_workers(workers)?, acts?));
+        }
+        let produced = finish_workers(workers);
+        Ok((produced?, done()?))
     })?;
     report.produced_ns = sys::realtime_ns();
     if let Some(timeout) = settle {
@@ -81,13 +86,17 @@ pub fn run_worker(load: &LoadArgs) -> Result<()> {
     Ok(())
 }
 
-fn in_processes(load: &LoadArgs, count: u32) -> Result<Produced> {
-    let mut children = Vec::new();
-    for _ in 0..count {
-        children.push(spawn_worker(load)?);
+fn spawn_workers(load: &LoadArgs, count: u32) -> Result<Vec<Child>> {
+    (0..count).map(|_| spawn_worker(load)).collect()
+}
+
+/// Waits for the workers, whose standard input ends now.
+fn finish_workers(mut workers: Vec<Child>) -> Result<Produced> {
+    for worker in &mut workers {
+        worker.stdin = None;
     }
     let mut sum = Produced::default();
-    for child in children {
+    for child in workers {
         let output = child.wait_with_output().context("waiting for a worker")?;
         ensure!(
             output.status.success(),
@@ -118,8 +127,11 @@ fn spawn_worker(load: &LoadArgs) -> Result<Child> {
             command.arg(option).arg(value.to_string());
         }
     }
+    command.stdin(Stdio::null());
+    if load.until_acts_done {
+        command.arg("--until-acts-done").stdin(Stdio::piped());
+    }
     command
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("starting a worker")

@@ -39,6 +39,10 @@ pub struct LoadArgs {
     /// Give the producers this login uid, as a session of a user has it
     #[arg(long)]
     pub loginuid: Option<u32>,
+    /// Stop before all events are made: a storm's processes once its acts are done, one process at
+    /// the end of its standard input
+    #[arg(long)]
+    pub until_acts_done: bool,
 }
 
 /// A storm.

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::accounting::{Books, signed, stall_slack_ns, wrapping};
 use crate::findings::Findings;
@@ -13,7 +14,8 @@ use crate::lab::{Lab, Setup, Sink};
 use crate::netlink::AuditSocket;
 use crate::process::{Ended, Process, tail};
 use crate::rule::Rule;
-use crate::storm_args::StormReport;
+use crate::sink;
+use crate::storm_args::{Act, StormReport};
 use crate::summary::Summary;
 use crate::wire::Setting;
 
@@ -288,14 +290,26 @@ impl Evidence {
         findings
     }
 
-    /// The storm is the traced command: what was attempted, lost and delayed is the command's.
+    /// The storm is the traced command: what was attempted, lost and delayed is the command's, but
+    /// for the record of each setting that a consumer changes which is no child of it.
     fn command(&self, findings: &mut Findings) {
         let books = &self.books;
         if self.summary.at("command").is_null() {
             return;
         }
+        let changes = findings.take(self.summary.list("limit_changes"));
+        let changes = changes.unwrap_or_default().iter();
+        let started = |pid: &Value| {
+            let acts = &self.report.acts;
+            acts.iter()
+                .any(|done| done.timed.act == Act::StartSink && pid == done.pid)
+        };
+        let others = changes
+            .filter(|change| change["comm"] == sink::COMM && !started(&change["pid"]))
+            .count();
+        let others = i64::try_from(others).unwrap_or(i64::MAX);
         for (path, expected) in [
-            ("command.records", books.attempted - books.filtered),
+            ("command.records", books.attempted - books.filtered - others),
             (
                 "command.lost",
                 books.backlog_limit + books.rate_limit + books.out_of_memory,

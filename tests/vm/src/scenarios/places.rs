@@ -44,6 +44,7 @@ const NO_STALL: &[&str] = &["source_reason", "stalls.p50_ns", "stalls.p99_ns"];
 /// What is null without BTF: whatever stands in a structure of the kernel (its records, the lengths
 /// of its queues), and what follows from it. Who waits is not known, so neither is who was admitted.
 const NO_TYPES: &[&str] = &[
+    "command",
     "depth.end",
     "depth.hold_end",
     "depth.hold_max",
@@ -72,6 +73,9 @@ const NO_TYPES: &[&str] = &[
 /// the first record that passes, the other two from nothing. Netlink tells how many records were lost,
 /// though not as of the ends of the window.
 const NO_VARIABLES: &[&str] = &[
+    "command.samples",
+    "command.system_in_audit",
+    "command.system_in_audit_error",
     "depth.hold_end",
     "depth.hold_max",
     "depth.hold_start",
