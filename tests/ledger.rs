@@ -215,6 +215,8 @@ impl Kernel {
                 delivered: self.delivered,
                 refused: 0,
             }),
+            demand: None,
+            consumer: None,
             retry: Some(Kept {
                 calls: self.retried,
                 depth_max: None,

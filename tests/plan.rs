@@ -8,7 +8,7 @@ use auditwatch::{
 };
 
 /// Functions that 5.10 to 7.2 have under one name.
-const COMMON: [&str; 15] = [
+const COMMON: [&str; 16] = [
     "audit_log",
     "audit_set_loginuid",
     "audit_log_path_denied",
@@ -23,6 +23,7 @@ const COMMON: [&str; 15] = [
     "kauditd_retry_skb",
     "kauditd_send_multicast_skb",
     "kauditd_send_queue",
+    "netlink_recvmsg",
     "netlink_unicast",
 ];
 

@@ -2,9 +2,11 @@
 //! whole up to there, and whatever else it holds is named and does no harm.
 
 use auditwatch::{
-    recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, summary},
+    recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, result},
     report::{Interval, Summary},
-    sample::{Attempts, Drain, KernelState, Sample, Shortfalls, Source, Stalls, Waiter},
+    sample::{
+        Attempts, Consumer, Demand, Drain, KernelState, Sample, Shortfalls, Source, Stalls, Waiter,
+    },
     timeline::{Host, Timeline},
 };
 
@@ -47,6 +49,14 @@ fn sample(seconds: u64) -> Sample {
             ..Drain::default()
         }),
         delivery: None,
+        demand: Some(Demand {
+            ticks_per_bin: 1,
+            bins: vec![(1000 + seconds, 100, 32)],
+        }),
+        consumer: Some(Consumer {
+            reads: seconds,
+            ..Consumer::default()
+        }),
         retry: None,
         hold: None,
         reheld: None,
@@ -83,7 +93,7 @@ fn live() -> (Vec<Interval>, Summary) {
     let intervals = (1..=5)
         .map(|second| timeline.push(sample(second)))
         .collect();
-    (intervals, summary(&timeline, &begin, end()))
+    (intervals, result(&timeline, &begin, end()).0)
 }
 
 /// The lines that its recording has.

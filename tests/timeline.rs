@@ -72,6 +72,8 @@ fn sample(seconds: u64, records: u64, lost: u64) -> Sample {
             delivered: records,
             refused: 0,
         }),
+        demand: None,
+        consumer: None,
         retry: Some(Kept::default()),
         hold: Some(Kept::default()),
         reheld: Some(0),

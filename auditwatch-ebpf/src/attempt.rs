@@ -4,7 +4,7 @@
 //! `audit_log_start` itself will not do: gcc splits it on some kernels, and then
 //! its callers in the same file jump past the part that can be hooked.
 
-use auditwatch_ebpf::{AttemptRow, GATE_OPEN, GATE_SHUT, LiveState};
+use auditwatch_ebpf::{AttemptRow, GATE_OPEN, GATE_SHUT, LiveState, UNKNOWN};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_get_current_pid_tgid,
@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    command,
+    command, demand, event,
     globals::margin,
     maps::{attempts, gate_is_open, live, own},
     memory::raise,
@@ -39,7 +39,7 @@ pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
     let verdict: i32 = ctx.arg(2);
     let Some(live) = not_shut() else { return 0 };
     if list == FILTER_EXCLUDE {
-        attempt(live, verdict == 0);
+        attempt(live, ctx.arg(0), verdict == 0);
     } else if list == FILTER_USER && verdict == 0 && gate_is_open() {
         user_filtered();
     }
@@ -49,9 +49,10 @@ pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
 #[kprobe]
 pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
     let list: u32 = ctx.arg(1).unwrap_or(u32::MAX);
+    let record_type: u32 = ctx.arg(0).unwrap_or(0);
     let Some(live) = not_shut() else { return 0 };
     if list == FILTER_EXCLUDE {
-        attempt(live, false);
+        attempt(live, record_type, false);
     } else if list == FILTER_USER {
         // A full map makes a filtered message look like a filtered attempt;
         // the ledger's residual then shows it.
@@ -115,7 +116,7 @@ fn not_shut() -> Option<*mut LiveState> {
 }
 
 #[inline(always)]
-fn attempt(live: *mut LiveState, filtered: bool) {
+fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
     let Some(row) = attempts() else { return };
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: a map value is alive for the program's run.
@@ -142,7 +143,22 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     if filtered {
         return;
     }
-    let Some(depth) = main_depth() else { return };
+    if counts {
+        demand::arrive(live, ids);
+    }
+    // A number, not an `Option`: the compiler would copy what was not written.
+    let depth = match main_depth() {
+        Some(depth) => depth,
+        None => UNKNOWN,
+    };
+    if depth == UNKNOWN {
+        return;
+    }
+    // SAFETY: as above. What events are made of matters once some of them are refused: while the
+    // queue is far from that, nobody pays for it.
+    if counts && depth > unsafe { (*live).limit } / 4 {
+        event::follow(row, ids, record_type);
+    }
     if counts {
         // SAFETY: as above.
         raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
@@ -150,9 +166,13 @@ fn attempt(live: *mut LiveState, filtered: bool) {
     // SAFETY: as above. A limit of 0 means none.
     let (limit, wait_time, waiters) =
         unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };
+    if limit != 0 && depth > limit {
+        // SAFETY: as above.
+        unsafe { (*row).pressed = ids << 32 | u64::from(record_type) };
+    }
     // The kernel looks again later, and may find the queue longer.
     if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
-        stall::may_begin(live, ids as u32, depth > limit);
+        stall::may_begin(live, ids as u32, record_type, depth > limit);
     } else if waiters != 0 {
         stall::outlive(ids as u32);
     }

@@ -20,6 +20,8 @@ const AUDIT_SET: u16 = 1001;
 const SET_LIMIT: u32 = 0x10;
 /// `AUDIT_STATUS_BACKLOG_WAIT_TIME` (uapi).
 const SET_WAIT_TIME: u32 = 0x20;
+/// `AUDIT_STATUS_PID` (uapi).
+const SET_PID: u32 = 0x04;
 /// Size of `struct nlmsghdr` (uapi), bytes.
 const HEADER: u64 = 16;
 
@@ -97,6 +99,9 @@ fn finish(ctx: &impl EbpfContext, result: i32) -> u32 {
             }
             if scratch.request.mask & SET_WAIT_TIME != 0 {
                 (*live).wait_time = scratch.request.wait_time;
+            }
+            if scratch.request.mask & SET_PID != 0 {
+                (*live).auditd = state::auditd_pid();
             }
         }
     }

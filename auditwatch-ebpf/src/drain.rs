@@ -10,6 +10,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    consumer,
     globals::{code_hold, code_rehold, off_skb_data, off_skb_end},
     hand,
     maps::{drain, drained_of_type, gate_is_open, live},
@@ -83,6 +84,7 @@ fn drained(skb: u64, end: impl FnOnce() -> Option<u32>, data: impl FnOnce() -> O
         // SAFETY: as above; the bucket is within the array.
         unsafe {
             raise(&raw mut (*ledger).depth_max, u64::from(depth));
+            consumer::note_depth(depth);
             if bucket < auditwatch_ebpf::DEPTH_BUCKETS {
                 add((&raw mut (*ledger).depth_hist).cast::<u64>().add(bucket), 1);
             }

@@ -23,6 +23,12 @@ macro_rules! globals {
 globals! {
     /// Parameters of `audit_receive_msg`, after which its return value comes.
     RECEIVE_MSG_PARAMS / receive_msg_params: u32 = 2;
+    /// Ticks of the kernel's clock in a bin, as a power of two.
+    BIN_SHIFT / bin_shift: u32 = 0;
+    /// Length of a tick, ns.
+    TICK_NS / tick_ns: u32 = 4_000_000;
+    /// Length of a bin, ns.
+    BIN_NS / bin_ns: u32 = 4_000_000;
     /// Not 0 where auditwatch runs a command whose tasks are counted apart.
     FOLLOWS_COMMAND / follows_command: u32 = 0;
     /// Records that other CPUs may add between the look of a program and that of
@@ -52,8 +58,6 @@ globals! {
     ADDR_DEFAULT / addr_default: u64 = 0;
     /// `auditd_conn`.
     ADDR_AUDITD / addr_auditd: u64 = 0;
-    /// `jiffies_64`.
-    ADDR_JIFFIES / addr_jiffies: u64 = 0;
     /// Code of `kauditd_rehold_skb`, which tells the hold queue's flush apart.
     CODE_REHOLD / code_rehold: u64 = 0;
     /// Code of `kauditd_hold_skb`, which tells the retry queue's flush apart.
@@ -68,8 +72,20 @@ globals! {
     OFF_SWITCHES / off_switches: u32 = u32::MAX;
     /// Offset of `task_struct.real_parent`.
     OFF_PARENT / off_parent: u32 = u32::MAX;
+    /// Offset of `task_struct.pid`.
+    OFF_PID / off_pid: u32 = u32::MAX;
+    /// Offset of `task_struct.audit_context`.
+    OFF_AUDIT_CONTEXT / off_audit_context: u32 = u32::MAX;
+    /// Offset of `audit_context.major`.
+    OFF_MAJOR / off_major: u32 = u32::MAX;
     /// Offset of `task_struct.tgid`.
     OFF_TGID / off_tgid: u32 = u32::MAX;
+    /// Offset of `socket.sk`.
+    OFF_SK / off_sk: u32 = u32::MAX;
+    /// Offset of `sock.sk_backlog.rmem_alloc`.
+    OFF_RMEM / off_rmem: u32 = u32::MAX;
+    /// Offset of `sock.sk_rcvbuf`.
+    OFF_RCVBUF / off_rcvbuf: u32 = u32::MAX;
     /// Offset of `auditd_connection.pid`.
     OFF_AUDITD_PID / off_auditd_pid: u32 = u32::MAX;
     /// Offset of `pid.numbers`.

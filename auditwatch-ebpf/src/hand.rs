@@ -10,6 +10,7 @@ use auditwatch_ebpf::{HAND_EMPTY, HAND_SENT, HAND_TAKEN};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
+    consumer,
     maps::{drain, gate_is_open, live},
     memory::add,
 };
@@ -89,6 +90,7 @@ fn settle() {
     if unsafe { (*live()).in_hand } != HAND_EMPTY && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*drain()).delivered }, 1);
+        consumer::delivered();
     }
 }
 

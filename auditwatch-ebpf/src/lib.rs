@@ -6,6 +6,10 @@
 //! values that the loader finds in the running kernel's BTF.
 #![no_std]
 
+mod buckets;
+
+pub use self::buckets::{depth_bucket, depth_bucket_max, log2};
+
 /// Map that holds one [`AttemptRow`] per CPU.
 pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
 /// Map that holds the one [`DrainLedger`].
@@ -24,6 +28,10 @@ pub const STATE_MAP: &str = "STATE";
 pub const LIVE_MAP: &str = ".bss.live";
 /// Map that holds the one [`ChangeScratch`].
 pub const CHANGE_MAP: &str = "CHANGE";
+/// Map of [`BinChunk`]s.
+pub const BINS_MAP: &str = "BINS";
+/// Map that holds the one [`ConsumerLedger`].
+pub const CONSUMER_MAP: &str = ".bss.consumer";
 /// Map that holds one [`CpuRow`] per CPU.
 pub const CPU_MAP: &str = "CPU";
 /// Stacks of samples, by number.
@@ -45,6 +53,24 @@ pub const STACK_SLOTS: u32 = 4096;
 pub const LOSS_SLOTS: u32 = 64;
 /// Bytes kept of a loss message, its final NUL included.
 pub const LOSS_NAME_BYTES: usize = 48;
+/// Bins in a chunk.
+pub const BIN_CHUNK: u32 = 256;
+/// Chunks of bins, used in turn: with bins of 4 ms, 262 s.
+pub const BIN_CHUNKS: u32 = 256;
+/// Furthest that a task's own clock is followed behind the host's, bins.
+pub const MOST_LAG_BINS: u64 = (BIN_CHUNK * (BIN_CHUNKS - 32)) as u64;
+/// Classes of events by their system call; the last one is for all beyond.
+pub const EVENT_SYSCALLS: u32 = 512;
+/// Classes of events: after those of system calls one for each record type from 1400 on.
+pub const EVENT_CLASSES: u32 = EVENT_SYSCALLS + 500;
+/// Most threads that have slept for room whose clocks are followed.
+pub const LAG_SLOTS: u32 = 16_384;
+/// Shortest time between two reads that is a pause of the consumer's, ns.
+pub const LONG_PAUSE_NS: u64 = 20_000_000;
+/// Records in the socket that share a place of [`ConsumerLedger::depth_max`].
+pub const FILLING: u64 = 16;
+/// Places of [`ConsumerLedger::depth_max`]; the last one is for all beyond.
+pub const FILLINGS: usize = 32;
 /// Size of the ring buffer of rare events, bytes.
 pub const RARE_BYTES: u32 = 64 * 1024;
 
@@ -55,76 +81,6 @@ pub const DEPTH_BUCKETS: usize = 128;
 
 /// A `u32` that could not be read.
 pub const UNKNOWN: u32 = u32::MAX;
-
-/// Place of the highest bit that is set; 0 for 0. The BPF target has no
-/// instruction that counts leading zeros.
-#[must_use]
-#[expect(
-    clippy::inline_always,
-    reason = "older kernels do not allow a call from every kind of program"
-)]
-#[inline(always)]
-pub const fn log2(value: u64) -> u32 {
-    let mut rest = value;
-    let mut exponent = 0;
-    if rest > 0xffff_ffff {
-        rest >>= 32;
-        exponent += 32;
-    }
-    if rest > 0xffff {
-        rest >>= 16;
-        exponent += 16;
-    }
-    if rest > 0xff {
-        rest >>= 8;
-        exponent += 8;
-    }
-    if rest > 0xf {
-        rest >>= 4;
-        exponent += 4;
-    }
-    if rest > 3 {
-        rest >>= 2;
-        exponent += 2;
-    }
-    if rest > 1 {
-        exponent += 1;
-    }
-    exponent
-}
-
-/// Bucket of a queue depth: exact below 4, then four buckets for each power of
-/// two, so that a bucket is at most a quarter of its lower bound wide.
-#[must_use]
-#[expect(
-    clippy::inline_always,
-    reason = "older kernels do not allow a call from every kind of program"
-)]
-#[inline(always)]
-pub const fn depth_bucket(depth: u32) -> u32 {
-    if depth < 4 {
-        return depth;
-    }
-    let exponent = log2(depth as u64);
-    let quarter = (depth >> (exponent - 2)) & 3;
-    (exponent - 1) * 4 + quarter
-}
-
-/// Highest depth that [`depth_bucket`] files under `bucket`.
-#[must_use]
-pub const fn depth_bucket_max(bucket: u32) -> u32 {
-    if bucket < 4 {
-        return bucket;
-    }
-    let exponent = bucket / 4 + 1;
-    let quarter = bucket % 4;
-    // The next bucket begins at `(5 + quarter) << (exponent - 2)`, which for the
-    // last one is 2^32.
-    match (5 + quarter).checked_shl(exponent - 2) {
-        Some(next) if next >> (exponent - 2) == 5 + quarter => next - 1,
-        _ => u32::MAX,
-    }
-}
 
 /// Record attempts on one CPU. Written by one program only, which the kernel
 /// never nests on a CPU: plain additions are exact.
@@ -147,6 +103,30 @@ pub struct AttemptRow {
     pub command: u64,
     /// Of `filtered`: by the traced command.
     pub command_filtered: u64,
+    /// The last attempt at a full queue: its thread in the upper half, the record's type in the lower.
+    pub pressed: u64,
+    /// Refused attempts of which it is known what went with them.
+    pub understood: u64,
+    /// Ids of the thread whose event is under way, process in the upper half.
+    pub event_ids: u64,
+    /// When it began, ns of `CLOCK_MONOTONIC`; 0 where it is not timed.
+    pub event_ns: u64,
+    /// Its class; `u32::MAX` when it is over.
+    pub event_class: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// Events of one kind on one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventClass {
+    /// Records after the first.
+    pub followers: u64,
+    /// Last records: the events that were made.
+    pub ends: u64,
+    /// Least time from the first to the last one, ns; 0 where none was timed.
+    pub least_ns: u64,
 }
 
 /// Samples of the traced command's tasks on one CPU.
@@ -225,6 +205,62 @@ pub struct LossCount {
     pub name: [u8; LOSS_NAME_BYTES],
 }
 
+/// Demand within a few milliseconds of the tasks' own clocks. Each word bears the bin's number
+/// in its upper half: the slot is used again after a while.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bin {
+    /// Attempts.
+    pub arrivals: u64,
+    /// Records that were not made since the first of their event was refused, sixteenths.
+    pub suppressed: u64,
+}
+
+/// Bins in a row.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BinChunk {
+    /// The bins.
+    pub bins: [Bin; BIN_CHUNK as usize],
+}
+
+/// How auditd takes records out of its socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerLedger {
+    /// Records in the socket now, by account.
+    pub in_socket: u64,
+    /// Most of them.
+    pub in_socket_max: u64,
+    /// Records taken out.
+    pub reads: u64,
+    /// Time of the last read, ns of `CLOCK_MONOTONIC`.
+    pub read_ns: u64,
+    /// Not 0 when that read left a record to be read.
+    pub busy: u64,
+    /// When the socket got its first record after it had been empty, ticks of the kernel's clock.
+    pub filled_ticks: u64,
+    /// Records of which it is known how long they took, without the pauses.
+    pub served: u64,
+    /// Time that these took, ns.
+    pub served_ns: u64,
+    /// Times between two reads of [`LONG_PAUSE_NS`] or more, with records to be read.
+    pub pauses: u64,
+    /// Time that these took, ns.
+    pub pauses_ns: u64,
+    /// Most records in the socket at a read.
+    pub most_seen: u64,
+    /// Memory that these were charged for, bytes.
+    pub most_seen_bytes: u64,
+    /// Most memory that the socket's records may be charged for, bytes.
+    pub buffer_bytes: u64,
+    /// Greatest length of the main queue left behind by a drained record, by the records that were
+    /// in the socket then, [`FILLING`] to a place.
+    pub depth_max: [u64; FILLINGS],
+    /// Times between two reads with records to be read, as [`StallLedger::hist`].
+    pub service_hist: [u64; STALL_BUCKETS],
+}
+
 /// When a task met a full queue.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -233,6 +269,10 @@ pub struct StallStart {
     pub at_ns: u64,
     /// Voluntary context switches of the task until then.
     pub switches: u64,
+    /// Type of the record.
+    pub record_type: u32,
+    /// Explicit padding.
+    pub reserved: u32,
 }
 
 /// Time that tasks slept in `audit_log_start`.
@@ -349,6 +389,10 @@ pub struct LiveState {
     /// Process id of auditwatch in the initial namespace, whose own records are
     /// counted apart; learned from its first reading.
     pub own: u32,
+    /// Process id of auditd in the initial namespace; 0 for none, or not known.
+    pub auditd: u32,
+    /// Not 0 once any thread has slept for room.
+    pub lagging: u32,
     /// Explicit padding.
     pub reserved: u32,
 }
@@ -399,6 +443,8 @@ pub const RARE_CHANGE: u32 = 1;
 pub const RARE_RESET: u32 = 2;
 /// [`RareEvent::kind`]: a loss message was seen for the first time.
 pub const RARE_FIRST_LOSS: u32 = 3;
+/// [`RareEvent::kind`]: the consumer paused for [`RareEvent::message`] ns until now.
+pub const RARE_PAUSE: u32 = 4;
 
 /// A rare fact, sent through the ring buffer.
 #[repr(C)]
@@ -406,7 +452,7 @@ pub const RARE_FIRST_LOSS: u32 = 3;
 pub struct RareEvent {
     /// Time, ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
-    /// Address of the loss message ([`RARE_FIRST_LOSS`]).
+    /// Address of the loss message ([`RARE_FIRST_LOSS`]), or a duration, ns ([`RARE_PAUSE`]).
     pub message: u64,
     /// One of the `RARE_` constants.
     pub kind: u32,
@@ -424,37 +470,4 @@ pub struct RareEvent {
     pub after: KernelState,
     /// The request.
     pub request: AuditSet,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{DEPTH_BUCKETS, depth_bucket, depth_bucket_max};
-
-    #[test]
-    fn every_depth_lies_within_its_bucket() {
-        let mut last = 0;
-        for depth in (0..70_000).chain((0..32).flat_map(|e| {
-            let p = 1_u32 << e;
-            [p.saturating_sub(1), p, p + p / 4, p + p / 2, p | (p - 1)]
-        })) {
-            let bucket = depth_bucket(depth);
-            assert!((bucket as usize) < DEPTH_BUCKETS, "depth {depth}");
-            assert!(depth <= depth_bucket_max(bucket), "depth {depth}");
-            if bucket > 0 {
-                assert!(depth > depth_bucket_max(bucket - 1), "depth {depth}");
-            }
-            last = last.max(bucket);
-        }
-        assert_eq!(depth_bucket_max(depth_bucket(u32::MAX)), u32::MAX);
-        assert!(last < 128);
-    }
-
-    #[test]
-    fn a_bucket_is_at_most_a_quarter_wide() {
-        for bucket in 5..120 {
-            let low = depth_bucket_max(bucket - 1) + 1;
-            let high = depth_bucket_max(bucket);
-            assert!(f64::from(high - low) <= f64::from(low) / 4.0, "{bucket}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Losses that the kernel counts: `audit_log_lost`, by message.
 
-use auditwatch_ebpf::{LOSS_NAME_BYTES, LossCount, RARE_FIRST_LOSS};
+use auditwatch_ebpf::{AttemptRow, LOSS_NAME_BYTES, LossCount, RARE_FIRST_LOSS};
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_NOEXIST,
@@ -10,8 +10,8 @@ use aya_ebpf::{
 };
 
 use crate::{
-    command,
-    maps::{LOSSES, drain, gate_is_open, own},
+    command, demand,
+    maps::{LOSSES, attempts, drain, gate_is_open, own},
     memory::add,
     rare, stall,
 };
@@ -41,9 +41,18 @@ struct Whose {
 fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     // Ends the stall of an attempt that is refused; a loss of any other kind
     // finds no stall to end.
-    stall::end(ctx.pid(), true);
+    let waited_for = stall::end(ctx.pid(), true);
     if !gate_is_open() {
         return 0;
+    }
+    if let Some(row) = attempts() {
+        let pressed = pressed(row, ctx.pid());
+        let record_type = if waited_for == 0 { pressed } else { waited_for };
+        if record_type != 0 {
+            // SAFETY: a map value is alive for the program's run.
+            unsafe { (*row).understood += 1 };
+            demand::suppress(row, record_type);
+        }
     }
     let whose = Whose {
         own: ctx.tgid() == own(),
@@ -72,6 +81,20 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
         rare::report(ctx, RARE_FIRST_LOSS, message);
     }
     0
+}
+
+/// The type of the record that a thread has just asked for in vain; 0 for whoever else loses a
+/// record, and where another thread came in between.
+#[inline(always)]
+fn pressed(row: *mut AttemptRow, thread: u32) -> u32 {
+    // SAFETY: a map value is alive for the program's run.
+    let pressed = unsafe { (*row).pressed };
+    if (pressed >> 32) as u32 != thread || thread == 0 {
+        return 0;
+    }
+    // SAFETY: as above; it is taken once.
+    unsafe { (*row).pressed = 0 };
+    pressed as u32
 }
 
 #[inline(always)]

@@ -27,7 +27,13 @@ mod change;
 #[cfg(target_arch = "bpf")]
 mod command;
 #[cfg(target_arch = "bpf")]
+mod consumer;
+#[cfg(target_arch = "bpf")]
+mod demand;
+#[cfg(target_arch = "bpf")]
 mod drain;
+#[cfg(target_arch = "bpf")]
+mod event;
 #[cfg(target_arch = "bpf")]
 mod globals;
 #[cfg(target_arch = "bpf")]

@@ -1,8 +1,8 @@
 //! The maps, and accessors that spare each program the look-up's boilerplate.
 
 use auditwatch_ebpf::{
-    AttemptRow, ChangeScratch, DrainLedger, GATE_OPEN, KernelState, LOSS_SLOTS, LiveState,
-    LossCount, RARE_BYTES, StallLedger, StallStart, TYPE_BASE, TYPE_SLOTS, TypeCounts,
+    AttemptRow, ChangeScratch, ConsumerLedger, DrainLedger, GATE_OPEN, KernelState, LOSS_SLOTS,
+    LiveState, LossCount, RARE_BYTES, StallLedger, StallStart, TYPE_BASE, TYPE_SLOTS, TypeCounts,
     WAITER_SLOTS,
 };
 use aya_ebpf::{
@@ -46,6 +46,8 @@ variables! {
     DRAIN in ".bss.drain": DrainLedger, drain;
     /// The stall ledger.
     STALLS in ".bss.stalls": StallLedger, stalls;
+    /// The consumer's ledger.
+    CONSUMER in ".bss.consumer": ConsumerLedger, consumer;
     /// What the programs keep for each other.
     LIVE in ".bss.live": LiveState, live;
     /// Drained records by type.

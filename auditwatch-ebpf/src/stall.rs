@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    command,
+    command, demand,
     globals::off_switches,
     maps::{WAITERS, gate_is_open, live, stalls},
     memory::{add, raise, read_field},
@@ -22,7 +22,7 @@ use crate::{
 /// Follows the current task, whose attempt has met a full queue, or one that may
 /// be full when the kernel looks.
 #[inline(always)]
-pub fn may_begin(live: *mut LiveState, thread: u32, full: bool) {
+pub fn may_begin(live: *mut LiveState, thread: u32, record_type: u32, full: bool) {
     let ledger = stalls();
     if full && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
@@ -32,6 +32,8 @@ pub fn may_begin(live: *mut LiveState, thread: u32, full: bool) {
         // SAFETY: the helper has no precondition.
         at_ns: unsafe { bpf_ktime_get_ns() },
         switches: switches(),
+        record_type,
+        reserved: 0,
     };
     // An entry that is there is of an attempt whose end was missed, or of this
     // very one, on top of which a soft interrupt makes a record: begin anew.
@@ -72,18 +74,25 @@ pub fn forget(thread: u32) {
     }
 }
 
-/// Ends a thread's stall, if it has one.
+/// Ends a thread's stall, if it has one; returns the type of the record that it was for, or 0. (Not
+/// an `Option`: the compiler would copy what was not written.)
 #[inline(always)]
-pub fn end(thread: u32, refused: bool) {
+pub fn end(thread: u32, refused: bool) -> u32 {
     if !any_waiter() {
-        return;
+        return 0;
     }
-    let Some(start) = take(thread) else { return };
-    if !gate_is_open() || switches() == start.switches {
-        return;
+    let Some(start) = take(thread) else { return 0 };
+    if gate_is_open() && switches() != start.switches {
+        ended(&start, refused);
     }
+    start.record_type
+}
+
+#[inline(always)]
+fn ended(start: &StallStart, refused: bool) {
     // SAFETY: the helper has no precondition.
     let duration = unsafe { bpf_ktime_get_ns() }.wrapping_sub(start.at_ns);
+    demand::lag(duration);
     let ledger = stalls();
     // SAFETY: a map value is alive for the program's run.
     unsafe {

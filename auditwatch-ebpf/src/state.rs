@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    globals as g,
+    demand, globals as g,
     maps::{live, state},
     memory::{read, read_field, read_u32},
     queue::{hold_depth, main_depth, retry_depth},
@@ -68,6 +68,10 @@ fn read_all(place: *mut KernelState, live: *mut LiveState) {
             (*live).limits_known = 1;
         }
     }
+    if place.auditd_pid != UNKNOWN {
+        // SAFETY: as above.
+        unsafe { (*live).auditd = place.auditd_pid };
+    }
     fill_queues(place, live);
 }
 
@@ -80,7 +84,7 @@ pub fn fill(place: &mut KernelState) {
 
 #[inline(always)]
 fn fill_settings(place: &mut KernelState) {
-    place.jiffies = read(g::addr_jiffies()).unwrap_or(0);
+    place.jiffies = demand::ticks();
     let (limit, wait_time) = followed_limits();
     place.limit = read(g::addr_limit()).unwrap_or(limit);
     place.wait_time = read(g::addr_wait_time()).unwrap_or(wait_time);
@@ -127,7 +131,7 @@ fn followed_limits() -> (u32, u32) {
 
 /// Process id of the registered auditd: `auditd_conn->pid->numbers[0].nr`.
 #[inline(always)]
-fn auditd_pid() -> u32 {
+pub fn auditd_pid() -> u32 {
     let address = g::addr_auditd();
     if address == 0 || g::off_auditd_pid() == u32::MAX || g::off_pid_numbers() == u32::MAX {
         return UNKNOWN;

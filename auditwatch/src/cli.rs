@@ -47,6 +47,14 @@ pub enum Command {
         auditwatch compare --json before.zst after.zst | jq .verdict\n\n\
         Exit status: 3 when the second is worse in some figure, beyond the noise.")]
     Compare(CompareArgs),
+    /// Say what backlog limit a load would have needed, and why
+    #[command(after_help = "Examples:\n  \
+        auditwatch recommend                          watch this host for a minute\n  \
+        auditwatch recommend --for 10m --policy cis   for longer, and keep a baseline\n  \
+        auditwatch recommend trace.zst --explain      from a recording, step by step\n  \
+        auditwatch recommend --json trace.zst | jq .curve\n\n\
+        Exit status: 3 when records were lost.")]
+    Recommend(RecommendArgs),
     /// Run audit loads of known size, and hold the trace against the truth
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -105,6 +113,63 @@ pub struct ReplayArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+}
+
+/// Options of `recommend`.
+#[derive(Debug, Args)]
+pub struct RecommendArgs {
+    /// What `trace --record` or `bench run --record` wrote; - for standard input; without one, this
+    /// host is watched
+    pub recording: Option<PathBuf>,
+    /// How long to watch; Ctrl-C ends it early
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = parse_duration, conflicts_with = "recording")]
+    pub window: Duration,
+    /// What is added to the need
+    #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = parse_percent)]
+    pub headroom: f64,
+    /// Most kernel memory that full queues may take
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
+    pub memory_budget: u64,
+    /// Recommend no limit below this one
+    #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub floor: Option<u64>,
+    /// Recommend no limit below that of a baseline
+    #[arg(long, value_enum)]
+    pub policy: Option<Policy>,
+    /// Walk through the evidence
+    #[arg(long)]
+    pub explain: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub print: PrintArgs,
+}
+
+/// Baselines that ask for a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Policy {
+    /// CIS Benchmarks: `audit_backlog_limit` of 8192.
+    Cis,
+    /// DISA STIG: the same.
+    Stig,
+}
+
+impl Policy {
+    /// The lowest limit that keeps it, records.
+    #[must_use]
+    pub const fn least_limit(self) -> u64 {
+        match self {
+            Self::Cis | Self::Stig => 8192,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cis => "cis",
+            Self::Stig => "stig",
+        }
+    }
 }
 
 /// Options of `compare`.
@@ -219,6 +284,36 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err("the time must be greater than 0".to_owned());
     }
     Ok(duration)
+}
+
+/// Parses `20%`, or `20`, as a share.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(format!("`{text}` is no share from 0% to 1000%")),
+    }
+}
+
+/// Parses `64MiB`, `1GiB`, `512K`; a bare number is bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size; write 64MiB, 512KiB or 1GiB");
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return Err(wrong()),
+    };
+    number
+        .checked_mul(1 << shift)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(wrong)
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {

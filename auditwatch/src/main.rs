@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
         Command::Bench(command) => commands::bench::run(&command),
+        Command::Recommend(args) => commands::recommend::run(&args),
         Command::Status(args) => commands::status::run(args.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };

@@ -79,6 +79,8 @@ pub enum Role {
     Passes,
     /// Records handed to auditd.
     Delivery,
+    /// Records that auditd takes out of its socket.
+    Consumer,
     /// Records put on the retry queue.
     Retry,
     /// Records held, or lost in silence.
@@ -185,6 +187,12 @@ const HOOKS: &[HookSpec] = &[
         "netlink_unicast",
         [("netlink_unicast", Fentry)],
         [("netlink_unicast_probe", Kprobe)]
+    ),
+    spec!(
+        Consumer,
+        "netlink_recvmsg",
+        [("netlink_recvmsg", Fentry)],
+        [("netlink_recvmsg_probe", Kprobe)]
     ),
     spec!(
         Drain,

@@ -87,6 +87,8 @@ pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>)
         own_losses: None,
         drain: None,
         delivery: None,
+        demand: None,
+        consumer: None,
         retry: None,
         hold: None,
         reheld: None,

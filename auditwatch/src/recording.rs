@@ -12,6 +12,8 @@ use thiserror::Error;
 use crate::{
     command_cost::{self, CommandTimes},
     health::HookReport,
+    model::evidence::Evidence,
+    recommendation::{Wishes, recommend},
     report::{Interval, Summary},
     sample::Sample,
     timeline::{Host, Timeline},
@@ -189,6 +191,14 @@ impl Replay {
     /// # Errors
     /// When there is not even a zero point.
     pub fn summary(self) -> Result<Summary, RecordingError> {
+        self.result().map(|(summary, _)| summary)
+    }
+
+    /// The summary, and what bears on the limit that the load would have needed.
+    ///
+    /// # Errors
+    /// As [`Replay::summary`].
+    pub fn result(self) -> Result<(Summary, Evidence), RecordingError> {
         let begin = self.begin.ok_or(RecordingError::NoBegin)?;
         let timeline = self.timeline.ok_or(RecordingError::NoSample)?;
         let end = self.end.unwrap_or_else(|| {
@@ -199,7 +209,7 @@ impl Replay {
                 command: None,
             }
         });
-        Ok(summary(&timeline, &begin, end))
+        Ok(result(&timeline, &begin, end))
     }
 }
 
@@ -216,13 +226,15 @@ fn too_great(value: &Value) -> Option<Number> {
     }
 }
 
-/// The summary of a trace, live or replayed.
+/// The summary of a trace, live or replayed, and the evidence behind its recommendation.
 #[must_use]
-pub fn summary(timeline: &Timeline, begin: &Begin, end: End) -> Summary {
+pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidence) {
     let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), end.notes);
     summary.startup_ns = Some(begin.startup_ns);
     summary.command = timeline
         .command()
         .map(|counts| command_cost::cost(counts, end.command));
-    summary
+    let evidence = timeline.evidence(&summary);
+    summary.recommendation = Some(recommend(&evidence, &Wishes::default()));
+    (summary, evidence)
 }

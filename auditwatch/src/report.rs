@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{command_cost::CommandCost, health::HookReport, ledger::Ledger, sample::Source};
+use crate::{
+    command_cost::CommandCost, health::HookReport, ledger::Ledger, recommendation::Recommendation,
+    sample::Source,
+};
 
 /// One step of the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -221,6 +224,9 @@ pub struct Summary {
     pub limit_changes: Option<Vec<Change>>,
     /// Times that the connection to auditd was given up.
     pub auditd_resets: Option<u64>,
+    /// What limit the load would have needed; `None` where the trace does not bear on it.
+    #[serde(default)]
+    pub recommendation: Option<Recommendation>,
     /// What the reader should know before trusting the counts.
     pub notes: Vec<String>,
 }

@@ -105,6 +105,10 @@ pub struct Attempts {
     pub user_filtered: u64,
     /// Greatest main queue length seen by an attempt, records.
     pub depth_max: Option<u64>,
+    /// Refused attempts of which it is known what went with them; None in recordings before it was
+    /// counted.
+    #[serde(default)]
+    pub understood: Option<u64>,
 }
 
 /// Records that left the main queue.
@@ -165,6 +169,49 @@ pub struct Waiter {
     pub since_ns: u64,
     /// Whether it sleeps in the audit code; `None` where the kernel does not tell.
     pub asleep: Option<bool>,
+}
+
+/// Demand of a few milliseconds: the bin's number since boot, attempts in it by the tasks' own
+/// clocks, and sixteenths of records that were not made since the first of their event was refused.
+pub type DemandBin = (u64, u32, u32);
+
+/// Demand in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// Ticks of the kernel's clock in a bin.
+    pub ticks_per_bin: u32,
+    /// What came to each bin since the sample before, in the order of their numbers.
+    pub bins: Vec<DemandBin>,
+}
+
+/// How auditd takes records out of its socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumer {
+    /// Records taken out.
+    pub reads: u64,
+    /// Records in the socket, by account.
+    pub in_socket: u64,
+    /// Most of them.
+    pub in_socket_max: u64,
+    /// Records of which it is known how long they took, but for the pauses.
+    pub served: u64,
+    /// Time that these took, ns.
+    pub served_ns: u64,
+    /// Pauses: 20 ms or more between two reads, with records to be read.
+    pub pauses: u64,
+    /// Time that these took, ns.
+    pub pauses_ns: u64,
+    /// Most records in the socket at a read.
+    pub most_seen: u64,
+    /// Memory that these were charged for, bytes.
+    pub most_seen_bytes: u64,
+    /// Most memory that the socket's records may be charged for, bytes.
+    pub buffer_bytes: u64,
+    /// Greatest main queue length while the socket held `[16 i, 16 (i + 1))` records; the last one is
+    /// for all beyond.
+    pub depth_max: Vec<u64>,
+    /// Times between two reads with records to be read: bucket `b` counts `[2^b, 2^(b+1))` ns.
+    pub service_hist: Vec<u64>,
 }
 
 /// Stalls.
@@ -271,6 +318,11 @@ pub enum EventKind {
     AuditdReset,
     /// A loss message was seen for the first time.
     FirstLoss,
+    /// auditd read nothing for a while, although there was something to read, until now.
+    Pause {
+        /// How long, ns.
+        duration_ns: u64,
+    },
 }
 
 /// Everything as read at one moment.
@@ -292,6 +344,12 @@ pub struct Sample {
     pub drain: Option<Drain>,
     /// Deliveries, where hooked.
     pub delivery: Option<Delivery>,
+    /// Demand in time, where attempts are hooked.
+    #[serde(default)]
+    pub demand: Option<Demand>,
+    /// What auditd does, where hooked.
+    #[serde(default)]
+    pub consumer: Option<Consumer>,
     /// Retries, where hooked.
     pub retry: Option<Kept>,
     /// Holds, where hooked.

@@ -303,6 +303,13 @@ impl Storm {
         self
     }
 
+    /// The same storm at another backlog wait time, ms; 0 for none.
+    #[must_use]
+    pub const fn with_wait_time_ms(mut self, ms: u64) -> Self {
+        self.host.wait_time_ms = Some(ms);
+        self
+    }
+
     /// Events that it makes in all; `None` where it ends by time.
     #[must_use]
     pub fn events(&self) -> Option<u64> {

@@ -13,6 +13,7 @@ use crate::{
     histogram,
     ledger::{Ledger, Residuals, counter_growth, stalls_missed},
     loss::lost_records,
+    model::demand::DemandBins,
     plan::Role,
     record_type,
     report::{
@@ -21,6 +22,9 @@ use crate::{
     },
     sample::{CommandCounts, Event, EventKind, Kept, Sample, Source},
 };
+
+mod evidence;
+mod notes;
 
 /// A wait that has outlived this, with room in the queue and no pass of
 /// `kauditd` since the last sample, is not going to be woken: stranded.
@@ -52,6 +56,9 @@ pub struct Timeline {
     events: Vec<Event>,
     stranded: BTreeSet<(u32, u64)>,
     kernel_lost: KernelLost,
+    demand: DemandBins,
+    /// Time of the last sample before which records were asked for, ns of `CLOCK_MONOTONIC`.
+    last_attempt_ns: u64,
 }
 
 /// The kernel's own count of losses, added up step by step: it may be reset.
@@ -82,9 +89,11 @@ impl Timeline {
             host,
             last: zero.clone(),
             events: zero.events.clone(),
-            zero,
             stranded: BTreeSet::new(),
+            demand: DemandBins::default(),
+            last_attempt_ns: zero.at_ns,
             kernel_lost: KernelLost::default(),
+            zero,
         }
     }
 
@@ -100,11 +109,17 @@ impl Timeline {
         let before = std::mem::replace(&mut self.last, sample);
         let sample = &self.last;
         self.events.extend(sample.events.iter().cloned());
+        if let Some(demand) = &sample.demand {
+            self.demand.add(demand);
+        }
         let duration_ns = sample.at_ns.saturating_sub(before.at_ns);
         let mut ledger = Ledger::between(&before, sample, &sample.events);
         // Counting goes on while it is read: the laws hold at the end.
         ledger.residual = None;
         ledger.residuals = Residuals::default();
+        if ledger.attempted.is_some_and(|attempted| attempted > 0) {
+            self.last_attempt_ns = sample.at_ns;
+        }
         let per_s = |count: u64| rate(count, duration_ns);
         let counted = self.kernel_lost.add(before.state.lost, sample.state.lost);
         let lost = lost_records(&ledger.dropped, counted);
@@ -206,6 +221,7 @@ impl Timeline {
             depth,
             stalls: self.stalls(),
             command: None,
+            recommendation: None,
             memory,
             types: self.types(),
             limit_changes: hooks_changes.then(|| self.changes()),
@@ -223,10 +239,7 @@ impl Timeline {
             failure: last.failure,
             auditd_pid: last.auditd_pid,
             rate_limit: last.rate_limit,
-            wait_time_ns: last
-                .wait_time_jiffies
-                .zip(self.hz())
-                .map(|(jiffies, hz)| jiffies_to_ns(jiffies, hz)),
+            wait_time_ns: self.wait_time_ns(),
             lost_start: zero.lost,
             lost_end: last.lost,
             booted_with_audit: last.booted_with_audit,
@@ -364,88 +377,9 @@ impl Timeline {
                     comm: event.comm.clone(),
                     result: *result,
                 }),
-                EventKind::AuditdReset | EventKind::FirstLoss => None,
+                EventKind::AuditdReset | EventKind::FirstLoss | EventKind::Pause { .. } => None,
             })
             .collect()
-    }
-
-    fn notes(&self, ledger: &Ledger) -> Vec<String> {
-        let mut notes = Vec::new();
-        if ledger.missed > 0 {
-            notes.push(format!(
-                "the kernel skipped the programs {} times, which the counts make up for as far as the \
-                 laws tell",
-                ledger.missed
-            ));
-        }
-        let stalls_missed = stalls_missed(&self.zero, &self.last);
-        if stalls_missed > 0
-            && self
-                .last
-                .stalls
-                .as_ref()
-                .is_some_and(|stalls| stalls.met_full > 0)
-        {
-            notes.push(format!(
-                "up to {stalls_missed} stalls are missing, for the same reason; the kernel's own sum of \
-                 their time is whole"
-            ));
-        }
-        if let Some(stalls) = self.last.stalls.as_ref()
-            && stalls.untracked > 0
-        {
-            notes.push(format!(
-                "{} attempts at a full queue could not be followed to their end: as many stalls may be \
-                 missing",
-                stalls.untracked
-            ));
-        }
-        if self.last.shortfalls.rare_missed > 0 {
-            notes.push(format!(
-                "{} rare events found the ring buffer full and are missing",
-                self.last.shortfalls.rare_missed
-            ));
-        }
-        if self.last.shortfalls.losses_unnamed > 0 {
-            notes.push(format!(
-                "{} losses could not be told apart by reason",
-                self.last.shortfalls.losses_unnamed
-            ));
-        }
-        if let Some(residual) = ledger.residual
-            && residual > 0
-        {
-            let at_the_ends = if self.zero.state.is_busy() || self.last.state.is_busy() {
-                "; records that tasks were making as the trace began or ended are on neither side"
-            } else {
-                ""
-            };
-            notes.push(format!(
-                "the conservation laws leave {residual} records over: counts may be off by so \
-                 many{at_the_ends}"
-            ));
-        }
-        if self.last.source == Source::Bpf && ledger.residual.is_none() {
-            notes.push(
-                "the counts could not be checked against each other: something was not measured"
-                    .to_owned(),
-            );
-        }
-        if self.last.losses.is_none() && self.kernel_lost.was_reset {
-            notes.push(
-                "somebody reset the kernel's count of lost records: those between the last reading and \
-                 the reset are missing"
-                    .to_owned(),
-            );
-        }
-        if self.zero.state.is_over_limit() {
-            notes.push(
-                "the queue was over its limit when the trace began: tasks that had slept since before its \
-                 programs were there are not counted"
-                    .to_owned(),
-            );
-        }
-        notes
     }
 }
 

@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Backlog limit instead of the storm's, records; 0 for none
     #[arg(long, value_name = "RECORDS")]
     pub limit: Option<u32>,
+    /// Backlog wait time instead of the storm's, milliseconds; 0 for no waiting
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    pub wait_time_ms: Option<u64>,
     /// Record all that is sampled to this file, for `replay` and `compare`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,

@@ -48,8 +48,8 @@ fn examine(facts: &Facts) -> Diagnosis {
         kprobes: facts.kprobes,
         preference: Preference::Auto,
     });
-    let tried =
-        Probe::attach(&facts.symbols, facts.types.as_ref(), &plan, false).and_then(|mut probe| {
+    let tried = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan, false, facts.hz)
+        .and_then(|mut probe| {
             let state = probe.state()?;
             Ok((probe.hooks().to_vec(), state))
         });

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod compare;
 pub mod doctor;
 mod output;
+pub mod recommend;
 mod recording_file;
 pub mod replay;
 pub mod status;

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use crate::{
+    model::evidence::Evidence,
     recording::{MAX_LINE_BYTES, Replay},
     report::{Interval, Summary},
 };
@@ -20,7 +21,15 @@ use crate::{
 const ZSTD_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
 /// Reads a recording; `-` is standard input.
-pub(super) fn read(path: &Path, mut take: impl FnMut(Interval) -> Result<()>) -> Result<Summary> {
+pub(super) fn read(path: &Path, take: impl FnMut(Interval) -> Result<()>) -> Result<Summary> {
+    read_all(path, take).map(|(summary, _)| summary)
+}
+
+/// The same, with the evidence behind the recommendation.
+pub(super) fn read_all(
+    path: &Path,
+    mut take: impl FnMut(Interval) -> Result<()>,
+) -> Result<(Summary, Evidence)> {
     let mut lines = open(path)?;
     let mut replay = Replay::default();
     let mut text = Vec::new();
@@ -47,7 +56,7 @@ pub(super) fn read(path: &Path, mut take: impl FnMut(Interval) -> Result<()>) ->
             take(interval)?;
         }
     }
-    Ok(replay.summary()?)
+    Ok(replay.result()?)
 }
 
 /// Opens a recording, compressed or not.

@@ -56,13 +56,15 @@ const MAX_STEPS: u32 = 32;
 const MAX_MEMBERS: u32 = 100_000;
 
 /// Beginnings of the names that are kept; a kernel has some 100,000.
-const KEPT: [&[u8]; 7] = [
+const KEPT: [&[u8]; 9] = [
     b"audit",
     b"kauditd",
+    b"netlink_recvmsg",
     b"netlink_unicast",
     b"pid",
     b"sk_buff",
     b"skb_shared_info",
+    b"sock",
     b"task_struct",
 ];
 

@@ -11,7 +11,7 @@ const KEPT: [&str; 6] = [
     "kauditd",
     "__audit",
     "netlink_unicast",
-    "jiffies_64",
+    "netlink_recvmsg",
     "register_kprobe",
 ];
 

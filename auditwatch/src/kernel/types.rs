@@ -25,14 +25,20 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-pub(crate) const MEMBERS: [(&str, &str); 8] = [
+pub(crate) const MEMBERS: [(&str, &str); 14] = [
     ("sk_buff_head", "qlen"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
     ("task_struct", "nvcsw"),
     ("task_struct", "real_parent"),
     ("task_struct", "tgid"),
+    ("task_struct", "pid"),
+    ("task_struct", "audit_context"),
+    ("audit_context", "major"),
     ("auditd_connection", "pid"),
+    ("socket", "sk"),
+    ("sock", "sk_backlog.rmem_alloc"),
+    ("sock", "sk_rcvbuf"),
     ("pid", "numbers"),
 ];
 

@@ -105,6 +105,9 @@ pub(super) fn one_line(error: &ProgramError) -> String {
             let complaint = log.lines().rev().map(str::trim).find(|line| {
                 !line.is_empty()
                     && !line.starts_with("processed ")
+                    && !line.starts_with("insns processed ")
+                    && !line.starts_with("stack depth ")
+                    && !line.starts_with("verification time ")
                     && !line.contains(" peak_states ")
             });
             match complaint {

@@ -12,6 +12,7 @@ use crate::kernel::{symbols::Symbols, types::KernelTypes};
 pub(super) struct Globals {
     margin: u32,
     follows_command: u32,
+    bins: Bins,
     receive_msg_params: u32,
     addresses: Vec<(&'static str, u64)>,
     offsets: Vec<(&'static str, u32)>,
@@ -30,6 +31,8 @@ pub(super) struct Sight {
     pub areas: bool,
     /// The type of a record.
     pub types: bool,
+    /// How full a socket is.
+    pub sockets: bool,
     /// Who descends from whom; only where a command is followed.
     pub command: bool,
 }
@@ -47,7 +50,6 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("ADDR_ENABLED", "audit_enabled"),
     ("ADDR_DEFAULT", "audit_default"),
     ("ADDR_AUDITD", "auditd_conn"),
-    ("ADDR_JIFFIES", "jiffies_64"),
     ("CODE_REHOLD", "kauditd_rehold_skb"),
     ("CODE_HOLD", "kauditd_hold_skb"),
 ];
@@ -59,9 +61,40 @@ const OFFSETS: &[(&str, &str, &str)] = &[
     ("OFF_SWITCHES", "task_struct", "nvcsw"),
     ("OFF_PARENT", "task_struct", "real_parent"),
     ("OFF_TGID", "task_struct", "tgid"),
+    ("OFF_PID", "task_struct", "pid"),
+    ("OFF_AUDIT_CONTEXT", "task_struct", "audit_context"),
+    ("OFF_MAJOR", "audit_context", "major"),
+    ("OFF_SK", "socket", "sk"),
+    ("OFF_RMEM", "sock", "sk_backlog.rmem_alloc"),
+    ("OFF_RCVBUF", "sock", "sk_rcvbuf"),
     ("OFF_AUDITD_PID", "auditd_connection", "pid"),
     ("OFF_PID_NUMBERS", "pid", "numbers"),
 ];
+
+/// Bins of demand: whole ticks of the kernel's clock, 3 to 10 ms of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bins {
+    /// Ticks in a bin, as a power of two.
+    shift: u32,
+    ns: u32,
+    tick_ns: u32,
+}
+
+impl Bins {
+    const fn of(hz: u32) -> Self {
+        let shift = if hz >= 1000 { 2 } else { 0 };
+        let tick_ns = 1_000_000_000 / if hz == 0 { USUAL_HZ } else { hz };
+        Self {
+            shift,
+            ns: tick_ns << shift,
+            tick_ns,
+        }
+    }
+}
+
+/// The clock of most distributions' kernels. Where the configuration cannot be read, only how far
+/// a task's own clock lags rests on it.
+const USUAL_HZ: u32 = 250;
 
 impl Globals {
     /// Looks every value up.
@@ -69,9 +102,11 @@ impl Globals {
         symbols: &Symbols,
         types: Option<&KernelTypes>,
         follows_command: bool,
+        hz: Option<u32>,
     ) -> Self {
         Self {
             follows_command: follows_command.into(),
+            bins: Bins::of(hz.unwrap_or(USUAL_HZ)),
             // Each CPU may be past its own look, with another task pre-empted there.
             margin: aya::util::nr_cpus()
                 .ok()
@@ -105,13 +140,33 @@ impl Globals {
             stalls: known("OFF_QLEN") && known("OFF_SWITCHES"),
             areas: known("OFF_SKB_END"),
             types: known("OFF_SKB_DATA"),
+            sockets: known("OFF_SK")
+                && known("OFF_RMEM")
+                && known("OFF_AUDITD_PID")
+                && known("OFF_PID_NUMBERS")
+                && self.auditd_is_known(),
             command: self.follows_command != 0 && known("OFF_PARENT") && known("OFF_TGID"),
         }
+    }
+
+    /// Whether the programs can tell which process auditd is.
+    fn auditd_is_known(&self) -> bool {
+        self.addresses
+            .iter()
+            .any(|&(global, address)| global == "ADDR_AUDITD" && address != 0)
+    }
+
+    /// Ticks of the kernel's clock in a bin.
+    pub(super) const fn ticks_per_bin(&self) -> u32 {
+        1 << self.bins.shift
     }
 
     /// Hands the values to the loader.
     pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         loader.override_global("MARGIN", &self.margin, true);
+        loader.override_global("BIN_SHIFT", &self.bins.shift, true);
+        loader.override_global("TICK_NS", &self.bins.tick_ns, true);
+        loader.override_global("BIN_NS", &self.bins.ns, true);
         loader.override_global("FOLLOWS_COMMAND", &self.follows_command, true);
         if self.follows_command == 0 {
             loader.map_max_entries(STACKS_MAP, 1);

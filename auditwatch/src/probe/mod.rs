@@ -6,6 +6,7 @@
 
 mod attach;
 mod cpu_sampler;
+mod demand_reader;
 mod diagnostics;
 mod error;
 mod globals;
@@ -61,7 +62,7 @@ pub struct Probe {
 
 impl Probe {
     /// Loads and attaches what the plan names. With `follows_command` what this process's
-    /// descendants do is counted apart. Nothing is counted before
+    /// descendants do is counted apart. `hz`: ticks a second of the kernel's clock, where known. Nothing is counted before
     /// [`Probe::open_gate`].
     ///
     /// # Errors
@@ -72,8 +73,9 @@ impl Probe {
         types: Option<&KernelTypes>,
         plan: &[HookPlan],
         follows_command: bool,
+        hz: Option<u32>,
     ) -> Result<Self, ProbeError> {
-        let globals = Globals::new(symbols, types, follows_command);
+        let globals = Globals::new(symbols, types, follows_command, hz);
         let mut ebpf = load(&globals)?;
         let btf = types.map(|types| sparse_btf(types, plan));
         let attached = attach(&mut ebpf, btf.as_ref(), plan);
@@ -115,7 +117,13 @@ impl Probe {
             }
             None
         };
-        let maps = Maps::take(&mut ebpf, &attached.reports, sight, cpu)?;
+        let maps = Maps::take(
+            &mut ebpf,
+            &attached.reports,
+            sight,
+            globals.ticks_per_bin(),
+            cpu,
+        )?;
         let diagnostics = Diagnostics::new(&mut ebpf);
         let by_probes = attached.programs.iter().any(|(_, name)| {
             ebpf.program(name)
@@ -263,10 +271,16 @@ pub fn read_kernel_state(
     symbols: &Symbols,
     types: Option<&KernelTypes>,
 ) -> Result<KernelState, ProbeError> {
-    let globals = Globals::new(symbols, types, false);
+    let globals = Globals::new(symbols, types, false, None);
     let mut ebpf = load(&globals)?;
     load_readers(&mut ebpf)?;
-    let maps = Maps::take(&mut ebpf, &[], Sight::default(), None)?;
+    let maps = Maps::take(
+        &mut ebpf,
+        &[],
+        Sight::default(),
+        globals.ticks_per_bin(),
+        None,
+    )?;
     let diagnostics = Diagnostics::new(&mut ebpf);
     let mut probe = Probe {
         ebpf,

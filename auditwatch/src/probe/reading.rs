@@ -10,6 +10,7 @@ use aya::{
 
 use super::{
     cpu_sampler::CpuSampler,
+    demand_reader::DemandReader,
     error::ProbeError,
     globals::Sight,
     wire::{self, Wire},
@@ -31,6 +32,8 @@ pub(super) struct Maps {
     types: Array<MapData, Wire<bpf::TypeCounts>>,
     waiters: HashMap<MapData, u32, Wire<bpf::StallStart>>,
     stalls: Array<MapData, Wire<bpf::StallLedger>>,
+    demand: DemandReader,
+    consumer: Array<MapData, Wire<bpf::ConsumerLedger>>,
     state: Array<MapData, Wire<bpf::KernelState>>,
     live: Array<MapData, Wire<bpf::LiveState>>,
     rare: RingBuf<MapData>,
@@ -60,6 +63,7 @@ impl Maps {
         ebpf: &mut Ebpf,
         reports: &[HookReport],
         sight: Sight,
+        ticks_per_bin: u32,
         cpu: Option<CpuSampler>,
     ) -> Result<Self, ProbeError> {
         let in_place: Vec<Role> = reports
@@ -72,6 +76,7 @@ impl Maps {
             .copied()
             .filter(|role| match role {
                 Role::Stalls => sight.stalls,
+                Role::Consumer => sight.sockets,
                 Role::Delivery => DELIVERY_NEEDS.iter().all(|need| in_place.contains(need)),
                 _ => true,
             })
@@ -86,6 +91,8 @@ impl Maps {
             types: typed(ebpf, bpf::TYPES_MAP)?,
             waiters: typed(ebpf, bpf::WAITERS_MAP)?,
             stalls: typed(ebpf, bpf::STALLS_MAP)?,
+            demand: DemandReader::take(ebpf, ticks_per_bin)?,
+            consumer: typed(ebpf, bpf::CONSUMER_MAP)?,
             state: typed(ebpf, bpf::STATE_MAP)?,
             live: typed(ebpf, bpf::LIVE_MAP)?,
             rare: typed(ebpf, bpf::RARE_MAP)?,
@@ -139,6 +146,7 @@ impl Maps {
             (Some(_), Some(cpu)) => Some(cpu.samples()?),
             _ => None,
         };
+        let demand = self.demand.read(state.jiffies, live.lagging != 0)?;
         Ok(Sample {
             at_ns: state.at_ns,
             source: Source::Bpf,
@@ -153,6 +161,10 @@ impl Maps {
                     delivered: drain.delivered,
                     refused: drain.refused,
                 })
+            })?,
+            demand: self.when(Role::Attempts, || Ok(demand))?,
+            consumer: self.when(Role::Consumer, || {
+                first(&self.consumer, bpf::CONSUMER_MAP).map(|ledger| wire::consumer(&ledger))
             })?,
             retry: self.when(Role::Retry, || {
                 Ok(Kept {
@@ -205,14 +217,17 @@ impl Maps {
         })?;
         let mut sum = Attempts::default();
         let mut depth_max = 0;
+        let mut understood = 0;
         for Wire(row) in rows.iter() {
             sum.attempted += row.attempted;
             sum.own += row.own;
             sum.filtered += row.filtered;
             sum.own_filtered += row.own_filtered;
             sum.user_filtered += row.user_filtered;
+            understood += row.understood;
             depth_max = depth_max.max(row.depth_max);
         }
+        sum.understood = Some(understood);
         sum.depth_max = depth_is_readable.then_some(depth_max);
         Ok(sum)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use auditwatch_ebpf as wire;
 use bytes::Buf as _;
 
-use crate::sample::{Event, EventKind, KernelState};
+use crate::sample::{Consumer, Event, EventKind, KernelState};
 
 /// A wire value as a map value.
 #[derive(Clone, Copy)]
@@ -22,6 +22,8 @@ macro_rules! pod {
 
 pod!(
     wire::AttemptRow,
+    wire::BinChunk,
+    wire::ConsumerLedger,
     wire::CpuRow,
     wire::DrainLedger,
     wire::LossCount,
@@ -37,6 +39,24 @@ const fn known(value: u32) -> Option<u32> {
         None
     } else {
         Some(value)
+    }
+}
+
+/// What auditd does.
+pub(super) fn consumer(ledger: &wire::ConsumerLedger) -> Consumer {
+    Consumer {
+        reads: ledger.reads,
+        in_socket: ledger.in_socket,
+        in_socket_max: ledger.in_socket_max,
+        served: ledger.served,
+        served_ns: ledger.served_ns,
+        pauses: ledger.pauses,
+        pauses_ns: ledger.pauses_ns,
+        most_seen: ledger.most_seen,
+        most_seen_bytes: ledger.most_seen_bytes,
+        buffer_bytes: ledger.buffer_bytes,
+        depth_max: ledger.depth_max.to_vec(),
+        service_hist: ledger.service_hist.to_vec(),
     }
 }
 
@@ -130,7 +150,7 @@ pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Event>> {
         return None;
     }
     let at_ns = bytes.get_u64_ne();
-    let _message = bytes.get_u64_ne();
+    let message = bytes.get_u64_ne();
     let kind = bytes.get_u32_ne();
     let pid = bytes.get_u32_ne();
     let mut comm = [0; 16];
@@ -161,6 +181,9 @@ pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Event>> {
             .collect(),
         wire::RARE_RESET => vec![event(EventKind::AuditdReset)],
         wire::RARE_FIRST_LOSS => vec![event(EventKind::FirstLoss)],
+        wire::RARE_PAUSE => vec![event(EventKind::Pause {
+            duration_ns: message,
+        })],
         _ => Vec::new(),
     })
 }

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod comparison;
 pub mod doctor;
 pub mod json;
+pub mod recommendation;
 pub mod status;
 pub mod style;
 pub mod table;

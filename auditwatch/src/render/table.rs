@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{style::Style, verdict};
+use super::{recommendation, style::Style, verdict};
 use crate::{
     command_cost::CommandCost,
     health::roll_up,
@@ -155,6 +155,9 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     row("check", &check(summary, style));
     for note in &summary.notes {
         row("note", &style.yellow(note));
+    }
+    if let Some(answer) = &summary.recommendation {
+        text.push_str(&recommendation::block(answer, style));
     }
     let line = verdict::line(summary);
     let line = match (summary.lost, verdict::unmeasured(summary)) {

@@ -12,6 +12,9 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
     if let Some(limit) = args.limit {
         storm = storm.with_limit(limit);
     }
+    if let Some(ms) = args.wait_time_ms {
+        storm = storm.with_wait_time_ms(ms);
+    }
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let mut stage = Stage::set(&storm, args.storm.yes)?;
     let report = play_with_progress(&mut stage, &storm, &args.storm, recorder).await?;

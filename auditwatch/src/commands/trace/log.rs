@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use super::recorder::Recorder;
 use crate::{
+    model::evidence::Evidence,
     recording::{self, Begin, End},
     report::{Interval, Summary},
     sample::Sample,
@@ -51,9 +52,12 @@ impl Log {
             .recorder
             .take()
             .map_or(Ok(()), |recorder| recorder.end(&end));
-        (
-            recording::summary(&self.timeline, &self.begin, end),
-            recorded,
-        )
+        let (summary, _) = recording::result(&self.timeline, &self.begin, end);
+        (summary, recorded)
+    }
+
+    /// The summary of a log that is not recorded, and the evidence behind its recommendation.
+    pub(in crate::commands) fn result(self, end: End) -> (Summary, Evidence) {
+        recording::result(&self.timeline, &self.begin, end)
     }
 }

@@ -84,13 +84,8 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let zero = live.zero()?;
     let mut log = Log::new(
         Begin {
-            schema: recording::SCHEMA,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: host::host(&facts),
-            hooks: live.hooks(),
-            source_reason: live.reason(),
-            notes: live.notes(),
             startup_ns: nanoseconds(started.elapsed()),
+            ..begin(&live, &facts)
         },
         zero,
         recorder,
@@ -160,9 +155,22 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     }
 }
 
+/// What is known of a trace at its zero point, but for how long it took to get there.
+pub(in crate::commands) fn begin(live: &Live, facts: &Facts) -> Begin {
+    Begin {
+        schema: recording::SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host::host(facts),
+        hooks: live.hooks(),
+        source_reason: live.reason(),
+        notes: live.notes(),
+        startup_ns: 0,
+    }
+}
+
 /// Says on stderr what a reader should know. It is a courtesy: a closed stderr
 /// does not end a trace.
-fn say(lines: Vec<String>) {
+pub(in crate::commands) fn say(lines: Vec<String>) {
     for line in lines {
         let _ = writeln!(io::stderr(), "auditwatch: {line}");
     }

@@ -284,6 +284,7 @@ fn start_probe(
         facts.types.as_ref(),
         &plan,
         wanted.follows_command,
+        facts.hz,
     )?;
     let mut state = probe.state()?;
     let status = ask_where_needed(&state, facts.types.is_some());

@@ -10,6 +10,7 @@ mod midway;
 mod places;
 mod producing;
 mod queue;
+mod recommending;
 mod recording;
 mod rule_sets;
 mod settings;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
         harmless::SCENARIOS,
         cost::SCENARIOS,
         recording::SCENARIOS,
+        recommending::SCENARIOS,
         benching::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,

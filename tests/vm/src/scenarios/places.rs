@@ -190,7 +190,9 @@ fn works(scene: &mut Scene<'_>, place: Place, unseen: &[&str], cause: &[&str]) -
 }
 
 fn only_these_are_null(summary: &Summary, unseen: &[&str], findings: &mut Findings) {
-    let nulls = summary.nulls();
+    let mut nulls = summary.nulls();
+    // A recommendation that keeps the limit names no command and no bottleneck.
+    nulls.retain(|path| !path.starts_with("recommendation."));
     for path in &nulls {
         findings.that(unseen.contains(&path.as_str()), || {
             format!("{path} is null, expected a value")

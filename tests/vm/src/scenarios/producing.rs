@@ -116,15 +116,16 @@ fn command_and_others(scene: &mut Scene<'_>) -> Result<()> {
         rcvbuf: None,
     };
     let stage = Stage::set(scene.lab, &setup, slow)?;
-    let (of_others, _) = stage.storm("--syscall 1000000 --threads 2 --uid 1000");
-    let mut others = Command::new(&of_others[0]);
-    others.args(&of_others[1..]);
+    let vmtest = std::env::current_exe().context("finding this program")?;
+    // They begin at once, without waiting for the quiet that this trace may end.
+    let mut others = Command::new(&vmtest);
+    others.args("storm --syscall 1000000 --threads 2 --uid 1000".split(' '));
     let others = Process::start(&scene.lab.directory, others)?;
     let mut command = trace_command(scene.lab, scene.form, &[]);
     // A grandchild, with another child of the command's first process beside it.
     let load = format!(
-        "{} storm --syscall 150 --threads 2 --processes 2 --uid 1000; {} storm --user 100",
-        of_others[0], of_others[0]
+        "{0} storm --syscall 150 --threads 2 --processes 2 --uid 1000; {0} storm --user 100",
+        vmtest.display()
     );
     command.args(["--", "sh", "-c", &load]);
     let traced = Process::start(&scene.lab.directory, command).and_then(|p| p.wait(PATIENCE));

@@ -1,0 +1,106 @@
+//! Buckets of the programs' histograms: which one a value goes to, and how far it reaches. Pure.
+
+/// Place of the highest bit that is set; 0 for 0. The BPF target has no
+/// instruction that counts leading zeros.
+#[must_use]
+#[expect(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    reason = "older kernels do not allow a call from every kind of program; an exponent is below 64"
+)]
+#[inline(always)]
+pub const fn log2(value: u64) -> u32 {
+    // Without a branch: the verifier would walk each of the 64 ways through them, and all that
+    // follows on each.
+    let top = value >> 63;
+    let mut rest = value >> top;
+    let mut exponent = top;
+    let mut width = 32;
+    while width > 0 {
+        // 1 where the upper part is not empty.
+        let above = (((1_u64 << width) - 1).wrapping_sub(rest)) >> 63;
+        let shift = above * width;
+        rest >>= shift;
+        exponent += shift;
+        width /= 2;
+    }
+    exponent as u32
+}
+
+/// Bucket of a queue depth: exact below 4, then four buckets for each power of
+/// two, so that a bucket is at most a quarter of its lower bound wide.
+#[must_use]
+#[expect(
+    clippy::inline_always,
+    reason = "older kernels do not allow a call from every kind of program"
+)]
+#[inline(always)]
+pub const fn depth_bucket(depth: u32) -> u32 {
+    if depth < 4 {
+        return depth;
+    }
+    let exponent = log2(depth as u64);
+    let quarter = (depth >> (exponent - 2)) & 3;
+    (exponent - 1) * 4 + quarter
+}
+
+/// Highest depth that [`depth_bucket`] files under `bucket`.
+#[must_use]
+pub const fn depth_bucket_max(bucket: u32) -> u32 {
+    if bucket < 4 {
+        return bucket;
+    }
+    let exponent = bucket / 4 + 1;
+    let quarter = bucket % 4;
+    // The next bucket begins at `(5 + quarter) << (exponent - 2)`, which for the
+    // last one is 2^32.
+    match (5 + quarter).checked_shl(exponent - 2) {
+        Some(next) if next >> (exponent - 2) == 5 + quarter => next - 1,
+        _ => u32::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{depth_bucket, depth_bucket_max, log2};
+    use crate::DEPTH_BUCKETS;
+
+    #[test]
+    fn the_highest_bit_is_found() {
+        assert_eq!(log2(0), 0);
+        for bit in 0..64 {
+            let value = 1_u64 << bit;
+            for value in [value, value | 1, value | (value - 1)] {
+                assert_eq!(log2(value), 63 - value.leading_zeros(), "{value:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_depth_lies_within_its_bucket() {
+        let mut last = 0;
+        for depth in (0..70_000).chain((0..32).flat_map(|e| {
+            let p = 1_u32 << e;
+            [p.saturating_sub(1), p, p + p / 4, p + p / 2, p | (p - 1)]
+        })) {
+            let bucket = depth_bucket(depth);
+            assert!((bucket as usize) < DEPTH_BUCKETS, "depth {depth}");
+            assert!(depth <= depth_bucket_max(bucket), "depth {depth}");
+            if bucket > 0 {
+                assert!(depth > depth_bucket_max(bucket - 1), "depth {depth}");
+            }
+            last = last.max(bucket);
+        }
+        assert_eq!(depth_bucket_max(depth_bucket(u32::MAX)), u32::MAX);
+        assert!(last < 128);
+    }
+
+    #[test]
+    fn a_bucket_is_at_most_a_quarter_wide() {
+        for bucket in 5..120 {
+            let low = depth_bucket_max(bucket - 1) + 1;
+            let high = depth_bucket_max(bucket);
+            assert!(f64::from(high - low) <= f64::from(low) / 4.0, "{bucket}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Evidence: what of a trace bears on the limit that it would have needed.
+//!
+//! Plain data, made by `timeline`; None where it was not measured.
+
+use super::{
+    demand::{Arrival, float},
+    service::Service,
+};
+
+/// Where nothing was lost: SYSCALL, PROCTITLE and EOE go together.
+const USUAL_RECORDS_PER_LOSS: f64 = 3.0;
+
+/// Why records were lost, beside the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OtherLosses {
+    /// By the rate limit.
+    pub rate_limit: u64,
+    /// For want of memory.
+    pub out_of_memory: u64,
+    /// The retry or hold queue was full.
+    pub overflow: u64,
+    /// Freed without a count: auditd did not take them, and the kernel was not booted with
+    /// `audit=1`.
+    pub silent: u64,
+}
+
+impl OtherLosses {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.rate_limit + self.out_of_memory + self.overflow + self.silent
+    }
+}
+
+/// What stands in the way of certainty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Calls that the kernel skipped a program for.
+    pub missed: u64,
+    /// Stalls that could not be followed.
+    pub untracked: u64,
+    /// Attempts too long ago to be kept.
+    pub forgotten: u64,
+    /// Hooks that are not in place, by function.
+    pub hooks: Vec<String>,
+}
+
+/// Everything that the answer rests on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Length of the window, ns.
+    pub duration_ns: u64,
+    /// Whether the programs measured; `false` for netlink alone.
+    pub by_programs: bool,
+    /// Limit at the end, records; 0 means none.
+    pub limit: Option<u64>,
+    /// Lowest limit that was in force within the window.
+    pub lowest_limit: Option<u64>,
+    /// Wait time, ns.
+    pub wait_time_ns: Option<u64>,
+    /// Wait time, ticks.
+    pub wait_time_ticks: Option<u64>,
+    /// Ticks a second.
+    pub hz: Option<u32>,
+    /// The registered auditd; 0 for none.
+    pub auditd_pid: Option<u32>,
+    /// Records a second that pass, 0 for no limit.
+    pub rate_limit: Option<u32>,
+    /// Record attempts that no rule ended.
+    pub attempted: Option<u64>,
+    /// Attempts that found no room.
+    pub refused: u64,
+    /// Records that were not made since the first of their event was refused.
+    pub suppressed: f64,
+    /// Losses for other reasons.
+    pub other_losses: OtherLosses,
+    /// Stalls.
+    pub stalls: u64,
+    /// Their sum, ns.
+    pub stalled_ns: u64,
+    /// The longest, ns.
+    pub longest_stall_ns: u64,
+    /// Attempts that met a full queue.
+    pub met_full: u64,
+    /// Greatest length of the main queue, records.
+    pub depth_max: Option<u64>,
+    /// Greatest length of it while the consumer's socket was less than half full.
+    pub depth_max_with_room: Option<u64>,
+    /// Main queue at the end, records.
+    pub depth_end: Option<u64>,
+    /// Tasks that wait at the end.
+    pub waiting_end: u64,
+    /// Demand in time, ns of `CLOCK_MONOTONIC`; tasks' own clocks.
+    pub arrivals: Vec<Arrival>,
+    /// Length of a bin of `arrivals`, ns.
+    pub bin_ns: u64,
+    /// Start of the window, ns of `CLOCK_MONOTONIC`.
+    pub begin_ns: u64,
+    /// About when the last record was asked for, ns of `CLOCK_MONOTONIC`.
+    pub last_attempt_ns: u64,
+    /// The consumer's pace, where it could be told.
+    pub service: Option<Service>,
+    /// Kernel memory of a queued record, mean, bytes.
+    pub record_bytes: Option<u64>,
+    /// The largest record's, bytes.
+    pub record_max_bytes: Option<u64>,
+    /// What stands in the way of certainty.
+    pub doubts: Doubts,
+}
+
+impl Evidence {
+    /// Whether anybody lost a record to the limit, or waited for room.
+    #[must_use]
+    pub const fn hurt(&self) -> bool {
+        self.refused > 0 || self.stalls > 0 || self.waiting_end > 0
+    }
+
+    /// Whether the load had not ended when the window did.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let full = match (self.depth_end, self.limit) {
+            (Some(depth), Some(limit)) => limit > 0 && depth * 2 > limit,
+            _ => false,
+        };
+        self.waiting_end > 0 || full
+    }
+
+    /// Records that a lost one stands for.
+    #[must_use]
+    pub fn records_per_loss(&self) -> f64 {
+        if self.refused == 0 {
+            return USUAL_RECORDS_PER_LOSS;
+        }
+        1.0 + self.suppressed / float(self.refused)
+    }
+}
