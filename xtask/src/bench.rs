@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements whose results the documents quote.
 
+mod accuracy;
 mod check;
 mod cost;
 mod document;
@@ -7,6 +8,7 @@ mod figures;
 mod overhead;
 mod repeat;
 mod results;
+mod storms;
 mod table;
 mod variants;
 
@@ -26,6 +28,8 @@ pub(crate) struct BenchArgs {
 enum Bench {
     /// What tracing adds to the cost of a record, in instructions of the task that causes it.
     Overhead(overhead::OverheadArgs),
+    /// How near the recommended limits are to what storms really need.
+    Accuracy(accuracy::AccuracyArgs),
     /// Whether storms come to the same in every boot, on a clock that counts instructions.
     Repeat(repeat::RepeatArgs),
 }
@@ -34,6 +38,7 @@ enum Bench {
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     match &args.bench {
         Bench::Overhead(args) => overhead::run(args),
+        Bench::Accuracy(args) => accuracy::run(args),
         Bench::Repeat(args) => repeat::run(args),
     }
 }

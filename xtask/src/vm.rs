@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
@@ -141,6 +141,29 @@ pub(crate) fn exit_status(ending: &Ending) -> u8 {
         Ending::TimedOut => TIMED_OUT,
         Ending::Panicked(_) | Ending::Vanished => GUEST_FAILED,
     }
+}
+
+/// Runs a guest to its end; returns what its command printed.
+///
+/// # Errors
+/// When the command fails, or does not come to its end.
+pub(crate) fn output(
+    guest: &Guest,
+    cache: &Cache,
+    image: &Image,
+    overlay: &Overlay<'_>,
+) -> Result<String> {
+    let mut output = Vec::new();
+    let outcome = guest.run(cache, image, overlay, &mut output, &mut io::stderr())?;
+    if outcome.ending != Ending::Exited(0) {
+        let report = report(&outcome, guest.time_limit);
+        bail!(
+            "the guest ended with {:?}: {}",
+            outcome.ending,
+            report.unwrap_or_default()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
 /// What must be said of a guest besides its output, if anything.

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::{
     cache::Cache,
     duration, executables,
-    guest::{Ending, Guest},
+    guest::Guest,
     image::{Image, Overlay},
     kernels::{self, Release},
     process,
@@ -233,23 +233,8 @@ impl Bench {
             time_limit: self.time_limit,
             ..Guest::new(release)
         };
-        let mut output = Vec::new();
-        let outcome = guest.run(
-            &self.cache,
-            &self.image,
-            &overlay,
-            &mut output,
-            &mut io::stderr(),
-        )?;
-        if outcome.ending != Ending::Exited(0) {
-            let report = vm::report(&outcome, self.time_limit);
-            bail!(
-                "the guest ended with {:?}: {}",
-                outcome.ending,
-                report.unwrap_or_default()
-            );
-        }
-        Figures::parse(&String::from_utf8_lossy(&output))
+        let output = vm::output(&guest, &self.cache, &self.image, &overlay)?;
+        Figures::parse(&output)
     }
 }
 

@@ -3,21 +3,14 @@
 //! The guests' clock counts instructions, and nothing in them is left to chance: the same storm must make the same records,
 //! losses and stalls, at the same times.
 
-use std::{io, num::NonZeroU32, process::ExitCode, time::Duration};
+use std::{num::NonZeroU32, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use serde_json::Value;
 
-use crate::{
-    cache::Cache,
-    duration, executables,
-    guest::{Ending, Guest},
-    image::{Image, Overlay},
-    kernels::Release,
-    setup::{self, Part},
-    vm,
-};
+use super::storms::Stage;
+use crate::{duration, kernels::Release};
 
 /// Boots guests that run the same storms, and compares what came of each.
 #[derive(Args, Debug)]
@@ -37,44 +30,15 @@ pub(super) struct RepeatArgs {
 
 /// Fails where a storm came to different things.
 pub(super) fn run(args: &RepeatArgs) -> Result<ExitCode> {
-    let cache = Cache::open()?;
-    let parts = [
-        Part::EbpfCompiler,
-        Part::Emulator,
-        Part::GuestPackages,
-        Part::Kernel(args.kernel),
-    ];
-    setup::ensure(&cache, &parts)?;
-    let image = Image::get(&cache)?;
-    let programs = executables::for_guest()?;
+    let stage = Stage::set(args.kernel, args.time_limit)?;
     let script = script(&args.storms)?;
-    let command = ["sh", "-c", &script].map(Into::into);
-    let overlay = Overlay {
-        programs: &programs,
-        share: &[],
-        command: &command,
-    };
     let mut first: Option<Vec<Run>> = None;
     let mut differ = false;
     for boot in 1..=args.times.get() {
-        let guest = Guest {
-            icount: true,
-            without_chance: true,
-            time_limit: args.time_limit,
-            ..Guest::new(args.kernel)
-        };
-        let mut output = Vec::new();
-        let outcome = guest.run(&cache, &image, &overlay, &mut output, &mut io::stderr())?;
-        if outcome.ending != Ending::Exited(0) {
-            let report = vm::report(&outcome, args.time_limit);
-            bail!(
-                "boot {boot}: {:?}: {}",
-                outcome.ending,
-                report.unwrap_or_default()
-            );
-        }
-        let runs =
-            runs(&String::from_utf8_lossy(&output)).with_context(|| format!("boot {boot}"))?;
+        let runs = stage
+            .run(&script)
+            .and_then(|output| runs(&output))
+            .with_context(|| format!("boot {boot}"))?;
         println!(
             "repeat: boot {boot} of {}: {} storms",
             args.times,

@@ -86,7 +86,7 @@ records_per_event=$(((queued + events - 1) / events))
 limit=$(($(number attempted) + $(number backlog_limit) * (records_per_event - 1)))
 echo "Act 2: the same with a limit that all records of that storm fit in at once: $(number attempted) attempted, and"
 echo "$(number backlog_limit) refused events of about $records_per_event records each: $limit. That is an upper bound, as if"
-echo "auditd removed none meanwhile; a later version computes the smallest limit that suffices."
+echo "auditd removed none meanwhile; act 1 says what its trace tells of the smallest limit that suffices."
 show "auditctl -b $limit"
 auditctl -b "$limit" >/dev/null || fail "auditctl -b $limit failed"
 act 2 "$storm"
