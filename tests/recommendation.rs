@@ -123,11 +123,16 @@ fn a_load_that_goes_on_is_no_number() {
     let mut load = burst();
     load.depth_end = Some(65);
     let answer = recommend(&load, &Wishes::default());
-    assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
-    load.duration_ns = 500 * MS;
-    let answer = recommend(&load, &Wishes::default());
     assert_eq!(answer.verdict, Verdict::Unknown);
     assert_eq!((answer.needed, answer.limit), (None, None));
+    // For long it is no burst.
+    load.last_attempt_ns = 1_300 * MS;
+    let answer = recommend(&load, &Wishes::default());
+    assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
+    // A command's load ends with it, full though the queue is.
+    load.load_has_ended = true;
+    let answer = recommend(&load, &Wishes::default());
+    assert_eq!(answer.verdict, Verdict::Raise);
 }
 
 #[test]

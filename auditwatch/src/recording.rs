@@ -229,12 +229,14 @@ fn too_great(value: &Value) -> Option<Number> {
 /// The summary of a trace, live or replayed, and the evidence behind its recommendation.
 #[must_use]
 pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidence) {
+    // What its children used is known once it has ended.
+    let load_has_ended = end.command.is_some_and(|times| times.user_ns.is_some());
     let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), end.notes);
     summary.startup_ns = Some(begin.startup_ns);
     summary.command = timeline
         .command()
         .map(|counts| command_cost::cost(counts, end.command));
-    let evidence = timeline.evidence(&summary);
+    let evidence = timeline.evidence(&summary, load_has_ended);
     summary.recommendation = Some(recommend(&evidence, &Wishes::default()));
     (summary, evidence)
 }

@@ -90,6 +90,8 @@ pub struct Evidence {
     pub depth_end: Option<u64>,
     /// Tasks that wait at the end.
     pub waiting_end: u64,
+    /// The load was a command's, which came to its end.
+    pub load_has_ended: bool,
     /// Demand in time, ns of `CLOCK_MONOTONIC`; tasks' own clocks.
     pub arrivals: Vec<Arrival>,
     /// Length of a bin of `arrivals`, ns.
@@ -118,6 +120,9 @@ impl Evidence {
     /// Whether the load had not ended when the window did.
     #[must_use]
     pub fn goes_on(&self) -> bool {
+        if self.load_has_ended {
+            return false;
+        }
         let full = match (self.depth_end, self.limit) {
             (Some(depth), Some(limit)) => limit > 0 && depth * 2 > limit,
             _ => false,

@@ -18,6 +18,8 @@ pub struct Outcome {
     pub held_up_ns: f64,
     /// Records in the main queue after the last arrival.
     pub left: f64,
+    /// Since when the main queue was never empty until then, ns of `CLOCK_MONOTONIC`.
+    pub busy_since_ns: u64,
 }
 
 /// The two queues.
@@ -74,6 +76,9 @@ pub fn unlimited(arrivals: &[Arrival], service: &Service) -> Outcome {
     let mut met = 0.0_f64;
     for arrival in arrivals {
         queues.pass(arrival.at_ns);
+        if queues.main < 1.0 {
+            outcome.busy_since_ns = arrival.at_ns;
+        }
         queues.main += arrival.records;
         met = met.max(queues.main - 1.0);
     }

@@ -15,8 +15,6 @@ use crate::model::{
 const FOLKLORE_BYTES: u64 = 8970;
 /// The queues that may be full at once: main, retry and hold.
 const QUEUES: u64 = 3;
-/// Shortest window that says anything of a load that does not end, ns.
-const SHORTEST_NS: u64 = 1_000_000_000;
 /// Fewest records of which a pace can be told well.
 const MANY_SERVED: u64 = 200;
 
@@ -62,7 +60,7 @@ pub(super) fn decide(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
     answer.needed = Some(need.records);
     let limit = whole(float(need.records) * (1.0 + wishes.headroom))
         .max(evidence.limit.filter(|_| !need.is_overload).unwrap_or(0));
-    if need.is_overload || (evidence.goes_on() && evidence.duration_ns >= SHORTEST_NS) {
+    if need.is_overload {
         answer.verdict = Verdict::LimitWillNotHelp;
         answer.bottleneck = Some(Bottleneck::Consumer);
         reasons::overload(evidence, service, &need, &mut why);

@@ -32,7 +32,8 @@ pub struct Need {
     pub is_open_or_closed: bool,
     /// `kauditd` did not get the CPU: the estimate does not hold.
     pub is_starved: bool,
-    /// More comes than goes, from beginning to end.
+    /// More comes than goes, from beginning to end, or for long until the end of a trace that did not
+    /// see the load's end.
     pub is_overload: bool,
 }
 
@@ -64,7 +65,8 @@ impl Need {
             },
             is_open_or_closed: float(open) < float(records) * 0.9,
             is_starved,
-            is_overload: is_overload(evidence, service),
+            is_overload: is_overload(evidence, service)
+                || (evidence.goes_on() && is_long(evidence, closed.busy_since_ns)),
         }
     }
 }
@@ -119,6 +121,13 @@ fn spread(evidence: &Evidence) -> Vec<Arrival> {
             records: arrival.records,
         })
         .collect()
+}
+
+/// Whether the queue was never empty for long until the end, by the host's clock or the tasks' own.
+fn is_long(evidence: &Evidence, busy_since_ns: u64) -> bool {
+    let last = evidence.arrivals.last().map_or(0, |arrival| arrival.at_ns);
+    let end = last.max(evidence.last_attempt_ns);
+    end.saturating_sub(busy_since_ns) >= STEADY_NS
 }
 
 /// Whether more came than the consumer could take from beginning to end, for long enough to be

@@ -20,9 +20,10 @@ use crate::{
 const NEEDED_HOOKS: [Role; 4] = [Role::Attempts, Role::Losses, Role::Consumer, Role::Stalls];
 
 impl Timeline {
-    /// What bears on the limit that the load would have needed. `summary` is this timeline's.
+    /// What bears on the limit that the load would have needed. `summary` is this timeline's;
+    /// `load_has_ended`: it was a command's, which came to its end.
     #[must_use]
-    pub fn evidence(&self, summary: &Summary) -> Evidence {
+    pub fn evidence(&self, summary: &Summary, load_has_ended: bool) -> Evidence {
         let ledger = &summary.ledger;
         let stalls = summary.stalls.as_ref();
         let hz = self.hz();
@@ -80,6 +81,7 @@ impl Timeline {
             depth_max_with_room: consumer.map(|consumer| depth_with_room(consumer, half)),
             depth_end: last.depth.map(u64::from),
             waiting_end: last.waiters.map_or(0, u64::from),
+            load_has_ended,
             arrivals: clock
                 .map(|clock| self.demand.arrivals(clock, seen))
                 .unwrap_or_default(),
