@@ -73,16 +73,6 @@ fn read(ctx: &impl EbpfContext, socket: u64, flags: u32) {
         ledger.read_ns = now;
         return;
     }
-    // With nothing left by the read before, what is there now came later: had auditd been ready,
-    // it would have taken it at once.
-    if !was_busy {
-        let waited = demand::ticks().wrapping_sub(ledger.filled_ticks) * u64::from(tick_ns());
-        if waited >= LONG_PAUSE_NS && ledger.filled_ticks != 0 {
-            ledger.pauses += 1;
-            ledger.pauses_ns += waited;
-            rare::report(ctx, RARE_PAUSE, waited);
-        }
-    }
     let waiting = ledger.in_socket;
     ledger.reads += 1;
     // One of them is taken now; with another one behind it auditd is busy until it comes again.
@@ -95,20 +85,31 @@ fn read(ctx: &impl EbpfContext, socket: u64, flags: u32) {
         ledger.most_seen_bytes = u64::from(held_bytes);
         ledger.buffer_bytes = u64::from(read_field::<u32>(sock, off_rcvbuf()).unwrap_or(0));
     }
+    let mut pause_ns = 0;
     if was_busy {
         let took = now.wrapping_sub(ledger.read_ns);
         if took < LONG_PAUSE_NS {
             ledger.served += 1;
             ledger.served_ns += took;
         } else {
-            ledger.pauses += 1;
-            ledger.pauses_ns += took;
-            rare::report(ctx, RARE_PAUSE, took);
+            pause_ns = took;
         }
         let bucket = log2(took) as usize;
         if bucket < STALL_BUCKETS {
             ledger.service_hist[bucket] += 1;
         }
+    } else if ledger.filled_ticks != 0 {
+        // With nothing left by the read before, what is there now came later: had auditd been
+        // ready, it would have taken it at once.
+        let waited = demand::ticks().wrapping_sub(ledger.filled_ticks) * u64::from(tick_ns());
+        if waited >= LONG_PAUSE_NS {
+            pause_ns = waited;
+        }
+    }
+    if pause_ns != 0 {
+        ledger.pauses += 1;
+        ledger.pauses_ns += pause_ns;
+        rare::report(ctx, RARE_PAUSE, pause_ns);
     }
     ledger.read_ns = now;
 }
