@@ -229,6 +229,7 @@ impl Kernel {
             resets: Some(0),
             passes: Some(0),
             auxiliary: Some(self.auxiliary),
+            talkers: None,
             stalls: Some(Stalls::default()),
             command: None,
             shortfalls: Shortfalls::default(),

@@ -63,6 +63,7 @@ fn sample(seconds: u64) -> Sample {
         resets: None,
         passes: Some(seconds),
         auxiliary: Some(0),
+        talkers: None,
         stalls: Some(Stalls {
             waiters: vec![Waiter {
                 thread: 3,

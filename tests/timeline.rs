@@ -77,6 +77,7 @@ fn sample(seconds: u64, records: u64, lost: u64) -> Sample {
         retry: Some(Kept::default()),
         hold: Some(Kept::default()),
         reheld: Some(0),
+        talkers: None,
         resets: Some(0),
         passes: Some(records),
         auxiliary: Some(0),
@@ -157,14 +158,14 @@ fn the_verdict_is_plain() {
 #[test]
 fn a_summary_for_people_has_colour_only_where_it_is_wanted() {
     let summary = summary(&[sample(0, 0, 0), sample(30, 60_000, 1_204)]);
-    let plain = table::summary(&summary, Style::plain());
+    let plain = table::summary(&summary, table::TOP, Style::plain());
     assert!(!plain.contains('\u{1b}'));
     assert!(plain.ends_with("peak depth 321 of 320\n"), "{plain}");
     assert!(
         plain.contains("check      every record is accounted for"),
         "{plain}"
     );
-    assert!(table::summary(&summary, Style::colored()).contains("\u{1b}[31;1m"));
+    assert!(table::summary(&summary, table::TOP, Style::colored()).contains("\u{1b}[31;1m"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
     maps::{attempts, gate_is_open, live, own},
     memory::raise,
     queue::main_depth,
-    stall,
+    stall, talker,
 };
 
 /// `AUDIT_FILTER_EXCLUDE` (uapi; `AUDIT_FILTER_TYPE` before 4.20, same value).
@@ -121,9 +121,9 @@ fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: a map value is alive for the program's run.
     let counts = unsafe { (*live).gate } == GATE_OPEN;
+    // SAFETY: as above.
+    let own = (ids >> 32) as u32 == unsafe { (*live).own };
     if counts {
-        // SAFETY: as above.
-        let own = (ids >> 32) as u32 == unsafe { (*live).own };
         // SAFETY: as above; no other program writes these fields, and the kernel
         // does not nest a program on a CPU.
         unsafe {
@@ -138,27 +138,27 @@ fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
         }
         if filtered {
             filtered_attempt(row, own);
+        } else {
+            demand::arrive(live, ids);
         }
     }
-    if filtered {
-        return;
-    }
-    if counts {
-        demand::arrive(live, ids);
-    }
     // A number, not an `Option`: the compiler would copy what was not written.
-    let depth = match main_depth() {
-        Some(depth) => depth,
-        None => UNKNOWN,
-    };
-    if depth == UNKNOWN {
-        return;
+    let mut depth = UNKNOWN;
+    if !filtered && let Some(length) = main_depth() {
+        depth = length;
     }
     // SAFETY: as above. What events are made of matters once some of them are refused: while the
     // queue is far from that, nobody pays for it.
-    if counts && depth > unsafe { (*live).limit } / 4 {
+    if counts && depth != UNKNOWN && depth > unsafe { (*live).limit } / 4 {
         event::follow(row, ids, record_type);
     }
+    if counts && !own {
+        talker::count(row, ids, record_type);
+    }
+    if depth == UNKNOWN {
+        return;
+    }
+    talker::note_depth(depth);
     if counts {
         // SAFETY: as above.
         raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
@@ -172,7 +172,9 @@ fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
     }
     // The kernel looks again later, and may find the queue longer.
     if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
-        stall::may_begin(live, ids as u32, record_type, depth > limit);
+        // SAFETY: as above.
+        let talker = unsafe { &(*row).run.key };
+        stall::may_begin(live, ids as u32, record_type, talker, depth > limit);
     } else if waiters != 0 {
         stall::outlive(ids as u32);
     }

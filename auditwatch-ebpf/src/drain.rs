@@ -16,7 +16,7 @@ use crate::{
     maps::{drain, drained_of_type, gate_is_open, live},
     memory::{add, context_word, load, raise, read_field},
     queue::{hold_depth, main_depth, retry_depth},
-    rare,
+    rare, talker,
 };
 
 /// Adds 1 to fields of the drain ledger, while the gate is open.
@@ -95,37 +95,45 @@ fn drained(skb: u64, end: impl FnOnce() -> Option<u32>, data: impl FnOnce() -> O
 
 // match-proto: kernel/audit.c: static void kauditd_retry_skb(struct sk_buff *skb[, int error])
 #[fentry]
-pub fn kauditd_retry_skb(_ctx: FEntryContext) -> u32 {
-    retried()
+pub fn kauditd_retry_skb(ctx: FEntryContext) -> u32 {
+    retried(ctx.arg(0))
 }
 
 #[kprobe]
-pub fn kauditd_retry_skb_probe(_ctx: ProbeContext) -> u32 {
-    retried()
+pub fn kauditd_retry_skb_probe(ctx: ProbeContext) -> u32 {
+    retried(ctx.arg(0).unwrap_or(0))
 }
 
 #[inline(always)]
-fn retried() -> u32 {
+fn retried(skb: u64) -> u32 {
     hand::give_up();
+    talker::give(skb, bpf_get_current_pid_tgid() as u32);
     count!(retried);
     0
 }
 
 // match-proto: kernel/audit.c: static void kauditd_hold_skb(struct sk_buff *skb[, int error])
 #[fentry]
-pub fn kauditd_hold_skb(_ctx: FEntryContext) -> u32 {
-    held()
+pub fn kauditd_hold_skb(ctx: FEntryContext) -> u32 {
+    held(ctx.arg(0))
 }
 
 #[kprobe]
-pub fn kauditd_hold_skb_probe(_ctx: ProbeContext) -> u32 {
-    held()
+pub fn kauditd_hold_skb_probe(ctx: ProbeContext) -> u32 {
+    held(ctx.arg(0).unwrap_or(0))
 }
 
 #[inline(always)]
-fn held() -> u32 {
+fn held(skb: u64) -> u32 {
     hand::give_up();
     count!(held);
+    let thread = bpf_get_current_pid_tgid() as u32;
+    talker::give(skb, thread);
+    // SAFETY: a map value is alive for the program's run. Without `audit=1` it is lost now, and
+    // nobody says so; otherwise a call of `audit_log_lost` tells.
+    if gate_is_open() && unsafe { (*live()).holds } == 0 {
+        talker::lose(thread);
+    }
     0
 }
 
@@ -153,15 +161,17 @@ fn reheld() -> u32 {
 #[fentry]
 pub fn kauditd_send_queue(ctx: FEntryContext) -> u32 {
     match (context_word(&ctx, 4), context_word(&ctx, 5)) {
-        (Some(skb_hook), Some(err_hook)) => pass(ctx.arg(2), skb_hook, err_hook),
+        (Some(skb_hook), Some(err_hook)) => pass(ctx.arg(0), ctx.arg(2), skb_hook, err_hook),
         _ => 0,
     }
 }
 
 #[kprobe]
 pub fn kauditd_send_queue_probe(ctx: ProbeContext) -> u32 {
-    match (ctx.arg(2), ctx.arg(4), ctx.arg(5)) {
-        (Some(queue), Some(skb_hook), Some(err_hook)) => pass(queue, skb_hook, err_hook),
+    match (ctx.arg(0), ctx.arg(2), ctx.arg(4), ctx.arg(5)) {
+        (Some(socket), Some(queue), Some(skb_hook), Some(err_hook)) => {
+            pass(socket, queue, skb_hook, err_hook)
+        }
         _ => 0,
     }
 }
@@ -169,7 +179,7 @@ pub fn kauditd_send_queue_probe(ctx: ProbeContext) -> u32 {
 /// Learns who `kauditd` is and where the queues are, also before counting
 /// begins: where kallsyms does not list variables this is the only source.
 #[inline(always)]
-fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
+fn pass(socket: u64, queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
     let live = live();
     // SAFETY: a map value is alive for the program's run; only `kauditd`
     // comes here.
@@ -184,23 +194,29 @@ fn pass(queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
         }
     }
     count!(passes);
-    note_depths();
+    let kept = note_depths();
+    if skb_hook != 0 {
+        // SAFETY: as above.
+        unsafe { (*live).at_risk = u32::from(socket == 0 || kept) };
+    }
     0
 }
 
-/// Notes how long the retry and hold queue are. Records leave them in passes, and the retry queue when the connection
+/// Notes how long the retry and hold queue are; returns whether there is anything in them. Records leave them in passes, and the retry queue when the connection
 /// to auditd is given up: just before they are longest.
 #[inline(always)]
-fn note_depths() {
-    if gate_is_open() {
-        let ledger = drain();
-        let (retry, hold) = (retry_depth().unwrap_or(0), hold_depth().unwrap_or(0));
-        // SAFETY: a map value is alive for the program's run.
-        unsafe {
-            raise(&raw mut (*ledger).retry_depth_max, u64::from(retry));
-            raise(&raw mut (*ledger).hold_depth_max, u64::from(hold));
-        }
+fn note_depths() -> bool {
+    if !gate_is_open() {
+        return false;
     }
+    let ledger = drain();
+    let (retry, hold) = (retry_depth().unwrap_or(0), hold_depth().unwrap_or(0));
+    // SAFETY: a map value is alive for the program's run.
+    unsafe {
+        raise(&raw mut (*ledger).retry_depth_max, u64::from(retry));
+        raise(&raw mut (*ledger).hold_depth_max, u64::from(hold));
+    }
+    retry | hold != 0
 }
 
 #[fexit]
@@ -246,7 +262,7 @@ pub fn auditd_reset_probe(ctx: ProbeContext) -> u32 {
 fn reset(ctx: &impl EbpfContext) -> u32 {
     if gate_is_open() {
         count!(resets);
-        note_depths();
+        let _ = note_depths();
         rare::report(ctx, RARE_RESET, 0);
     }
     0

@@ -29,6 +29,10 @@ globals! {
     TICK_NS / tick_ns: u32 = 4_000_000;
     /// Length of a bin, ns.
     BIN_NS / bin_ns: u32 = 4_000_000;
+    /// Not 0 where it is counted who causes records.
+    COUNTS_TALKERS / counts_talkers: u32 = 1;
+    /// Not 0 where the kernel gives the programs typed pointers to tasks (5.11 on).
+    HAS_TYPED_TASK / has_typed_task: u32 = 0;
     /// Not 0 where auditwatch runs a command whose tasks are counted apart.
     FOLLOWS_COMMAND / follows_command: u32 = 0;
     /// Records that other CPUs may add between the look of a program and that of
@@ -76,6 +80,12 @@ globals! {
     OFF_PID / off_pid: u32 = u32::MAX;
     /// Offset of `task_struct.audit_context`.
     OFF_AUDIT_CONTEXT / off_audit_context: u32 = u32::MAX;
+    /// Offset of `audit_context.filterkey`.
+    OFF_FILTER_KEY / off_filter_key: u32 = u32::MAX;
+    /// Offset of `audit_context.context`, which says what it is of (5.16 on).
+    OFF_CONTEXT_KIND / off_context_kind: u32 = u32::MAX;
+    /// Offset of `audit_buffer.skb`.
+    OFF_BUFFER_SKB / off_buffer_skb: u32 = u32::MAX;
     /// Offset of `audit_context.major`.
     OFF_MAJOR / off_major: u32 = u32::MAX;
     /// Offset of `task_struct.tgid`.

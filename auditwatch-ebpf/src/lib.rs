@@ -7,8 +7,12 @@
 #![no_std]
 
 mod buckets;
+mod talkers;
 
-pub use self::buckets::{depth_bucket, depth_bucket_max, log2};
+pub use self::{
+    buckets::{depth_bucket, depth_bucket_max, log2},
+    talkers::*,
+};
 
 /// Map that holds one [`AttemptRow`] per CPU.
 pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
@@ -115,6 +119,8 @@ pub struct AttemptRow {
     pub event_class: u32,
     /// Explicit padding.
     pub reserved: u32,
+    /// Who makes them.
+    pub run: TalkerRun,
 }
 
 /// Events of one kind on one CPU.
@@ -273,6 +279,8 @@ pub struct StallStart {
     pub record_type: u32,
     /// Explicit padding.
     pub reserved: u32,
+    /// Whose it is.
+    pub talker: TalkerKey,
 }
 
 /// Time that tasks slept in `audit_log_start`.
@@ -393,6 +401,17 @@ pub struct LiveState {
     pub auditd: u32,
     /// Not 0 once any thread has slept for room.
     pub lagging: u32,
+    /// Not 0 while records that are queued now may be lost by `kauditd`: there is no auditd, or it
+    /// has left records to be sent again.
+    pub at_risk: u32,
+    /// Not 0 while the main queue is longer than [`DEEP`].
+    pub deep: u32,
+    /// Thread that was last given a record which nobody took.
+    pub given_by: u32,
+    /// That record's address; 0 where it is settled.
+    pub given: u64,
+    /// Not 0 where the kernel holds what it has no auditd for (`audit=1`).
+    pub holds: u32,
     /// Explicit padding.
     pub reserved: u32,
 }

@@ -1,10 +1,10 @@
 //! Losses that the kernel counts: `audit_log_lost`, by message.
 
-use auditwatch_ebpf::{AttemptRow, LOSS_NAME_BYTES, LossCount, RARE_FIRST_LOSS};
+use auditwatch_ebpf::{AttemptRow, LOSS_NAME_BYTES, LossCount, RARE_FIRST_LOSS, TalkerCounts};
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_NOEXIST,
-    helpers::bpf_probe_read_kernel_str_bytes,
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
@@ -13,7 +13,7 @@ use crate::{
     command, demand,
     maps::{LOSSES, attempts, drain, gate_is_open, own},
     memory::add,
-    rare, stall,
+    rare, stall, talker,
 };
 
 // match-proto: kernel/audit.c: void audit_log_lost(const char *message)
@@ -41,21 +41,34 @@ struct Whose {
 fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     // Ends the stall of an attempt that is refused; a loss of any other kind
     // finds no stall to end.
-    let waited_for = stall::end(ctx.pid(), true);
+    let ids = bpf_get_current_pid_tgid();
+    let waited_for = stall::end(ids as u32, true);
     if !gate_is_open() {
         return 0;
     }
+    let own = (ids >> 32) as u32 == own();
     if let Some(row) = attempts() {
-        let pressed = pressed(row, ctx.pid());
+        let pressed = pressed(row, ids as u32);
         let record_type = if waited_for == 0 { pressed } else { waited_for };
         if record_type != 0 {
             // SAFETY: a map value is alive for the program's run.
             unsafe { (*row).understood += 1 };
             demand::suppress(row, record_type);
         }
+        // SAFETY: as above.
+        let run = unsafe { &(*row).run };
+        // Whoever asks next on this CPU begins a run: the attempt is the last one here, unless its
+        // thread was moved. What `kauditd` loses was never its own.
+        if !talker::lose(ids as u32) && waited_for == 0 && run.ids == ids {
+            let befallen = TalkerCounts {
+                refused: 1,
+                ..talker::nothing()
+            };
+            talker::befall(&run.key, &befallen);
+        }
     }
     let whose = Whose {
-        own: ctx.tgid() == own(),
+        own,
         command: command::has_current_task(),
     };
     if count(message, whose) {

@@ -52,6 +52,8 @@ mod rare;
 mod stall;
 #[cfg(target_arch = "bpf")]
 mod state;
+#[cfg(target_arch = "bpf")]
+mod talker;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -59,8 +59,9 @@ pub fn read_u32(address: u64) -> u32 {
 /// Loads a field of the structure at `base` without a helper, which costs a tenth.
 ///
 /// # Safety
-/// `base` is an argument of a trampoline that the kernel's BTF says is a pointer to that
-/// structure: the verifier checks that, and the offset by the running kernel's types. The
+/// `base` is an argument of a trampoline or a task that the kernel's BTF says is a pointer to that
+/// structure, or comes from one by such a load: the verifier checks that, and the offset by the
+/// running kernel's types. The
 /// kernel guards the load: a bad pointer reads as 0.
 #[inline(always)]
 pub unsafe fn load<T: Copy>(base: u64, offset: u32) -> Option<T> {

@@ -4,10 +4,11 @@
 //! ends. It has slept if it gave up the CPU of its own accord in between: tasks
 //! that may not wait, auditd itself and holders of the command mutex never do.
 
-use auditwatch_ebpf::{GATE_SHUT, LiveState, STALL_BUCKETS, StallLedger, StallStart, log2};
+use auditwatch_ebpf::{
+    GATE_SHUT, LiveState, STALL_BUCKETS, StallLedger, StallStart, TalkerKey, log2,
+};
 use aya_ebpf::{
-    EbpfContext as _,
-    helpers::{bpf_get_current_task, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},
     macros::{fexit, kprobe, kretprobe},
     programs::{FExitContext, ProbeContext, RetProbeContext},
 };
@@ -17,12 +18,19 @@ use crate::{
     globals::off_switches,
     maps::{WAITERS, gate_is_open, live, stalls},
     memory::{add, raise, read_field},
+    talker,
 };
 
 /// Follows the current task, whose attempt has met a full queue, or one that may
 /// be full when the kernel looks.
 #[inline(always)]
-pub fn may_begin(live: *mut LiveState, thread: u32, record_type: u32, full: bool) {
+pub fn may_begin(
+    live: *mut LiveState,
+    thread: u32,
+    record_type: u32,
+    talker: &TalkerKey,
+    full: bool,
+) {
     let ledger = stalls();
     if full && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
@@ -34,6 +42,7 @@ pub fn may_begin(live: *mut LiveState, thread: u32, record_type: u32, full: bool
         switches: switches(),
         record_type,
         reserved: 0,
+        talker: *talker,
     };
     // An entry that is there is of an attempt whose end was missed, or of this
     // very one, on top of which a soft interrupt makes a record: begin anew.
@@ -61,7 +70,7 @@ fn count_untracked(ledger: *mut StallLedger) {
 /// last one, whose end was missed.
 #[inline(always)]
 pub fn outlive(thread: u32) {
-    if take(thread).is_some() {
+    if remove(thread) {
         count_untracked(stalls());
     }
 }
@@ -70,7 +79,7 @@ pub fn outlive(thread: u32) {
 #[inline(always)]
 pub fn forget(thread: u32) {
     if any_waiter() {
-        let _ = take(thread);
+        remove(thread);
     }
 }
 
@@ -81,15 +90,33 @@ pub fn end(thread: u32, refused: bool) -> u32 {
     if !any_waiter() {
         return 0;
     }
-    let Some(start) = take(thread) else { return 0 };
-    if gate_is_open() && switches() != start.switches {
-        ended(&start, refused);
+    let Some(start) = WAITERS.get_ptr(thread) else {
+        return 0;
+    };
+    // SAFETY: a map value is alive for the program's run, and only the thread itself removes its
+    // entry.
+    let start = unsafe { &*start };
+    let record_type = start.record_type;
+    if gate_is_open() {
+        let mut befallen = talker::nothing();
+        if switches() != start.switches {
+            let duration = ended(start, refused);
+            befallen.stalls = 1;
+            befallen.stalled_ns = duration;
+            befallen.longest_ns = duration;
+        }
+        befallen.refused = u64::from(refused);
+        if refused || befallen.stalls != 0 {
+            talker::befall(&start.talker, &befallen);
+        }
     }
-    start.record_type
+    remove(thread);
+    record_type
 }
 
+/// Counts a stall that is over; returns how long it was, ns.
 #[inline(always)]
-fn ended(start: &StallStart, refused: bool) {
+fn ended(start: &StallStart, refused: bool) -> u64 {
     // SAFETY: the helper has no precondition.
     let duration = unsafe { bpf_ktime_get_ns() }.wrapping_sub(start.at_ns);
     demand::lag(duration);
@@ -112,33 +139,29 @@ fn ended(start: &StallStart, refused: bool) {
             add((&raw mut (*ledger).hist).cast::<u64>().add(bucket), 1);
         }
     }
+    duration
 }
 
 // match-proto: kernel/audit.c:
 // struct audit_buffer *audit_log_start(struct audit_context *ctx, gfp_t gfp_mask, int type)
 #[fexit]
 pub fn audit_log_start_exit(ctx: FExitContext) -> u32 {
-    if any_waiter() {
-        end(ctx.pid(), false);
-    }
+    end(bpf_get_current_pid_tgid() as u32, false);
+    talker::own(ctx.arg(3));
     0
 }
 
 /// Any function that runs after a granted attempt: `audit_log_end` where only
 /// probes are to be had, and the callers that jump into a split part.
 #[kprobe]
-pub fn attempt_over_probe(ctx: ProbeContext) -> u32 {
-    if any_waiter() {
-        end(ctx.pid(), false);
-    }
+pub fn attempt_over_probe(_ctx: ProbeContext) -> u32 {
+    end(bpf_get_current_pid_tgid() as u32, false);
     0
 }
 
 #[kretprobe]
-pub fn attempt_over_return(ctx: RetProbeContext) -> u32 {
-    if any_waiter() {
-        end(ctx.pid(), false);
-    }
+pub fn attempt_over_return(_ctx: RetProbeContext) -> u32 {
+    end(bpf_get_current_pid_tgid() as u32, false);
     0
 }
 
@@ -150,17 +173,15 @@ fn any_waiter() -> bool {
     unsafe { (*live()).waiters != 0 && (*live()).gate != GATE_SHUT }
 }
 
+/// Removes a thread's entry; false where there is none.
 #[inline(always)]
-fn take(thread: u32) -> Option<StallStart> {
-    // SAFETY: a map value is alive for the program's run, and only the thread
-    // itself removes its entry.
-    let start = unsafe { *WAITERS.get_ptr(thread)? };
+fn remove(thread: u32) -> bool {
     if WAITERS.remove(thread).is_err() {
-        return None;
+        return false;
     }
-    // SAFETY: as above.
+    // SAFETY: a map value is alive for the program's run.
     add(unsafe { &raw mut (*live()).waiters }, u64::MAX);
-    Some(start)
+    true
 }
 
 /// Times that the current task gave up the CPU of its own accord.

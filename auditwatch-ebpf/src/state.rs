@@ -72,6 +72,8 @@ fn read_all(place: *mut KernelState, live: *mut LiveState) {
         // SAFETY: as above.
         unsafe { (*live).auditd = place.auditd_pid };
     }
+    // SAFETY: as above. Where it is not known, nothing is taken for lost.
+    unsafe { (*live).holds = u32::from(place.audit_default != 0) };
     fill_queues(place, live);
 }
 

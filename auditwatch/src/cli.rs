@@ -87,6 +87,13 @@ pub struct TraceArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// Do not count who causes records: each then costs its task some 150 instructions less
+    #[arg(long)]
+    pub no_talkers: bool,
+    /// Most talkers that are told apart by their process, before only their control groups and
+    /// reasons are. Diagnostic
+    #[arg(long, value_name = "N", default_value_t = 8192, hide = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub talker_slots: u32,
     /// Record all that is sampled to this file, for `auditwatch replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -193,6 +200,9 @@ pub struct PrintArgs {
     /// Same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// How many talkers the table shows; JSON has up to 100
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
     /// Colour: auto is for terminals, unless `NO_COLOR` is set
     #[arg(long, value_enum, default_value_t)]
     pub color: ColorChoice,

@@ -96,6 +96,7 @@ pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>)
         passes: None,
         auxiliary: None,
         stalls: None,
+        talkers: None,
         command: None,
         shortfalls: Shortfalls::default(),
         events: Vec::new(),

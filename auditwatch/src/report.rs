@@ -155,6 +155,94 @@ pub struct Memory {
     pub queue_peak_bytes: Option<u64>,
 }
 
+/// Processes of one name that cause records for one reason, and what befell these records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Talker {
+    /// Command name; empty where no task is behind the records.
+    pub comm: String,
+    /// The process with the most of the records, in the initial namespace; `None` where no task is
+    /// behind them, or no process found a place of its own.
+    pub pid: Option<u32>,
+    /// How many processes; `None` where some found no place of their own.
+    pub processes: Option<u64>,
+    /// Program of that process, where it could be read.
+    pub exe: Option<String>,
+    /// Path of the control group, where it could be read.
+    pub cgroup: Option<String>,
+    /// Runtime and id of the container, by that path.
+    pub container: Option<String>,
+    /// Name of the container, where a runtime has left one on the host.
+    pub container_name: Option<String>,
+    /// Uid of the Kubernetes pod, by that path.
+    pub pod: Option<String>,
+    /// Systemd unit, by that path.
+    pub unit: Option<String>,
+    /// Key of the audit rule.
+    pub key: Option<String>,
+    /// System call; `None` where the records are of none.
+    pub syscall: Option<String>,
+    /// Type of the events' first record.
+    pub record_type: String,
+    /// What they did, and what befell it.
+    #[serde(flatten)]
+    pub sums: TalkerSums,
+}
+
+/// What talkers did, and what befell their records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TalkerSums {
+    /// Record attempts, filtered and refused ones included.
+    pub records: u64,
+    /// Kernel memory that they take while they are queued, bytes, by the mean of all records of the trace.
+    pub bytes: Option<u64>,
+    /// Of `records`: dropped, whether refused or lost by `kauditd` later.
+    pub dropped: u64,
+    /// Attempts that slept.
+    pub stalls: u64,
+    /// Time that they slept, ns.
+    pub stall_ns: u64,
+    /// The longest, ns; `None` for the rest of them.
+    pub stall_max_ns: Option<u64>,
+}
+
+/// What all records that have something in common come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// What they have in common; `None` for those without (no rule key, no system call, no task).
+    pub name: Option<String>,
+    /// What they come to.
+    #[serde(flatten)]
+    pub sums: TalkerSums,
+}
+
+/// Attempts by what they have in common, the most first. Each list has all of them but for what
+/// stands in `talkers_other` as not told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// By rule key.
+    pub key: Vec<Share>,
+    /// By command name.
+    pub comm: Vec<Share>,
+    /// By control group.
+    pub cgroup: Vec<Share>,
+    /// By system call.
+    pub syscall: Vec<Share>,
+    /// By type of the event's first record.
+    pub record_type: Vec<Share>,
+}
+
+/// All that is in no row of `talkers`: with the rows it comes to the ledger exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherTalkers {
+    /// Talkers beyond the rows.
+    pub talkers: u64,
+    /// Their sums, and those of records that are not told apart.
+    #[serde(flatten)]
+    pub sums: TalkerSums,
+    /// Of its records: not told apart, since there was no place left or a program was skipped.
+    pub untold: u64,
+}
+
 /// A setting that was changed, or that somebody tried to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -224,6 +312,15 @@ pub struct Summary {
     pub limit_changes: Option<Vec<Change>>,
     /// Times that the connection to auditd was given up.
     pub auditd_resets: Option<u64>,
+    /// Who causes the records, the most first; `None` where that is not counted.
+    #[serde(default)]
+    pub talkers: Option<Vec<Talker>>,
+    /// All that is in no row of `talkers`.
+    #[serde(default)]
+    pub talkers_other: Option<OtherTalkers>,
+    /// The same attempts by what they have in common.
+    #[serde(default)]
+    pub talkers_by: Option<Shares>,
     /// What limit the load would have needed; `None` where the trace does not bear on it.
     #[serde(default)]
     pub recommendation: Option<Recommendation>,

@@ -214,6 +214,59 @@ pub struct Consumer {
     pub service_hist: Vec<u64>,
 }
 
+/// Who causes records, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TalkerId {
+    /// Process id in the initial namespace; `None` where no task is behind the record, and for
+    /// processes that found no place of their own.
+    pub pid: Option<u32>,
+    /// Command name at the attempt; empty where no task is behind the record.
+    pub comm: String,
+    /// Id of the control group (v2); `None` where no task is behind the record.
+    pub cgroup: Option<u64>,
+    /// Key of the audit rule that asked for the event (`auditctl -k`), cut after 31 bytes.
+    pub rule: Option<String>,
+    /// Number of the system call; `None` where the record is of none.
+    pub syscall: Option<u32>,
+    /// Type of the event's first record.
+    pub record_type: u32,
+}
+
+/// A talker's totals since the zero point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TalkerCounts {
+    /// Record attempts, filtered and refused ones included.
+    pub records: u64,
+    /// Of these: refused, or dropped before they were queued.
+    pub refused: u64,
+    /// Of these: queued, and lost by `kauditd`.
+    pub lost: u64,
+    /// Of these: that slept for room.
+    pub stalls: u64,
+    /// Time that they slept, ns.
+    pub stalled_ns: u64,
+    /// The longest, ns.
+    pub longest_ns: u64,
+}
+
+/// A talker, and what is known of it beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Talker {
+    /// Who it is.
+    pub id: TalkerId,
+    /// What it did.
+    pub counts: TalkerCounts,
+    /// Its program, where the process still ran when it was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Path of its control group, where that still was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_path: Option<String>,
+    /// Name of its container or pod, where a runtime has left one on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
+}
+
 /// Stalls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stalls {
@@ -364,6 +417,10 @@ pub struct Sample {
     pub auxiliary: Option<u64>,
     /// Stalls, where hooked.
     pub stalls: Option<Stalls>,
+    /// Talkers whose totals have changed since they were last read; `None` where they were not read
+    /// for this sample, or are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talkers: Option<Vec<Talker>>,
     /// Of all these: the traced command's, where one is followed.
     pub command: Option<CommandCounts>,
     /// The programs' own shortfalls; all zero for a source without programs.

@@ -21,6 +21,7 @@ use crate::{
         Status, Summary,
     },
     sample::{CommandCounts, Event, EventKind, Kept, Sample, Source},
+    talkers::{Talkers, Totals},
 };
 
 mod evidence;
@@ -57,6 +58,7 @@ pub struct Timeline {
     stranded: BTreeSet<(u32, u64)>,
     kernel_lost: KernelLost,
     demand: DemandBins,
+    talkers: Talkers,
     /// Time of the last sample before which records were asked for, ns of `CLOCK_MONOTONIC`.
     last_attempt_ns: u64,
 }
@@ -91,6 +93,7 @@ impl Timeline {
             events: zero.events.clone(),
             stranded: BTreeSet::new(),
             demand: DemandBins::default(),
+            talkers: Talkers::default(),
             last_attempt_ns: zero.at_ns,
             kernel_lost: KernelLost::default(),
             zero,
@@ -111,6 +114,9 @@ impl Timeline {
         self.events.extend(sample.events.iter().cloned());
         if let Some(demand) = &sample.demand {
             self.demand.add(demand);
+        }
+        if let Some(changed) = &sample.talkers {
+            self.talkers.add(changed);
         }
         let duration_ns = sample.at_ns.saturating_sub(before.at_ns);
         let mut ledger = Ledger::between(&before, sample, &sample.events);
@@ -202,6 +208,13 @@ impl Timeline {
         let memory = self.memory(depth.max);
         notes.extend(self.notes(&ledger));
         let known_lost = lost_records(&ledger.dropped, self.kernel_lost.total);
+        let record_bytes = memory.as_ref().map(|memory| memory.record_mean_bytes);
+        let (talkers, talkers_other, talkers_by) = self
+            .talkers
+            .report(self.totals(&ledger), record_bytes)
+            .map_or((None, None, None), |report| {
+                (Some(report.rows), Some(report.other), Some(report.by))
+            });
         Summary {
             kind: "summary".to_owned(),
             schema: 1,
@@ -221,12 +234,31 @@ impl Timeline {
             depth,
             stalls: self.stalls(),
             command: None,
+            talkers,
+            talkers_other,
+            talkers_by,
             recommendation: None,
             memory,
             types: self.types(),
             limit_changes: hooks_changes.then(|| self.changes()),
             auditd_resets: last.resets,
             notes,
+        }
+    }
+
+    /// What all talkers come to.
+    fn totals(&self, ledger: &Ledger) -> Totals {
+        let stalls = self.last.stalls.as_ref();
+        Totals {
+            attempted: ledger.attempted.unwrap_or(0),
+            dropped: ledger
+                .dropped
+                .by_reason()
+                .into_iter()
+                .filter_map(|(_, dropped)| dropped)
+                .sum(),
+            stalls: stalls.map_or(0, |stalls| stalls.count),
+            stalled_ns: stalls.map_or(0, |stalls| stalls.total_ns),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     kernel::facts::Facts,
     netlink::AuditSocket,
     plan::{self, Preference},
-    probe::{Probe, ProbeError},
+    probe::{Extent, Probe, ProbeError},
     render::{doctor as page, json},
     sample::KernelState,
 };
@@ -48,11 +48,20 @@ fn examine(facts: &Facts) -> Diagnosis {
         kprobes: facts.kprobes,
         preference: Preference::Auto,
     });
-    let tried = Probe::attach(&facts.symbols, facts.types.as_ref(), &plan, false, facts.hz)
-        .and_then(|mut probe| {
-            let state = probe.state()?;
-            Ok((probe.hooks().to_vec(), state))
-        });
+    let tried = Probe::attach(
+        &facts.symbols,
+        facts.types.as_ref(),
+        &plan,
+        Extent {
+            follows_command: false,
+            talker_slots: Extent::TALKER_SLOTS,
+        },
+        facts.hz,
+    )
+    .and_then(|mut probe| {
+        let state = probe.state()?;
+        Ok((probe.hooks().to_vec(), state))
+    });
     let (hooks, state) = match tried {
         Ok((hooks, state)) => (Ok(hooks), Some(state)),
         // The remedy would send the reader here.

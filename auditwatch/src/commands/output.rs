@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write as _};
 use anyhow::{Result, anyhow};
 
 use crate::{
-    cli::{ColorChoice, Format},
+    cli::{Format, PrintArgs},
     render::{json, style::Style, table},
     report::{Interval, Summary},
 };
@@ -21,19 +21,22 @@ pub(super) struct Output {
     style: Style,
     terminal: bool,
     lines: u32,
+    /// Talkers in the table.
+    top: usize,
 }
 
 impl Output {
     /// An output as the options ask for.
-    pub(super) fn new(format: Format, color: ColorChoice) -> Self {
+    pub(super) fn new(print: &PrintArgs) -> Self {
         let out = io::stdout();
         let no_color = std::env::var("NO_COLOR").ok();
         Self {
-            style: Style::new(color, no_color.as_deref(), &out),
+            style: Style::new(print.color, no_color.as_deref(), &out),
             terminal: out.is_terminal(),
-            format,
+            format: print.format(),
             out,
             lines: 0,
+            top: print.top,
         }
     }
 
@@ -59,7 +62,7 @@ impl Output {
         explain(match self.format {
             Format::Json => json::line(&mut self.out, summary),
             Format::Table => {
-                let text = format!("\n{}", table::summary(summary, self.style));
+                let text = format!("\n{}", table::summary(summary, self.top, self.style));
                 self.write(&text)
             }
         })

@@ -17,6 +17,7 @@ use crate::{
     cli::{Format, RecommendArgs},
     kernel::facts::Facts,
     model::evidence::Evidence,
+    probe,
     recommendation::{Wishes, explain, recommend},
     recording::End,
     render::{json, recommendation, style::Style},
@@ -94,7 +95,10 @@ async fn watch(args: &RecommendArgs) -> Result<(Summary, Evidence)> {
         source: crate::cli::SourceChoice::Auto,
         attach: crate::plan::Preference::Auto,
         interval: INTERVAL,
-        follows_command: false,
+        extent: probe::Extent {
+            follows_command: false,
+            talker_slots: probe::Extent::TALKER_SLOTS,
+        },
         leave_out: &[],
     };
     let mut live = Live::start(wanted, &facts)?;

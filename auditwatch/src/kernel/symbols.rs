@@ -6,13 +6,14 @@
 use std::{collections::BTreeMap, ops::Range};
 
 /// Beginnings of the names that are kept; the list has some 200,000.
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 7] = [
     "audit",
     "kauditd",
     "__audit",
     "netlink_unicast",
     "netlink_recvmsg",
     "register_kprobe",
+    "bpf_get_current_task_btf",
 ];
 
 /// Symbols of interest.

@@ -25,7 +25,7 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-pub(crate) const MEMBERS: [(&str, &str); 14] = [
+pub(crate) const MEMBERS: [(&str, &str); 17] = [
     ("sk_buff_head", "qlen"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
@@ -35,6 +35,9 @@ pub(crate) const MEMBERS: [(&str, &str); 14] = [
     ("task_struct", "pid"),
     ("task_struct", "audit_context"),
     ("audit_context", "major"),
+    ("audit_context", "filterkey"),
+    ("audit_context", "context"),
+    ("audit_buffer", "skb"),
     ("auditd_connection", "pid"),
     ("socket", "sk"),
     ("sock", "sk_backlog.rmem_alloc"),

@@ -3,15 +3,19 @@
 //! In: symbols and types. Out: a value for each global, 0 or `u32::MAX` where the
 //! kernel does not tell. It must not guess: no offset is written down here.
 
-use auditwatch_ebpf::{STACK_COUNTS_MAP, STACKS_MAP};
+use auditwatch_ebpf::{CROWD_MAP, OWNERS_MAP, STACK_COUNTS_MAP, STACKS_MAP, TALKERS_MAP};
 use aya::EbpfLoader;
 
+use super::Extent;
 use crate::kernel::{symbols::Symbols, types::KernelTypes};
 
 /// Values for the programs' globals, kept alive until the object is loaded.
 pub(super) struct Globals {
     margin: u32,
     follows_command: u32,
+    counts_talkers: u32,
+    talker_slots: u32,
+    has_typed_task: u32,
     bins: Bins,
     receive_msg_params: u32,
     addresses: Vec<(&'static str, u64)>,
@@ -35,6 +39,8 @@ pub(super) struct Sight {
     pub sockets: bool,
     /// Who descends from whom; only where a command is followed.
     pub command: bool,
+    /// Who causes records.
+    pub talkers: bool,
 }
 
 const ADDRESSES: &[(&str, &str)] = &[
@@ -64,6 +70,9 @@ const OFFSETS: &[(&str, &str, &str)] = &[
     ("OFF_PID", "task_struct", "pid"),
     ("OFF_AUDIT_CONTEXT", "task_struct", "audit_context"),
     ("OFF_MAJOR", "audit_context", "major"),
+    ("OFF_FILTER_KEY", "audit_context", "filterkey"),
+    ("OFF_CONTEXT_KIND", "audit_context", "context"),
+    ("OFF_BUFFER_SKB", "audit_buffer", "skb"),
     ("OFF_SK", "socket", "sk"),
     ("OFF_RMEM", "sock", "sk_backlog.rmem_alloc"),
     ("OFF_RCVBUF", "sock", "sk_rcvbuf"),
@@ -92,6 +101,8 @@ impl Bins {
     }
 }
 
+/// The helper that gives a typed pointer to the current task: where the kernel has it, it is this function.
+const TYPED_TASK: &str = "bpf_get_current_task_btf";
 /// The clock of most distributions' kernels. Where the configuration cannot be read, only how far
 /// a task's own clock lags rests on it.
 const USUAL_HZ: u32 = 250;
@@ -101,11 +112,14 @@ impl Globals {
     pub(super) fn new(
         symbols: &Symbols,
         types: Option<&KernelTypes>,
-        follows_command: bool,
+        extent: Extent,
         hz: Option<u32>,
     ) -> Self {
         Self {
-            follows_command: follows_command.into(),
+            follows_command: extent.follows_command.into(),
+            counts_talkers: (extent.talker_slots > 0).into(),
+            talker_slots: extent.talker_slots.max(1),
+            has_typed_task: symbols.address(TYPED_TASK).is_some().into(),
             bins: Bins::of(hz.unwrap_or(USUAL_HZ)),
             // Each CPU may be past its own look, with another task pre-empted there.
             margin: aya::util::nr_cpus()
@@ -145,6 +159,7 @@ impl Globals {
                 && known("OFF_AUDITD_PID")
                 && known("OFF_PID_NUMBERS")
                 && self.auditd_is_known(),
+            talkers: self.counts_talkers != 0,
             command: self.follows_command != 0 && known("OFF_PARENT") && known("OFF_TGID"),
         }
     }
@@ -167,7 +182,14 @@ impl Globals {
         loader.override_global("BIN_SHIFT", &self.bins.shift, true);
         loader.override_global("TICK_NS", &self.bins.tick_ns, true);
         loader.override_global("BIN_NS", &self.bins.ns, true);
+        loader.override_global("HAS_TYPED_TASK", &self.has_typed_task, true);
         loader.override_global("FOLLOWS_COMMAND", &self.follows_command, true);
+        loader.override_global("COUNTS_TALKERS", &self.counts_talkers, true);
+        loader.map_max_entries(TALKERS_MAP, self.talker_slots);
+        if self.counts_talkers == 0 {
+            loader.map_max_entries(CROWD_MAP, 1);
+            loader.map_max_entries(OWNERS_MAP, 1);
+        }
         if self.follows_command == 0 {
             loader.map_max_entries(STACKS_MAP, 1);
             loader.map_max_entries(STACK_COUNTS_MAP, 1);

@@ -5,6 +5,7 @@
 //! [`Probe`] detaches and unloads all of it.
 
 mod attach;
+mod cgroup_names;
 mod cpu_sampler;
 mod demand_reader;
 mod diagnostics;
@@ -14,6 +15,7 @@ mod loader;
 mod misses;
 mod reading;
 mod sparse_btf;
+mod talker_reader;
 mod undisturbed;
 mod wire;
 
@@ -32,7 +34,7 @@ use self::{
     error::REFUSED_REMEDY,
     globals::{Globals, Sight},
     loader::load,
-    reading::Maps,
+    reading::{Depth, Maps},
     sparse_btf::sparse_btf,
     undisturbed::Undisturbed,
 };
@@ -46,6 +48,20 @@ use crate::{
 const READ_STATE: &str = "read_state";
 const OPEN_GATE: &str = "open_gate";
 const CLOSE_GATE: &str = "close_gate";
+
+/// What is counted beside what each trace needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// What this process's descendants do is counted apart.
+    pub follows_command: bool,
+    /// Most talkers told apart by their process; 0: it is not counted who causes records.
+    pub talker_slots: u32,
+}
+
+impl Extent {
+    /// Talkers that are told apart unless asked otherwise.
+    pub const TALKER_SLOTS: u32 = auditwatch_ebpf::TALKER_SLOTS;
+}
 
 /// The programs in place.
 pub struct Probe {
@@ -61,9 +77,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads and attaches what the plan names. With `follows_command` what this process's
-    /// descendants do is counted apart. `hz`: ticks a second of the kernel's clock, where known. Nothing is counted before
-    /// [`Probe::open_gate`].
+    /// Loads and attaches what the plan names. `hz`: ticks a second of the kernel's clock, where known.
+    /// Nothing is counted before [`Probe::open_gate`].
     ///
     /// # Errors
     /// When the kernel refuses BPF, or has none of the functions that the counts
@@ -72,10 +87,10 @@ impl Probe {
         symbols: &Symbols,
         types: Option<&KernelTypes>,
         plan: &[HookPlan],
-        follows_command: bool,
+        extent: Extent,
         hz: Option<u32>,
     ) -> Result<Self, ProbeError> {
-        let globals = Globals::new(symbols, types, follows_command, hz);
+        let globals = Globals::new(symbols, types, extent, hz);
         let mut ebpf = load(&globals)?;
         let btf = types.map(|types| sparse_btf(types, plan));
         let attached = attach(&mut ebpf, btf.as_ref(), plan);
@@ -108,7 +123,7 @@ impl Probe {
                 })
                 .ok()
         } else {
-            if follows_command {
+            if extent.follows_command {
                 blind_spots.push(
                     "what the command does is not counted apart: the kernel's types do not tell who \
                      descends from whom"
@@ -180,7 +195,7 @@ impl Probe {
     /// When the program cannot be run or a map cannot be read.
     pub fn open_gate(&mut self) -> Result<Sample, ProbeError> {
         let _undisturbed = Undisturbed::begin();
-        let mut zero = self.collect()?;
+        let mut zero = self.collect(Depth::Least)?;
         // The kernel counts misses whatever the gate: they are read next to it.
         self.misses_at_zero = self.misses()?;
         zero.shortfalls.missed = self.missed(&self.misses_at_zero);
@@ -200,7 +215,7 @@ impl Probe {
     /// As [`Probe::open_gate`].
     pub fn sample(&mut self) -> Result<Sample, ProbeError> {
         self.run(READ_STATE)?;
-        self.collect()
+        self.collect(Depth::Usual)
     }
 
     /// Stops to count, and reads the final totals.
@@ -212,14 +227,14 @@ impl Probe {
         self.run(CLOSE_GATE)?;
         // As at the zero point.
         let misses = self.misses()?;
-        let mut last = self.collect()?;
+        let mut last = self.collect(Depth::Whole)?;
         last.shortfalls.missed = self.missed(&misses);
         Ok(last)
     }
 
-    fn collect(&mut self) -> Result<Sample, ProbeError> {
+    fn collect(&mut self, depth: Depth) -> Result<Sample, ProbeError> {
         let _undisturbed = self.by_probes.then(Undisturbed::begin);
-        let mut sample = self.maps.sample()?;
+        let mut sample = self.maps.sample(depth)?;
         self.diagnostics.flush();
         sample.shortfalls.missed = self.missed(&self.misses()?);
         Ok(sample)
@@ -271,7 +286,7 @@ pub fn read_kernel_state(
     symbols: &Symbols,
     types: Option<&KernelTypes>,
 ) -> Result<KernelState, ProbeError> {
-    let globals = Globals::new(symbols, types, false, None);
+    let globals = Globals::new(symbols, types, Extent::default(), None);
     let mut ebpf = load(&globals)?;
     load_readers(&mut ebpf)?;
     let maps = Maps::take(

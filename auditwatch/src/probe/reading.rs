@@ -13,6 +13,7 @@ use super::{
     demand_reader::DemandReader,
     error::ProbeError,
     globals::Sight,
+    talker_reader::TalkerReader,
     wire::{self, Wire},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     plan::Role,
     sample::{
         Areas, Attempts, CommandCounts, CommandStalls, Delivery, Depths, Drain, Event, Kept,
-        Sample, Shortfalls, Source, Stalls, Waiter,
+        Sample, Shortfalls, Source, Stalls, Talker, Waiter,
     },
 };
 
@@ -42,6 +43,19 @@ pub(super) struct Maps {
     sight: Sight,
     /// Of the traced command, where one is followed.
     cpu: Option<CpuSampler>,
+    /// Where talkers are counted.
+    talkers: Option<TalkerReader>,
+}
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What each interval needs, and the rest now and then.
+    Usual,
+    /// Nothing but what an interval needs.
+    Least,
+    /// Everything.
+    Whole,
 }
 
 /// Losses by the kernel's message.
@@ -98,6 +112,11 @@ impl Maps {
             rare: typed(ebpf, bpf::RARE_MAP)?,
             served,
             no_auxiliary,
+            talkers: if sight.talkers && in_place.contains(&Role::Attempts) {
+                Some(TalkerReader::take(ebpf)?)
+            } else {
+                None
+            },
             sight,
             cpu,
         })
@@ -122,8 +141,8 @@ impl Maps {
             })
     }
 
-    /// Reads everything.
-    pub(super) fn sample(&mut self) -> Result<Sample, ProbeError> {
+    /// Reads the counts.
+    pub(super) fn sample(&mut self, depth: Depth) -> Result<Sample, ProbeError> {
         let state = self.state()?;
         let drain = first(&self.drain, bpf::DRAIN_MAP)?;
         let mut readable = wire::state(&state);
@@ -147,6 +166,7 @@ impl Maps {
             _ => None,
         };
         let demand = self.demand.read(state.jiffies, live.lagging != 0)?;
+        let talkers = self.talkers(state.at_ns, depth)?;
         Ok(Sample {
             at_ns: state.at_ns,
             source: Source::Bpf,
@@ -187,6 +207,7 @@ impl Maps {
                 self.when(Role::Auxiliary, || Ok(drain.auxiliary))?
             },
             stalls,
+            talkers,
             command: command.map(|command| CommandCounts { cpu, ..command }),
             shortfalls: Shortfalls {
                 missed: BTreeMap::new(),
@@ -230,6 +251,27 @@ impl Maps {
         sum.understood = Some(understood);
         sum.depth_max = depth_is_readable.then_some(depth_max);
         Ok(sum)
+    }
+
+    /// Talkers that have changed, where they are due.
+    fn talkers(&mut self, now_ns: u64, depth: Depth) -> Result<Option<Vec<Talker>>, ProbeError> {
+        let Some(reader) = &mut self.talkers else {
+            return Ok(None);
+        };
+        let due = match depth {
+            Depth::Least => false,
+            Depth::Usual => reader.is_due(now_ns),
+            Depth::Whole => true,
+        };
+        if !due {
+            return Ok(None);
+        }
+        let rows = self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
+            name: bpf::ATTEMPTS_MAP,
+            source,
+        })?;
+        let runs: Vec<_> = rows.iter().map(|Wire(row)| row.run).collect();
+        reader.read(&runs).map(Some)
     }
 
     /// What the tasks of the traced command did, without its samples.

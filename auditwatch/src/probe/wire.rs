@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use auditwatch_ebpf as wire;
 use bytes::Buf as _;
 
-use crate::sample::{Consumer, Event, EventKind, KernelState};
+use crate::sample::{Consumer, Event, EventKind, KernelState, TalkerCounts, TalkerId};
 
 /// A wire value as a map value.
 #[derive(Clone, Copy)]
@@ -31,6 +31,8 @@ pod!(
     wire::StallLedger,
     wire::KernelState,
     wire::LiveState,
+    wire::TalkerCounts,
+    wire::TalkerKey,
     wire::TypeCounts,
 );
 
@@ -57,6 +59,34 @@ pub(super) fn consumer(ledger: &wire::ConsumerLedger) -> Consumer {
         buffer_bytes: ledger.buffer_bytes,
         depth_max: ledger.depth_max.to_vec(),
         service_hist: ledger.service_hist.to_vec(),
+    }
+}
+
+/// Who a talker is. Where no task is behind its records, it has no control group.
+pub(super) fn talker_id(key: &wire::TalkerKey) -> TalkerId {
+    let words = |words: &[u64]| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        text(&bytes)
+    };
+    TalkerId {
+        pid: (key.process != 0).then_some(key.process),
+        comm: words(&key.comm),
+        cgroup: (key.cgroup != 0).then_some(key.cgroup),
+        rule: Some(words(&key.rule)).filter(|rule| !rule.is_empty()),
+        syscall: (key.syscall != wire::NO_SYSCALL).then_some(key.syscall),
+        record_type: key.record_type,
+    }
+}
+
+/// What a talker did.
+pub(super) fn talker_counts(counts: &wire::TalkerCounts) -> TalkerCounts {
+    TalkerCounts {
+        records: counts.records,
+        refused: counts.refused,
+        lost: counts.lost,
+        stalls: counts.stalls,
+        stalled_ns: counts.stalled_ns,
+        longest_ns: counts.longest_ns,
     }
 }
 

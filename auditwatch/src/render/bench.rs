@@ -16,7 +16,7 @@ const BAR_CELLS: u64 = 24;
 /// One run: the trace's summary, the producers, and how the two sides compare.
 #[must_use]
 pub fn report(report: &BenchReport, style: Style) -> String {
-    let mut text = table::summary(&report.trace, style);
+    let mut text = table::summary(&report.trace, table::TOP, style);
     let _ = writeln!(
         text,
         "\n{}",

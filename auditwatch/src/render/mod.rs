@@ -9,4 +9,5 @@ pub mod recommendation;
 pub mod status;
 pub mod style;
 pub mod table;
+mod talkers;
 pub mod verdict;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{recommendation, style::Style, verdict};
+use super::{recommendation, style::Style, talkers, verdict};
 use crate::{
     command_cost::CommandCost,
     health::roll_up,
@@ -13,6 +13,8 @@ use crate::{
 
 /// A share that may be off by more tells nobody anything.
 const TELLING_ERROR: f64 = 0.2;
+/// Talkers that are shown unless asked otherwise.
+pub const TOP: usize = 10;
 /// Cells of the depth bar.
 const BAR_CELLS: u64 = 20;
 
@@ -98,7 +100,7 @@ fn depth_cell(interval: &Interval, style: Style) -> String {
 
 /// The summary, its verdict last.
 #[must_use]
-pub fn summary(summary: &Summary, style: Style) -> String {
+pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(text, "{}  {value}", style.bold(&format!("{name:<9}")));
@@ -151,6 +153,11 @@ pub fn summary(summary: &Summary, style: Style) -> String {
             "auditd",
             &style.yellow(&format!("connection given up {} times", count(resets))),
         );
+    }
+    if let Some(rows) = &summary.talkers {
+        for (name, line) in talkers::lines(rows, summary, top, style) {
+            row(name, &line);
+        }
     }
     row("check", &check(summary, style));
     for note in &summary.notes {

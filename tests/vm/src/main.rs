@@ -25,6 +25,7 @@ mod storm_args;
 mod strace;
 mod summary;
 mod sys;
+mod talking;
 mod tasks;
 mod trial;
 mod wire;

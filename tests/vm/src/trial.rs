@@ -17,6 +17,7 @@ use crate::rule::Rule;
 use crate::sink;
 use crate::storm_args::{Act, StormReport};
 use crate::summary::Summary;
+use crate::talking;
 use crate::wire::Setting;
 
 /// How auditwatch attaches.
@@ -69,6 +70,8 @@ pub struct Trial {
     pub storm: String,
     /// Programs before auditwatch on its command line (strace).
     pub wrapper: Vec<String>,
+    /// More options of `auditwatch trace`.
+    pub options: Vec<&'static str>,
     /// How long all of it may take.
     pub time_limit: Duration,
 }
@@ -81,6 +84,7 @@ impl Trial {
             consumer: FAST,
             storm: storm.to_owned(),
             wrapper: Vec::new(),
+            options: Vec::new(),
             time_limit: Duration::from_secs(90),
         }
     }
@@ -120,6 +124,12 @@ impl Trial {
     /// Adds a rule.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.setup.rules.push(rule);
+        self
+    }
+
+    /// Gives `auditwatch trace` more options.
+    pub fn options(mut self, options: &[&'static str]) -> Self {
+        self.options.extend_from_slice(options);
         self
     }
 
@@ -236,7 +246,7 @@ pub fn run_watched(
     let stage = Stage::set(lab, &trial.setup, trial.consumer)?;
     let (storm, result) = stage.storm(&trial.storm);
     let mut command = trace_command(lab, form, &trial.wrapper);
-    command.arg("--").args(storm);
+    command.args(&trial.options).arg("--").args(storm);
     let process = Process::start(&lab.directory, command)?;
     let seen = beside(&process);
     let ended = process.wait(trial.time_limit);
@@ -287,6 +297,7 @@ impl Evidence {
             "it panicked".to_owned()
         });
         self.command(&mut findings);
+        talking::laws(&self.summary, &mut findings);
         findings
     }
 

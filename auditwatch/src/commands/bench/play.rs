@@ -24,6 +24,7 @@ use crate::{
     control::{self, Setting},
     ledger::counter_growth,
     plan::Preference,
+    probe::Extent,
     recording::{self, Begin, End},
     report::Interval,
     storm::{ConsumerKind, Phase, Storm},
@@ -72,7 +73,10 @@ async fn perform(
         source: SourceChoice::Bpf,
         attach: manner.attach,
         interval: manner.interval,
-        follows_command: false,
+        extent: Extent {
+            follows_command: false,
+            talker_slots: Extent::TALKER_SLOTS,
+        },
         leave_out: &[],
     };
     let mut live = Live::start(wanted, &stage.facts)?;

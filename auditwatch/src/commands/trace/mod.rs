@@ -31,6 +31,7 @@ use crate::{
     cli::TraceArgs,
     command_cost::CommandTimes,
     kernel::facts::Facts,
+    probe::Extent,
     recording::{self, Begin, End},
     report::Summary,
 };
@@ -74,7 +75,14 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         source: args.source,
         attach: args.attach,
         interval: args.interval,
-        follows_command: !args.command.is_empty(),
+        extent: Extent {
+            follows_command: !args.command.is_empty(),
+            talker_slots: if args.no_talkers {
+                0
+            } else {
+                args.talker_slots
+            },
+        },
         leave_out: &args.leave_out,
     };
     let mut live = Live::start(wanted, &facts)?;
@@ -90,7 +98,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         zero,
         recorder,
     );
-    let mut output = Output::new(args.print.format(), args.print.color);
+    let mut output = Output::new(&args.print);
     let mut workload = Workload::start(&args.command)?;
 
     let every = live.interval(args.interval);

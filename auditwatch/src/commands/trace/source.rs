@@ -13,7 +13,7 @@ use crate::{
     netlink::AuditSocket,
     plan::{self, Inputs, Preference, Role},
     poll,
-    probe::{Probe, ProbeError},
+    probe::{Extent, Probe, ProbeError},
     sample::{KernelState, Sample},
 };
 
@@ -32,8 +32,8 @@ pub(in crate::commands) struct Wanted<'a> {
     pub(in crate::commands) attach: Preference,
     /// Time between samples.
     pub(in crate::commands) interval: Duration,
-    /// Whether what descendants of this process do is counted apart.
-    pub(in crate::commands) follows_command: bool,
+    /// What is counted beside what each trace needs.
+    pub(in crate::commands) extent: Extent,
     /// Hooks that are not attached.
     pub(in crate::commands) leave_out: &'a [Role],
 }
@@ -283,7 +283,7 @@ fn start_probe(
         &facts.symbols,
         facts.types.as_ref(),
         &plan,
-        wanted.follows_command,
+        wanted.extent,
         facts.hz,
     )?;
     let mut state = probe.state()?;

@@ -14,6 +14,7 @@ mod recommending;
 mod recording;
 mod rule_sets;
 mod settings;
+mod talkers;
 
 use crate::scenario::Scenario;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         settings::SCENARIOS,
         producing::SCENARIOS,
         midway::SCENARIOS,
+        talkers::SCENARIOS,
         rule_sets::SCENARIOS,
         harmless::SCENARIOS,
         cost::SCENARIOS,

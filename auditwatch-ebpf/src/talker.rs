@@ -1,0 +1,340 @@
+//! Talkers: who causes records, and at whose cost.
+//!
+//! Records mostly come in rows from one process for one reason. Each CPU adds up such a run and
+//! files it when another one begins. Processes that find no place are filed without their ids:
+//! their control groups and reasons are few.
+
+use core::hint::black_box;
+
+use auditwatch_ebpf::{
+    AttemptRow, DEEP, NO_SYSCALL, OWNER_SLOTS, TALKER_SLOTS, TalkerCounts, TalkerKey, TalkerRun,
+};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_current_task,
+        generated::{
+            bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task_btf,
+            bpf_probe_read_kernel_str,
+        },
+    },
+    macros::map,
+    maps::{HashMap, LruHashMap},
+};
+
+use crate::{
+    demand::ticks,
+    globals::{
+        counts_talkers, has_typed_task, off_audit_context, off_buffer_skb, off_context_kind,
+        off_filter_key, off_major,
+    },
+    maps::{attempts, live},
+    memory::{add, load, raise, read_field},
+};
+
+#[map]
+static TALKERS: HashMap<TalkerKey, TalkerCounts> = HashMap::with_max_entries(TALKER_SLOTS, 0);
+/// Those that found no place there, all as process 0.
+#[map]
+static CROWD: HashMap<TalkerKey, TalkerCounts> = HashMap::with_max_entries(TALKER_SLOTS, 0);
+/// Talkers of queued records, by the record's address, noted while records may be lost.
+#[map]
+static OWNERS: LruHashMap<u64, TalkerKey> = LruHashMap::with_max_entries(OWNER_SLOTS, 0);
+
+/// `AUDIT_SYSCALL` (uapi), the first record type of events.
+const SYSCALL: u32 = 1300;
+/// `AUDIT_NETFILTER_PKT` (uapi): of a packet, whichever task it interrupts.
+const PACKET: u32 = 1324;
+/// `AUDIT_URINGOP` (uapi).
+const URINGOP: u32 = 1336;
+/// Number of types for events.
+const EVENTS: u32 = 100;
+/// Types that only ever follow SYSCALL or URINGOP in their event (`audit_log_exit`, 5.10 to 7.2), by
+/// their distance from SYSCALL: PATH to SOCKETCALL, SOCKADDR, CWD, EXECVE, `IPC_SET_PERM` to
+/// `MQ_GETSETATTR`, `FD_PAIR`, `OBJ_PID`, EOE, `BPRM_FCAPS` to MMAP, PROCTITLE, `KERN_MODULE`, OPENAT2.
+const FOLLOWERS: u64 = 0x20_48f6_fadc;
+/// `AUDIT_CTX_URING` (kernel/audit.h, 5.16 on).
+const CONTEXT_OF_URING: u32 = 2;
+
+/// Counts an attempt of the current thread.
+#[inline(always)]
+pub fn count(row: *mut AttemptRow, ids: u64, record_type: u32) {
+    if counts_talkers() == 0 {
+        return;
+    }
+    // SAFETY: a map value is alive for the program's run; no other program writes it.
+    let run = unsafe { &mut (*row).run };
+    let now = ticks();
+    if run.ids == ids && run.ticks == now && follows(record_type) {
+        run.records += 1;
+        return;
+    }
+    let key = identify(ids, record_type);
+    run.ids = ids;
+    run.ticks = now;
+    if same(&run.key, &key) {
+        run.records += 1;
+        return;
+    }
+    file(run);
+    run.key = key;
+    run.records = 1;
+}
+
+/// Notes whether records that come now are at risk, by the queue's length at an attempt.
+#[inline(always)]
+pub fn note_depth(depth: u32) {
+    let deep = u32::from(depth > DEEP);
+    let live = live();
+    // SAFETY: a map value is alive for the program's run. All CPUs read it, so that it is written
+    // only where it changes.
+    unsafe {
+        if (*live).deep != deep {
+            (*live).deep = deep;
+        }
+    }
+}
+
+/// The current thread got `buffer` for its attempt: notes whose its record is, where it may be lost.
+#[inline(always)]
+pub fn own(buffer: u64) {
+    let live = live();
+    // SAFETY: a map value is alive for the program's run.
+    if counts_talkers() == 0 || unsafe { (*live).at_risk | (*live).deep } == 0 || buffer == 0 {
+        return;
+    }
+    let Some(row) = attempts() else { return };
+    // SAFETY: as above.
+    let run = unsafe { &(*row).run };
+    if run.ids == bpf_get_current_pid_tgid()
+        && let Some(record) = read_field::<u64>(buffer, off_buffer_skb())
+    {
+        // What finds no place is lost by others, should it be lost.
+        let _ = OWNERS.insert(record, &run.key, 0);
+    }
+}
+
+/// Nobody took a record: the current thread is to keep it or to lose it.
+#[inline(always)]
+pub fn give(record: u64, thread: u32) {
+    let live = live();
+    // SAFETY: as above; there is one `kauditd`, and `auditd_reset` on another thread is rare.
+    unsafe {
+        (*live).at_risk = 1;
+        (*live).given = record;
+        (*live).given_by = thread;
+    }
+}
+
+/// A thread loses the record that it was given; false where it was given none.
+#[inline(always)]
+pub fn lose(thread: u32) -> bool {
+    let live = live();
+    // SAFETY: as above.
+    let record = unsafe {
+        if (*live).given == 0 || (*live).given_by != thread {
+            return false;
+        }
+        let record = (*live).given;
+        (*live).given = 0;
+        record
+    };
+    if counts_talkers() != 0
+        && let Some(owner) = OWNERS.get_ptr(record)
+    {
+        let lost = TalkerCounts {
+            lost: 1,
+            ..nothing()
+        };
+        // SAFETY: as above.
+        enter(unsafe { &*owner }, &lost);
+        let _ = OWNERS.remove(record);
+    }
+    true
+}
+
+/// Whether a record belongs to the same event as the one that its thread made before.
+#[inline(always)]
+fn follows(record_type: u32) -> bool {
+    let distance = record_type.wrapping_sub(SYSCALL);
+    distance < 64 && FOLLOWERS >> distance & 1 != 0
+}
+
+/// Adds up what befell an attempt.
+#[inline(always)]
+pub fn befall(talker: &TalkerKey, befallen: &TalkerCounts) {
+    if counts_talkers() != 0 {
+        enter(talker, befallen);
+    }
+}
+
+/// Whether two keys are equal. (The derived comparison goes byte by byte.)
+#[inline(always)]
+fn same(a: &TalkerKey, b: &TalkerKey) -> bool {
+    let differences = (a.cgroup ^ b.cgroup)
+        | u64::from(a.process ^ b.process)
+        | u64::from(a.syscall ^ b.syscall)
+        | u64::from(a.record_type ^ b.record_type)
+        | (a.comm[0] ^ b.comm[0])
+        | (a.comm[1] ^ b.comm[1])
+        | (a.rule[0] ^ b.rule[0])
+        | (a.rule[1] ^ b.rule[1])
+        | (a.rule[2] ^ b.rule[2])
+        | (a.rule[3] ^ b.rule[3]);
+    differences == 0
+}
+
+/// Files a run.
+#[inline(always)]
+fn file(run: &TalkerRun) {
+    if run.records == 0 {
+        return;
+    }
+    let counts = TalkerCounts {
+        records: run.records,
+        ..nothing()
+    };
+    enter(&run.key, &counts);
+}
+
+/// Nothing done, nothing befallen.
+#[inline(always)]
+pub fn nothing() -> TalkerCounts {
+    TalkerCounts {
+        records: 0,
+        refused: 0,
+        lost: 0,
+        stalls: 0,
+        stalled_ns: 0,
+        longest_ns: 0,
+    }
+}
+
+/// Words of zeroes, as the compiler does not know: it would call a function that goes byte by byte.
+#[inline(always)]
+fn zeroes<const N: usize>() -> [u64; N] {
+    [black_box(0); N]
+}
+
+/// Adds to a talker's counts. What finds no place at all is what the rows lack of the ledger.
+#[inline(always)]
+fn enter(key: &TalkerKey, counts: &TalkerCounts) {
+    if !merge(&TALKERS, key, counts) {
+        let anybody = TalkerKey { process: 0, ..*key };
+        merge(&CROWD, &anybody, counts);
+    }
+}
+
+/// Adds to an entry; false where there is none and no room for one.
+#[inline(always)]
+fn merge(map: &HashMap<TalkerKey, TalkerCounts>, key: &TalkerKey, counts: &TalkerCounts) -> bool {
+    if map.get_ptr(key).is_none() && map.insert(key, counts, u64::from(BPF_NOEXIST)).is_ok() {
+        return true;
+    }
+    // Another CPU may have been first.
+    let Some(entry) = map.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: a map value is alive for the program's run.
+    unsafe {
+        add(&raw mut (*entry).records, counts.records);
+        add(&raw mut (*entry).refused, counts.refused);
+        add(&raw mut (*entry).lost, counts.lost);
+        add(&raw mut (*entry).stalls, counts.stalls);
+        add(&raw mut (*entry).stalled_ns, counts.stalled_ns);
+        raise(&raw mut (*entry).longest_ns, counts.longest_ns);
+    }
+    true
+}
+
+/// Who makes a record of this type, and why.
+#[inline(always)]
+fn identify(ids: u64, record_type: u32) -> TalkerKey {
+    let mut key = TalkerKey {
+        cgroup: 0,
+        process: 0,
+        syscall: NO_SYSCALL,
+        record_type,
+        reserved: 0,
+        comm: zeroes(),
+        rule: zeroes(),
+    };
+    if record_type == PACKET {
+        return key;
+    }
+    // SAFETY: the helper writes no more than the array's size.
+    unsafe { bpf_get_current_comm((&raw mut key.comm).cast(), size_of::<[u64; 2]>() as u32) };
+    // SAFETY: the helper has no precondition.
+    key.cgroup = unsafe { bpf_get_current_cgroup_id() };
+    key.process = (ids >> 32) as u32;
+    if record_type.wrapping_sub(SYSCALL) >= EVENTS {
+        return key;
+    }
+    let context = context();
+    if context == 0 {
+        return key;
+    }
+    if record_type == URINGOP || (record_type != SYSCALL && kind(context) == CONTEXT_OF_URING) {
+        // What `major` says is left over from a system call.
+        key.record_type = URINGOP;
+    } else {
+        key.record_type = SYSCALL;
+        key.syscall = major(context);
+    }
+    let rule = rule(context);
+    if rule != 0 {
+        // SAFETY: the helper writes no more than the array's size, and checks the address itself.
+        unsafe {
+            bpf_probe_read_kernel_str(
+                (&raw mut key.rule).cast(),
+                size_of::<[u64; 4]>() as u32,
+                rule as *const _,
+            )
+        };
+    }
+    key
+}
+
+/// Defines readers of fields that need no helper where the kernel gives typed pointers to tasks.
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident: $ty:ty = $offset:ident or $none:expr;)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        fn $name(base: u64) -> $ty {
+            let value = if has_typed_task() == 0 {
+                read_field::<$ty>(base, $offset())
+            } else {
+                // SAFETY: the base is the current task, or comes from it by such a load.
+                unsafe { load::<$ty>(base, $offset()) }
+            };
+            match value {
+                Some(value) => value,
+                None => $none,
+            }
+        }
+    )*};
+}
+
+fields! {
+    /// `task_struct.audit_context`; 0 for none.
+    context_of: u64 = off_audit_context or 0;
+    /// What an `audit_context` is of; 0 where it is not told.
+    kind: u32 = off_context_kind or 0;
+    /// Number of its system call.
+    major: u32 = off_major or NO_SYSCALL;
+    /// Address of the key of the rule that it met; 0 for none.
+    rule: u64 = off_filter_key or 0;
+}
+
+/// The current task's `audit_context`; 0 for none.
+#[inline(always)]
+fn context() -> u64 {
+    // SAFETY: the helpers have no precondition.
+    context_of(unsafe {
+        if has_typed_task() == 0 {
+            bpf_get_current_task()
+        } else {
+            bpf_get_current_task_btf() as u64
+        }
+    })
+}

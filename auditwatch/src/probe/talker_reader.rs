@@ -1,0 +1,129 @@
+//! Reading the talkers: what has changed since the last time, with the names that the host has for
+//! them now.
+
+use std::collections::{BTreeMap, HashMap as StdMap};
+
+use auditwatch_ebpf::{CROWD_MAP, TALKERS_MAP, TalkerCounts, TalkerKey, TalkerRun};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, MapError},
+};
+
+use super::{
+    cgroup_names::CgroupNames,
+    error::ProbeError,
+    reading::typed,
+    wire::{self, Wire},
+};
+use crate::sample::Talker;
+
+/// Time between two readings while counting goes on, ns: a recorder that is killed loses no more.
+const EVERY_NS: u64 = 10_000_000_000;
+
+type Entries = HashMap<MapData, Wire<TalkerKey>, Wire<TalkerCounts>>;
+
+/// The maps of talkers, and what was read of them last.
+pub(super) struct TalkerReader {
+    talkers: Entries,
+    crowd: Entries,
+    reported: StdMap<TalkerKey, TalkerCounts>,
+    /// Keys of the runs that were not filed then.
+    running: Vec<TalkerKey>,
+    cgroups: CgroupNames,
+    due_ns: u64,
+}
+
+impl TalkerReader {
+    /// Takes the maps out of the object.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
+        Ok(Self {
+            talkers: typed(ebpf, TALKERS_MAP)?,
+            crowd: typed(ebpf, CROWD_MAP)?,
+            reported: StdMap::new(),
+            running: Vec::new(),
+            cgroups: CgroupNames::default(),
+            due_ns: 0,
+        })
+    }
+
+    /// Whether it is time to read them again.
+    pub(super) fn is_due(&mut self, now_ns: u64) -> bool {
+        if self.due_ns == 0 {
+            self.due_ns = now_ns + EVERY_NS;
+        }
+        if now_ns < self.due_ns {
+            return false;
+        }
+        self.due_ns = now_ns + EVERY_NS;
+        true
+    }
+
+    /// What has changed. `runs` are the attempts that each CPU has not filed yet; they come first, so
+    /// that a run which is filed in between is counted twice for now, and never lost for good.
+    pub(super) fn read(&mut self, runs: &[TalkerRun]) -> Result<Vec<Talker>, ProbeError> {
+        let mut totals: BTreeMap<TalkerKey, TalkerCounts> = BTreeMap::new();
+        for (map, name) in [(&self.talkers, TALKERS_MAP), (&self.crowd, CROWD_MAP)] {
+            for entry in map {
+                match entry {
+                    Ok((Wire(key), Wire(counts))) => add(totals.entry(key).or_default(), &counts),
+                    // It was added while the map was walked.
+                    Err(MapError::KeyNotFound) => {}
+                    Err(source) => return Err(ProbeError::Map { name, source }),
+                }
+            }
+        }
+        for run in runs.iter().filter(|run| run.records > 0) {
+            totals.entry(run.key).or_default().records += run.records;
+        }
+        // A run that was reported may have been filed without its process since.
+        for key in self.running.drain(..) {
+            totals.entry(key).or_default();
+        }
+        self.running
+            .extend(runs.iter().filter(|run| run.records > 0).map(|run| run.key));
+        totals.retain(|key, counts| self.reported.get(key) != Some(counts));
+        self.cgroups.learn(totals.keys().map(|key| key.cgroup));
+        Ok(totals
+            .into_iter()
+            .map(|(key, counts)| {
+                self.reported.insert(key, counts);
+                self.named(&key, &counts)
+            })
+            .collect())
+    }
+
+    fn named(&self, key: &TalkerKey, counts: &TalkerCounts) -> Talker {
+        let id = wire::talker_id(key);
+        let cgroup_path = id
+            .cgroup
+            .and_then(|cgroup| self.cgroups.path(cgroup, id.pid));
+        Talker {
+            exe: id.pid.and_then(|pid| executable(pid, &id.comm)),
+            container_name: cgroup_path
+                .as_deref()
+                .and_then(|path| self.cgroups.container_name(path)),
+            cgroup_path,
+            counts: wire::talker_counts(counts),
+            id,
+        }
+    }
+}
+
+fn add(sum: &mut TalkerCounts, counts: &TalkerCounts) {
+    sum.records += counts.records;
+    sum.refused += counts.refused;
+    sum.lost += counts.lost;
+    sum.stalls += counts.stalls;
+    sum.stalled_ns += counts.stalled_ns;
+    sum.longest_ns = sum.longest_ns.max(counts.longest_ns);
+}
+
+/// Program of a process, if it is still the one that was counted.
+fn executable(pid: u32, comm: &str) -> Option<String> {
+    let now = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    if now.trim_end_matches('\n') != comm {
+        return None;
+    }
+    let link = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}

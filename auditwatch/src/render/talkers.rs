@@ -1,0 +1,209 @@
+//! Who causes records and who pays, as lines of the summary's table.
+
+use super::style::Style;
+use crate::{
+    number::{count, duration, plural},
+    report::{Share, Summary, Talker, TalkerSums},
+};
+
+/// Entries of a line of shares.
+const MOST_SHARES: usize = 6;
+/// Victims that are named.
+const MOST_VICTIMS: usize = 3;
+
+/// The lines, each with its name; it is empty where the line goes on from the one above.
+pub(super) fn lines(
+    rows: &[Talker],
+    summary: &Summary,
+    top: usize,
+    style: Style,
+) -> Vec<(&'static str, String)> {
+    let attempted = summary.ledger.attempted.unwrap_or(0);
+    if attempted == 0 {
+        return Vec::new();
+    }
+    let shown = rows.get(..top).unwrap_or(rows);
+    let rest = rows.get(shown.len()..).unwrap_or_default();
+    let mut lines: Vec<(&'static str, String)> = shown
+        .iter()
+        .map(|row| line(&row.sums, attempted, &who(row), style))
+        .collect();
+    if let Some(other) = &summary.talkers_other {
+        let sums = rest.iter().fold(other.sums, |sum, row| add(sum, row.sums));
+        let talkers = other.talkers + rest.len() as u64;
+        if sums.records > 0 || sums.dropped > 0 {
+            let mut name = match talkers {
+                0 => "others".to_owned(),
+                _ => format!("{} more", count(talkers)),
+            };
+            if other.untold > 0 {
+                name = format!("{name}, {} records not told apart", count(other.untold));
+            }
+            lines.push(line(&sums, attempted, &style.dim(&name), style));
+        }
+    }
+    if !lines.is_empty() {
+        let head = style
+            .dim("  share     records     dropped    stalled  who, by which call, for which rule");
+        lines.insert(0, ("", head));
+        lines[0].0 = "talkers";
+    }
+    if let Some(by) = &summary.talkers_by {
+        // One of a kind tells nothing that the rows do not.
+        for (name, list, none) in [
+            ("by key", &by.key, "no key"),
+            ("by group", &by.cgroup, "no task"),
+        ] {
+            if list.len() > 1 {
+                lines.push((name, shares(list, attempted, none)));
+            }
+        }
+    }
+    if let Some(victims) = victims(rows) {
+        lines.push(("victims", style.yellow(&victims)));
+    }
+    lines
+}
+
+fn line(sums: &TalkerSums, attempted: u64, who: &str, style: Style) -> (&'static str, String) {
+    let dropped = format!("{:>10}", count(sums.dropped));
+    let dropped = if sums.dropped > 0 {
+        style.red(&dropped)
+    } else {
+        dropped
+    };
+    let stalled = format!(
+        "{:>9}",
+        if sums.stalls > 0 {
+            duration(sums.stall_ns)
+        } else {
+            "-".to_owned()
+        }
+    );
+    let stalled = if sums.stalls > 0 {
+        style.yellow(&stalled)
+    } else {
+        stalled
+    };
+    (
+        "",
+        format!(
+            "{:>7}  {:>10}  {dropped}  {stalled}  {who}",
+            share(sums.records, attempted),
+            count(sums.records),
+        ),
+    )
+}
+
+/// `gcc (12 processes, /usr/bin/gcc), execve, key exec, docker/0123456789ab`
+fn who(row: &Talker) -> String {
+    let mut parts = Vec::new();
+    let name = if row.comm.is_empty() {
+        "no task"
+    } else {
+        row.comm.as_str()
+    };
+    let mut about = Vec::new();
+    match (row.processes, row.pid) {
+        (Some(2..), _) => about.push(format!(
+            "{} processes",
+            count(row.processes.unwrap_or_default())
+        )),
+        (Some(_), Some(pid)) => about.push(format!("pid {pid}")),
+        (None, _) => about.push("many processes".to_owned()),
+        (Some(_), None) => {}
+    }
+    about.extend(row.exe.clone());
+    if about.is_empty() {
+        parts.push(name.to_owned());
+    } else {
+        parts.push(format!("{name} ({})", about.join(", ")));
+    }
+    parts.push(match &row.syscall {
+        Some(syscall) => syscall.clone(),
+        None => row.record_type.clone(),
+    });
+    parts.extend(
+        row.key
+            .as_ref()
+            .map(|key| format!("key {}", key_in_words(key))),
+    );
+    let place = row
+        .container_name
+        .as_ref()
+        .or(row.container.as_ref())
+        .or(row.unit.as_ref());
+    parts.extend(place.cloned());
+    parts.join(", ")
+}
+
+/// Several keys of a rule are kept with a byte between them that no terminal shows (`AUDIT_KEY_SEPARATOR`, libaudit).
+fn key_in_words(key: &str) -> String {
+    key.replace('\u{1}', ", ")
+}
+
+fn share(records: u64, attempted: u64) -> String {
+    let per_mille = u128::from(records) * 1000 / u128::from(attempted.max(1));
+    format!("{}.{} %", per_mille / 10, per_mille % 10)
+}
+
+fn shares(list: &[Share], attempted: u64, none: &str) -> String {
+    let mut parts: Vec<String> = list
+        .iter()
+        .take(MOST_SHARES)
+        .map(|entry| {
+            let name = entry
+                .name
+                .as_deref()
+                .map_or_else(|| none.to_owned(), key_in_words);
+            let mut part = format!("{name} {}", share(entry.sums.records, attempted));
+            if entry.sums.dropped > 0 {
+                part = format!("{part} ({} dropped)", count(entry.sums.dropped));
+            }
+            part
+        })
+        .collect();
+    if list.len() > MOST_SHARES {
+        parts.push(format!("{} more", list.len() - MOST_SHARES));
+    }
+    parts.join(", ")
+}
+
+/// Who slept longest.
+fn victims(rows: &[Talker]) -> Option<String> {
+    let mut slept: Vec<&Talker> = rows.iter().filter(|row| row.sums.stalls > 0).collect();
+    slept.sort_by_key(|row| std::cmp::Reverse(row.sums.stall_ns));
+    let named: Vec<String> = slept
+        .iter()
+        .take(MOST_VICTIMS)
+        .map(|row| {
+            let longest = row
+                .sums
+                .stall_max_ns
+                .map_or_else(String::new, |ns| format!(", the longest {}", duration(ns)));
+            format!(
+                "{} held up for {} in {} {}{longest}",
+                if row.comm.is_empty() {
+                    "no task"
+                } else {
+                    &row.comm
+                },
+                duration(row.sums.stall_ns),
+                count(row.sums.stalls),
+                plural(row.sums.stalls, "stall"),
+            )
+        })
+        .collect();
+    (!named.is_empty()).then(|| named.join("; "))
+}
+
+const fn add(a: TalkerSums, b: TalkerSums) -> TalkerSums {
+    TalkerSums {
+        records: a.records + b.records,
+        bytes: None,
+        dropped: a.dropped + b.dropped,
+        stalls: a.stalls + b.stalls,
+        stall_ns: a.stall_ns + b.stall_ns,
+        stall_max_ns: None,
+    }
+}

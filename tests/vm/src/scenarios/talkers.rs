@@ -1,0 +1,248 @@
+//! Who causes records, and who pays: by process, rule key, system call and control group.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::findings::Findings;
+use crate::lab::Setup;
+use crate::process::Process;
+use crate::rule::Rule;
+use crate::scenario::{Scenario, Scene};
+use crate::summary::Summary;
+use crate::talking::{self, share, sum};
+use crate::trial::{Consumer, FAST, Stage, Trial, trace_command};
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("talkers-by-reason", by_reason).short().both(),
+    Scenario::new("talkers-refused", refused).short().both(),
+    Scenario::new("talkers-stalled", stalled).short(),
+    Scenario::new("talkers-lost-later", lost_later).short(),
+    Scenario::new("talkers-crowd", crowd).short(),
+    Scenario::new("talkers-groups", groups),
+    Scenario::new("talkers-off", off),
+];
+
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Threads that may be moved to another CPU between asking and being refused: whose the refused
+/// record was is not told then.
+const MOVED: i64 = 5;
+/// An ordinary user, so that rules can tell the producers from the harness.
+const USER: u32 = 1000;
+
+fn exec_rule() -> Rule {
+    Rule::exit(&[libc::SYS_execve], "programs").for_uid(USER)
+}
+
+/// Three kinds of records from one process, each for its own reason.
+fn by_reason(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 400 --user 100"))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    let missed = seen.books.missed;
+    let of = |list: &str, name: &str| share(&seen.summary, list, name, "records");
+    findings.near("records of key storm", of("key", "storm"), 1200, missed);
+    findings.near("records of getppid", of("syscall", "getppid"), 1200, missed);
+    findings.near(
+        "records of storm-syscall",
+        of("comm", "storm-syscall"),
+        1200,
+        missed,
+    );
+    findings.near(
+        "records of type USER",
+        of("record_type", "USER"),
+        100,
+        missed,
+    );
+    let first = &seen.summary.list("talkers")?[0];
+    for (key, expected) in [
+        ("comm", "storm-syscall"),
+        ("key", "storm"),
+        ("syscall", "getppid"),
+        ("record_type", "SYSCALL"),
+    ] {
+        findings.that(first[key] == expected, || {
+            format!("the first talker's {key} is {}, not {expected}", first[key])
+        });
+    }
+    findings.that(first["processes"] == 1 && first["pid"].is_u64(), || {
+        format!("the first talker is no single process: {first}")
+    });
+    // Who runs a program has its name by the time that the records are made.
+    let trial = Trial::new("--syscall 100 --exec 20 --uid 1000").rule(exec_rule());
+    let seen = scene.trial(&trial)?;
+    findings.take(seen.common().verdict());
+    let missed = seen.books.missed;
+    let of = |list: &str, name: &str| share(&seen.summary, list, name, "records");
+    let programs = of("key", "programs");
+    findings.near("records of execve", of("syscall", "execve"), programs, 0);
+    findings.near("records of getppid", of("key", "storm"), 300, missed);
+    findings.near("all", programs + 300, seen.books.attempted, missed);
+    findings.verdict()
+}
+
+/// Refused records are those of who asked for them.
+fn refused(scene: &mut Scene<'_>) -> Result<()> {
+    let trial = Trial::new("--syscall 1000")
+        .limit(64)
+        .wait_ms(0)
+        .slow_sink(1000);
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    findings.at_least("refused", seen.books.backlog_limit, 100);
+    findings.near(
+        "dropped records of storm-syscall",
+        share(&seen.summary, "comm", "storm-syscall", "dropped"),
+        seen.books.losses(),
+        seen.books.missed + MOVED,
+    );
+    findings.verdict()
+}
+
+/// So are stalls.
+fn stalled(scene: &mut Scene<'_>) -> Result<()> {
+    let trial = Trial::new("--syscall 300 --threads 3")
+        .limit(64)
+        .wait_ms(60_000)
+        .slow_sink(500);
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    for (key, path) in [("stalls", "stalls.count"), ("stall_ns", "stalls.total_ns")] {
+        let all = seen.summary.number(path)?;
+        findings.at_least(path, all, 1);
+        let own = share(&seen.summary, "comm", "storm-syscall", key);
+        findings.equal(&format!("{key} of storm-syscall"), own, all);
+    }
+    let row = &seen.summary.list("talkers")?[0];
+    findings.equal(
+        "longest stall of the first talker",
+        row["stall_max_ns"].as_i64().unwrap_or(-1),
+        seen.summary.number("stalls.max_ns")?,
+    );
+    findings.verdict()
+}
+
+/// What `kauditd` loses later is of who made it, though the kernel names nobody. Records that were
+/// made before anything was amiss are not told: there are few.
+fn lost_later(scene: &mut Scene<'_>) -> Result<()> {
+    let small = Consumer::Sink {
+        per_record_us: 0,
+        rcvbuf: Some(8192),
+    };
+    let storm = "--syscall 100 --gap-us 40000 --at 0:stop-sink --resume-sink";
+    let seen = scene.trial(&Trial::new(storm).limit(64).wait_ms(0).consumer(small))?;
+    let mut findings = seen.common();
+    let lost = seen.books.silent + seen.books.retry_overflow;
+    findings.at_least("lost by kauditd", lost, 100);
+    let told = share(&seen.summary, "comm", "storm-syscall", "dropped");
+    findings.between(
+        "of these: told",
+        told,
+        lost * 9 / 10,
+        lost + seen.books.backlog_limit,
+    );
+    findings.verdict()
+}
+
+/// More processes than there are places: none of their records goes astray, and their name, reason and
+/// group stay known.
+fn crowd(scene: &mut Scene<'_>) -> Result<()> {
+    let storm = "--syscall 4 --processes 150 --uid 1000";
+    let trial = Trial::new(storm).options(&["--talker-slots", "64"]);
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    let missed = seen.books.missed;
+    for (list, name) in [
+        ("key", "storm"),
+        ("comm", "storm-syscall"),
+        ("syscall", "getppid"),
+        ("cgroup", "/"),
+    ] {
+        let got = share(&seen.summary, list, name, "records");
+        findings.near(&format!("records of {name}"), got, 4 * 150 * 3, missed);
+    }
+    let first = &seen.summary.list("talkers")?[0];
+    findings.that(first["processes"].is_null(), || {
+        format!("the crowd is counted as {} processes", first["processes"])
+    });
+    findings.verdict()
+}
+
+/// Two loads in two control groups, one of which looks like a container's.
+fn groups(scene: &mut Scene<'_>) -> Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let id = "0123456789abcdef".repeat(4);
+    let container = format!("system.slice/docker-{id}.scope");
+    let unit = "system.slice/web.service".to_owned();
+    for group in [&container, &unit] {
+        fs::create_dir_all(root.join(group)).with_context(|| format!("making {group}"))?;
+    }
+    let setup = Setup::default();
+    let stage = Stage::set(scene.lab, &setup, FAST)?;
+    let vmtest = std::env::current_exe().context("finding this program")?;
+    let load = |group: &str, events: u32| {
+        format!(
+            "sh -c 'echo $$ > {}/cgroup.procs && exec {} storm --syscall {events} --uid 1000'",
+            root.join(group).display(),
+            vmtest.display()
+        )
+    };
+    let mut command = trace_command(scene.lab, scene.form, &[]);
+    let both = format!("{}; {}", load(&container, 300), load(&unit, 100));
+    command.args(["--", "sh", "-c", &both]);
+    let traced = Process::start(&scene.lab.directory, command).and_then(|p| p.wait(PATIENCE));
+    stage.strike()?;
+    let traced = traced?;
+    scene
+        .log
+        .push(format!("{} {}", traced.stdout, traced.stderr));
+    let summary = Summary::parse(&traced.stdout)?;
+    let mut findings = Findings::default();
+    talking::laws(&summary, &mut findings);
+    let missed = summary.number("ledger.missed")?;
+    let of = |group: &str| share(&summary, "cgroup", &format!("/{group}"), "records");
+    // The shell that becomes the storm asks for its parent as well.
+    findings.between(
+        "records of the container",
+        of(&container),
+        900 - missed,
+        910,
+    );
+    findings.between("records of the unit", of(&unit), 300 - missed, 310);
+    let rows = summary.list("talkers")?;
+    let named = |key: &str, name: &str| -> Vec<_> {
+        rows.iter()
+            .filter(|row| row[key] == name)
+            .cloned()
+            .collect()
+    };
+    findings.equal(
+        "records of the container's row",
+        sum(&named("container", "docker/0123456789ab"), "records"),
+        of(&container),
+    );
+    findings.equal(
+        "records of the unit's row",
+        sum(&named("unit", "web.service"), "records"),
+        of(&unit),
+    );
+    for group in [&container, &unit] {
+        fs::remove_dir(root.join(group)).with_context(|| format!("removing {group}"))?;
+    }
+    findings.verdict()
+}
+
+/// Without them the report has no rows, and no zeroes either.
+fn off(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.trial(&Trial::new("--syscall 100").options(&["--no-talkers"]))?;
+    let mut findings = seen.common();
+    for path in ["talkers", "talkers_other", "talkers_by"] {
+        findings.that(seen.summary.at(path).is_null(), || {
+            format!("{path} is {}, not null", seen.summary.at(path))
+        });
+    }
+    findings.verdict()
+}
