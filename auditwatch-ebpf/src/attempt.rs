@@ -158,7 +158,6 @@ fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
     if depth == UNKNOWN {
         return;
     }
-    talker::note_depth(depth);
     if counts {
         // SAFETY: as above.
         raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));

@@ -78,6 +78,8 @@ globals! {
     OFF_PARENT / off_parent: u32 = u32::MAX;
     /// Offset of `task_struct.pid`.
     OFF_PID / off_pid: u32 = u32::MAX;
+    /// Offset of `task_struct.comm`.
+    OFF_COMM / off_comm: u32 = u32::MAX;
     /// Offset of `task_struct.audit_context`.
     OFF_AUDIT_CONTEXT / off_audit_context: u32 = u32::MAX;
     /// Offset of `audit_context.filterkey`.

@@ -10,7 +10,7 @@ use auditwatch_ebpf::{HAND_EMPTY, HAND_SENT, HAND_TAKEN};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
-    consumer,
+    consumer, demand,
     maps::{drain, gate_is_open, live},
     memory::add,
 };
@@ -41,7 +41,7 @@ pub fn send(skb: u64) {
     let (state, sent) = unsafe { ((*live).in_hand, (*live).sent) };
     // The record that was taken just now is nobody else's.
     if state == HAND_TAKEN && sent == skb {
-        set(HAND_SENT);
+        set_sent();
         return;
     }
     if !is_kauditd() {
@@ -58,7 +58,7 @@ pub fn send(skb: u64) {
     }
     // SAFETY: as in `take`.
     unsafe { (*live).sent = skb };
-    set(HAND_SENT);
+    set_sent();
 }
 
 /// An error hook has the record, in whatever task.
@@ -92,6 +92,13 @@ fn settle() {
         add(unsafe { &raw mut (*drain()).delivered }, 1);
         consumer::delivered();
     }
+}
+
+#[inline(always)]
+fn set_sent() {
+    // SAFETY: as in `take`.
+    unsafe { (*live()).sent_ticks = demand::ticks() };
+    set(HAND_SENT);
 }
 
 #[inline(always)]

@@ -404,16 +404,14 @@ pub struct LiveState {
     /// Not 0 while records that are queued now may be lost by `kauditd`: there is no auditd, or it
     /// has left records to be sent again.
     pub at_risk: u32,
-    /// Not 0 while the main queue is longer than [`DEEP`].
-    pub deep: u32,
     /// Thread that was last given a record which nobody took.
     pub given_by: u32,
-    /// That record's address; 0 where it is settled.
-    pub given: u64,
     /// Not 0 where the kernel holds what it has no auditd for (`audit=1`).
     pub holds: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// Ticks of the kernel's clock when `kauditd` began to send the record in its hand.
+    pub sent_ticks: u64,
+    /// That record's address; 0 where it is settled.
+    pub given: u64,
 }
 
 /// An `AUDIT_SET` under way; the kernel serialises them by `audit_cmd_mutex`.

@@ -146,7 +146,9 @@ fn ended(start: &StallStart, refused: bool) -> u64 {
 // struct audit_buffer *audit_log_start(struct audit_context *ctx, gfp_t gfp_mask, int type)
 #[fexit]
 pub fn audit_log_start_exit(ctx: FExitContext) -> u32 {
-    end(bpf_get_current_pid_tgid() as u32, false);
+    if any_waiter() {
+        end(bpf_get_current_pid_tgid() as u32, false);
+    }
     talker::own(ctx.arg(3));
     0
 }

@@ -7,7 +7,8 @@
 use core::hint::black_box;
 
 use auditwatch_ebpf::{
-    AttemptRow, DEEP, NO_SYSCALL, OWNER_SLOTS, TALKER_SLOTS, TalkerCounts, TalkerKey, TalkerRun,
+    AttemptRow, HAND_SENT, LONG_SEND_TICKS, NO_SYSCALL, OWNER_SLOTS, TALKER_SLOTS, TalkerCounts,
+    TalkerKey, TalkerRun,
 };
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -25,10 +26,10 @@ use aya_ebpf::{
 use crate::{
     demand::ticks,
     globals::{
-        counts_talkers, has_typed_task, off_audit_context, off_buffer_skb, off_context_kind,
-        off_filter_key, off_major,
+        counts_talkers, has_typed_task, off_audit_context, off_buffer_skb, off_comm,
+        off_context_kind, off_filter_key, off_major,
     },
-    maps::{attempts, live},
+    maps::{attempts, drain, live},
     memory::{add, load, raise, read_field},
 };
 
@@ -81,30 +82,30 @@ pub fn count(row: *mut AttemptRow, ids: u64, record_type: u32) {
     run.records = 1;
 }
 
-/// Notes whether records that come now are at risk, by the queue's length at an attempt.
+/// Whether a record that is queued now may be lost by `kauditd`.
 #[inline(always)]
-pub fn note_depth(depth: u32) {
-    let deep = u32::from(depth > DEEP);
+fn at_risk() -> bool {
     let live = live();
-    // SAFETY: a map value is alive for the program's run. All CPUs read it, so that it is written
-    // only where it changes.
-    unsafe {
-        if (*live).deep != deep {
-            (*live).deep = deep;
-        }
-    }
+    // SAFETY: a map value is alive for the program's run.
+    let (at_risk, in_hand, since) =
+        unsafe { ((*live).at_risk, (*live).in_hand, (*live).sent_ticks) };
+    // Without the hook on passes nobody says that the record has left the hand.
+    // SAFETY: as above.
+    let knows_the_end = || unsafe { (*drain()).passes } != 0;
+    at_risk != 0
+        || (in_hand == HAND_SENT
+            && ticks().wrapping_sub(since) >= LONG_SEND_TICKS
+            && knows_the_end())
 }
 
 /// The current thread got `buffer` for its attempt: notes whose its record is, where it may be lost.
 #[inline(always)]
 pub fn own(buffer: u64) {
-    let live = live();
-    // SAFETY: a map value is alive for the program's run.
-    if counts_talkers() == 0 || unsafe { (*live).at_risk | (*live).deep } == 0 || buffer == 0 {
+    if counts_talkers() == 0 || !at_risk() || buffer == 0 {
         return;
     }
     let Some(row) = attempts() else { return };
-    // SAFETY: as above.
+    // SAFETY: a map value is alive for the program's run.
     let run = unsafe { &(*row).run };
     if run.ids == bpf_get_current_pid_tgid()
         && let Some(record) = read_field::<u64>(buffer, off_buffer_skb())
@@ -262,15 +263,15 @@ fn identify(ids: u64, record_type: u32) -> TalkerKey {
     if record_type == PACKET {
         return key;
     }
-    // SAFETY: the helper writes no more than the array's size.
-    unsafe { bpf_get_current_comm((&raw mut key.comm).cast(), size_of::<[u64; 2]>() as u32) };
+    let task = task();
+    key.comm = comm(task);
     // SAFETY: the helper has no precondition.
     key.cgroup = unsafe { bpf_get_current_cgroup_id() };
     key.process = (ids >> 32) as u32;
     if record_type.wrapping_sub(SYSCALL) >= EVENTS {
         return key;
     }
-    let context = context();
+    let context = context_of(task);
     if context == 0 {
         return key;
     }
@@ -326,15 +327,51 @@ fields! {
     rule: u64 = off_filter_key or 0;
 }
 
-/// The current task's `audit_context`; 0 for none.
+/// The current task.
 #[inline(always)]
-fn context() -> u64 {
+fn task() -> u64 {
     // SAFETY: the helpers have no precondition.
-    context_of(unsafe {
+    unsafe {
         if has_typed_task() == 0 {
             bpf_get_current_task()
         } else {
             bpf_get_current_task_btf() as u64
         }
-    })
+    }
+}
+
+/// A task's command name, NUL-padded.
+#[inline(always)]
+fn comm(task: u64) -> [u64; 2] {
+    let mut comm = zeroes();
+    if has_typed_task() == 0 || off_comm() == u32::MAX {
+        // SAFETY: the helper writes no more than the array's size.
+        unsafe { bpf_get_current_comm((&raw mut comm).cast(), size_of::<[u64; 2]>() as u32) };
+        return comm;
+    }
+    // SAFETY: the base is the current task.
+    let (first, second) = unsafe {
+        (
+            load::<u64>(task, off_comm()).unwrap_or(0),
+            load::<u64>(task, off_comm() + 8).unwrap_or(0),
+        )
+    };
+    // What an earlier, longer name has left behind the first NUL is not part of it.
+    let kept = before_nul(first);
+    comm[0] = first & kept;
+    if kept == u64::MAX {
+        comm[1] = second & before_nul(second);
+    }
+    comm
+}
+
+/// The bytes of a word that come before its first NUL, in the order of memory.
+#[inline(always)]
+fn before_nul(word: u64) -> u64 {
+    let word = word.to_le();
+    let nul = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+    if nul == 0 {
+        return u64::MAX;
+    }
+    (((nul & nul.wrapping_neg()) >> 7) - 1).to_le()
 }

@@ -10,8 +10,9 @@ pub const OWNERS_MAP: &str = "OWNERS";
 pub const TALKER_SLOTS: u32 = 8192;
 /// Most queued records whose talker is known, should `kauditd` lose them.
 pub const OWNER_SLOTS: u32 = 16_384;
-/// Length of the main queue from which on records may be lost later: their talkers are noted.
-pub const DEEP: u32 = 32;
+/// Ticks of the kernel's clock that `kauditd` sends one record for when auditd's socket is full:
+/// records that come from then on may be lost later.
+pub const LONG_SEND_TICKS: u64 = 2;
 /// [`TalkerKey::syscall`]: the record is of no system call.
 pub const NO_SYSCALL: u32 = u32::MAX;
 

@@ -25,7 +25,7 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-pub(crate) const MEMBERS: [(&str, &str); 17] = [
+pub(crate) const MEMBERS: [(&str, &str); 18] = [
     ("sk_buff_head", "qlen"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
@@ -33,6 +33,7 @@ pub(crate) const MEMBERS: [(&str, &str); 17] = [
     ("task_struct", "real_parent"),
     ("task_struct", "tgid"),
     ("task_struct", "pid"),
+    ("task_struct", "comm"),
     ("task_struct", "audit_context"),
     ("audit_context", "major"),
     ("audit_context", "filterkey"),

@@ -68,6 +68,7 @@ const OFFSETS: &[(&str, &str, &str)] = &[
     ("OFF_PARENT", "task_struct", "real_parent"),
     ("OFF_TGID", "task_struct", "tgid"),
     ("OFF_PID", "task_struct", "pid"),
+    ("OFF_COMM", "task_struct", "comm"),
     ("OFF_AUDIT_CONTEXT", "task_struct", "audit_context"),
     ("OFF_MAJOR", "audit_context", "major"),
     ("OFF_FILTER_KEY", "audit_context", "filterkey"),

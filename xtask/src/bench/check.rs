@@ -4,7 +4,7 @@
 use super::{
     cost::Added,
     results::KernelResult,
-    variants::{FLOOR, OURS, OURS_KPROBE},
+    variants::{FLOOR, OURS, OURS_KPROBE, OURS_PLAIN},
 };
 
 /// By so many percent of what is committed auditwatch's cost may grow unnoticed.
@@ -59,7 +59,7 @@ pub(super) fn compare(committed: Option<&KernelResult>, measured: &KernelResult)
             floors(committed, measured)
         ));
     }
-    for variant in [OURS, OURS_KPROBE] {
+    for variant in [OURS, OURS_PLAIN, OURS_KPROBE] {
         let (Some(old), Some(new)) = (committed.added(variant), measured.added(variant)) else {
             findings
                 .failures
@@ -123,7 +123,7 @@ mod tests {
     fn with(task: i64, kauditd: i64) -> KernelResult {
         let mut result = result("6.1");
         for row in &mut result.rows {
-            if [OURS, OURS_KPROBE].contains(&row.name.as_str()) {
+            if [OURS, OURS_PLAIN, OURS_KPROBE].contains(&row.name.as_str()) {
                 row.added = Some(Added {
                     task_per_record: task,
                     kauditd_per_record: kauditd,
@@ -147,14 +147,14 @@ mod tests {
             (600, 500, 0),
             (618, 515, 0),
             (300, 200, 0),
-            (619, 515, 2),
+            (619, 515, 3),
             (618, 540, 0),
-            (618, 541, 2),
-            (619, 541, 4),
+            (618, 541, 3),
+            (619, 541, 6),
         ] {
             let findings = compare(Some(&committed), &with(task, kauditd));
             assert_eq!(findings.failures.len(), failures, "{task} {kauditd}");
-            assert_eq!(findings.notes.len(), 4);
+            assert_eq!(findings.notes.len(), 6);
         }
     }
 

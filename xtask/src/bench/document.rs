@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::{
     cost::{Added, Cost},
     results::{HookCost, KernelResult, Ratio, Results, Row},
-    variants::{BASE, FLOOR, OURS},
+    variants::{BASE, FLOOR, OURS, OURS_PLAIN},
 };
 
 /// Where the tables begin.
@@ -131,11 +131,11 @@ impl Page<'_> {
         }
         for (of, to) in names {
             let meets = |ratio: f64| match of {
-                OURS => ratio <= results.times_floor_max,
+                OURS_PLAIN => ratio <= results.times_floor_max,
                 _ => ratio >= results.times_ours_min,
             };
             let bar = match of {
-                OURS => format!("at most {}", results.times_floor_max),
+                OURS_PLAIN => format!("at most {}", results.times_floor_max),
                 _ => format!("at least {}", results.times_ours_min),
             };
             let cell = |part: Option<f64>| match part {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     cost::RECORDS_PER_CALL,
     results::{KernelResult, Ratio, Results},
-    variants::{BASE, OURS},
+    variants::{BASE, OURS, OURS_PLAIN},
 };
 
 /// Characters of a reason that the table shows; the JSON has them all.
@@ -131,7 +131,7 @@ fn ratios(text: &mut String, result: &KernelResult, bars: &Results) {
             kauditd,
             total,
         } = ratio;
-        let bar = if of == OURS {
+        let bar = if of == OURS_PLAIN {
             format!("at most {}", bars.times_floor_max)
         } else {
             format!("at least {}", bars.times_ours_min)

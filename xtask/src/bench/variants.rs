@@ -54,6 +54,8 @@ pub(super) const BASE_AGAIN: &str = "base-again";
 pub(super) const FLOOR: &str = "floor";
 /// auditwatch as it chooses.
 pub(super) const OURS: &str = "ours";
+/// auditwatch that does not count who causes records.
+pub(super) const OURS_PLAIN: &str = "ours-plain";
 /// auditwatch that counts a command's share apart.
 pub(super) const OURS_COMMAND: &str = "ours-command";
 /// auditwatch with probes.
@@ -134,6 +136,11 @@ pub(super) fn variants(scope: Scope) -> Vec<Variant> {
             format!("{EMPTY} {GENERATOR}"),
         ),
         measured(OURS, "auditwatch trace", auditwatch("", GENERATOR)),
+        measured(
+            OURS_PLAIN,
+            "auditwatch trace --no-talkers",
+            auditwatch("--no-talkers", GENERATOR),
+        ),
         measured(
             OURS_COMMAND,
             "auditwatch trace -- COMMAND",
