@@ -17,6 +17,7 @@ const BIN_NS: u64 = 4 * MS;
 fn service(record_us: f64, socket: f64) -> Service {
     Service {
         record_ns: record_us * 1e3,
+        usual_ns: None,
         socket_records: socket,
         socket_is_measured: true,
         kauditd_ns: 3_000.0,

@@ -83,6 +83,7 @@ fn end() -> End {
     End {
         notes: NOTES.map(str::to_owned).to_vec(),
         command: None,
+        consumer: None,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
         host,
         log::Log,
         recorder::Recorder,
+        setup,
         source::{Live, Wanted},
     },
     control::{self, Setting},
@@ -112,9 +113,11 @@ async fn perform(
     let after = Reading::take(stage, cast)?;
     let interval = view.log.push(last);
     (view.watch)(&interval, cast.board.get(Slot::Events));
+    let consumer = setup::consumer(view.log.auditd_pid());
     let (summary, recorded) = view.log.end(End {
         notes: view.live.notes(),
         command: None,
+        consumer,
     });
     recorded?;
     ensure_heard(&producers, summary.ledger.attempted)?;

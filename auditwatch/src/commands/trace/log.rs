@@ -44,6 +44,11 @@ impl Log {
         self.timeline.push(sample)
     }
 
+    /// Who takes the records, by the last sample; 0 for nobody.
+    pub(in crate::commands) const fn auditd_pid(&self) -> Option<u32> {
+        self.timeline.auditd_pid()
+    }
+
     /// The summary, and whether all of it was recorded.
     pub(in crate::commands) fn end(mut self, mut end: End) -> (Summary, Result<()>) {
         end.notes

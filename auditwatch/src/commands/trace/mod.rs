@@ -4,6 +4,7 @@ pub(super) mod host;
 pub(super) mod log;
 mod patience;
 pub(super) mod recorder;
+pub(super) mod setup;
 pub(super) mod source;
 mod workload;
 
@@ -203,7 +204,12 @@ async fn finish(
             .as_ref()
             .map(|error| format!("the trace ended early: {error:#}")),
     );
-    let (summary, recorded) = log.end(End { notes, command });
+    let consumer = setup::consumer(log.auditd_pid());
+    let (summary, recorded) = log.end(End {
+        notes,
+        command,
+        consumer,
+    });
     let written = output.summary(&summary);
     // Where the output is what failed, the summary found the same.
     match failure {
