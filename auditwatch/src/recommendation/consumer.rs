@@ -5,7 +5,7 @@
 
 use super::{
     Advice, Cause, Need,
-    cause::{at_usual_pace, without_pauses},
+    cause::{at_usual_pace, pauses_matter, without_pauses},
 };
 use crate::{
     auditd::ConsumerSetup,
@@ -80,7 +80,7 @@ fn of_cause(
     let (action, other) = match cause {
         Cause::OtherConsumer => (
             "make that program faster, or give it less to do".to_owned(),
-            None,
+            pauses_matter(evidence, service).then(|| without_pauses(service)),
         ),
         Cause::FlushEachRecord => (
             format!(
@@ -93,7 +93,7 @@ fn of_cause(
             format!(
                 "set flush = incremental_async in {path}: another thread then waits for the disk"
             ),
-            at_usual_pace(service),
+            Some(at_usual_pace(service).unwrap_or_else(|| without_pauses(service))),
         ),
         Cause::Rotation => (
             format!(

@@ -45,40 +45,53 @@ pub(super) fn decide(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
         answer.verdict = Verdict::LimitWillNotHelp;
         answer.bottleneck = Some(bottleneck);
         answer.trust(confidence::counted(evidence));
+        if let Some(service) = &evidence.service
+            && bottleneck == Bottleneck::Socket
+            && let Some((cause, sentence)) = cause(evidence, service)
+        {
+            answer.cause = Some(cause);
+            why.say(sentence);
+        }
         return finish(answer, why, evidence, wishes);
     }
-    if !evidence.hurt() {
+    if evidence.hurt() {
+        hurt(&mut answer, evidence, wishes, &mut why);
+    } else {
         unhurt(&mut answer, evidence, wishes, &mut why);
-        return finish(answer, why, evidence, wishes);
     }
-    reasons::what_happened(evidence, &mut why);
+    finish(answer, why, evidence, wishes)
+}
+
+/// Somebody lost a record to the limit, or waited: the need is told by a replay.
+fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why: &mut Reasons) {
+    reasons::what_happened(evidence, why);
     let Some(service) = &evidence.service else {
         why.say(reasons::no_pace(evidence));
         answer.trust(Trust::none(reasons::trace_longer()));
         answer.needed_low = evidence.lowest_limit.map(|limit| limit + 1);
-        return finish(answer, why, evidence, wishes);
+        return;
     };
     let need = Need::by_replay(evidence, service);
     answer.needed_low = Some(need.low);
     answer.needed_high = Some(need.high);
-    reasons::pace(evidence, service, &mut why);
+    reasons::pace(evidence, service, why);
     answer.trust(confidence::replayed(evidence, service, &need));
     if need.is_starved {
-        reasons::starved(evidence, &need, &mut why);
+        reasons::starved(evidence, &need, why);
         answer.bottleneck = Some(Bottleneck::Kauditd);
         answer.curve = curve(evidence, service, need.high, None);
-        return finish(answer, why, evidence, wishes);
+        return;
     }
     if let Some(what) = reasons::cannot_tell(evidence) {
         why.say(what);
         at_least(
-            &mut answer,
+            answer,
             evidence,
             service,
             &need,
             reasons::measure_with_programs(),
         );
-        return finish(answer, why, evidence, wishes);
+        return;
     }
     let cause = cause(evidence, service);
     answer.cause = cause.as_ref().map(|(cause, _)| *cause);
@@ -90,36 +103,29 @@ pub(super) fn decide(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
         answer.needed = Some(need.records);
         answer.verdict = Verdict::LimitWillNotHelp;
         answer.bottleneck = Some(Bottleneck::Consumer);
-        reasons::overload(service, overload, &need, &mut why);
+        reasons::overload(service, overload, &need, why);
         why.advise(wait_time::trade(evidence, service, &need));
         answer.curve = curve(evidence, service, need.records, None);
-        return finish(answer, why, evidence, wishes);
+        return;
     }
     if evidence.goes_on() || is_cut_short(evidence) {
         why.say(reasons::cut_short(evidence));
-        at_least(
-            &mut answer,
-            evidence,
-            service,
-            &need,
-            reasons::trace_longer(),
-        );
-        return finish(answer, why, evidence, wishes);
+        at_least(answer, evidence, service, &need, reasons::trace_longer());
+        return;
     }
     answer.needed = Some(need.records);
-    reasons::need(evidence, &need, wishes, &mut why);
+    reasons::need(evidence, &need, wishes, why);
     answer.verdict = Verdict::Raise;
     let limit =
         whole(float(need.records) * (1.0 + wishes.headroom)).max(evidence.limit.unwrap_or(0));
-    name_limit(&mut answer, limit, evidence, wishes, &mut why);
-    if let Some(limit) = answer.limit {
+    name_limit(answer, limit, evidence, wishes, why);
+    if let Some(limit) = answer.limit.filter(|_| answer.verdict == Verdict::Raise) {
         why.advise([reasons::set_limit(evidence, limit, need.records)]);
         if let Some(sentence) = wait_time::longer_stalls(evidence, service, limit) {
             why.say(sentence);
         }
     }
     answer.curve = curve(evidence, service, need.records, answer.limit);
-    finish(answer, why, evidence, wishes)
 }
 
 /// Leaves it at the least that the need can be: the trace does not tell more.

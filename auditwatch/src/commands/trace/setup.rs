@@ -189,7 +189,7 @@ mod tests {
                 ),
             ],
         );
-        let later = SystemTime::now() + Duration::from_secs(600);
+        let later = SystemTime::now() + Duration::from_mins(10);
         let setup = consumer_below(&root.0, Some(7), later).expect("there");
         assert_eq!(setup.is_auditd(), Some(true));
         assert_eq!(setup.nice, Some(-4));
