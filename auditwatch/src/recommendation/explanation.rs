@@ -1,6 +1,7 @@
 //! The explanation: the evidence step by step, and which assumption moves the number most.
 
 use crate::{
+    auditd::ConsumerSetup,
     model::{
         demand::{Arrival, float, whole},
         evidence::Evidence,
@@ -61,6 +62,8 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         count(whole(service.socket_records)),
         service.pauses.len()
     ));
+    steps.extend(evidence.setup.as_ref().map(consumer));
+    let mut step = |line: String| steps.push(line);
     step(format!(
         "6. replayed through both queues: {} records would have been in the way",
         answer.needed.map_or_else(|| "?".to_owned(), count)
@@ -75,6 +78,38 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         step(format!("7. {name} would move the need by {}", count(by)));
     }
     steps
+}
+
+/// Who takes the records, and how it is set up.
+fn consumer(setup: &ConsumerSetup) -> String {
+    let who = format!(
+        "5. taken by {} (process {})",
+        setup.comm.as_deref().unwrap_or("?"),
+        setup.pid
+    );
+    let Some((conf, path)) = setup.configuration() else {
+        return who;
+    };
+    let plugins = match setup.plugins.as_deref() {
+        None => "not known".to_owned(),
+        Some([]) => "none".to_owned(),
+        Some(names) => names.join(", "),
+    };
+    let state = match (setup.state.as_ref(), setup.state_age_ns) {
+        (Some(_), Some(ns)) => format!("its own report is {} old", duration(ns)),
+        (Some(_), None) => "its own report has no date".to_owned(),
+        (None, _) => "no report of its own (auditctl --signal state has it write one)".to_owned(),
+    };
+    format!(
+        "{who} by {path}: flush = {}, freq = {}, log_format = {}, write_logs = {}, q_depth = {}, \
+         name_format = {}; plugins: {plugins}; {state}",
+        conf.flush.name(),
+        conf.freq,
+        if conf.is_enriched { "enriched" } else { "raw" },
+        if conf.writes_logs { "yes" } else { "no" },
+        conf.q_depth,
+        conf.name_format
+    )
 }
 
 /// The need under each assumption changed by itself.
