@@ -49,3 +49,12 @@ impl ConsumerSetup {
         Some((self.conf.as_ref()?, self.conf_path.as_deref()?))
     }
 }
+
+/// The words by which auditd's files say whether.
+fn yes(word: &str) -> Option<bool> {
+    match word {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::yes;
+
 /// auditd skips lines that are longer, bytes (`get_line`, src/auditd-config.c of audit 2.4 to 4).
 const MOST_BYTES: usize = 158;
 
@@ -203,14 +205,6 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, &str)> {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('='))
         .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
-}
-
-fn yes(word: &str) -> Option<bool> {
-    match word {
-        "yes" => Some(true),
-        "no" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

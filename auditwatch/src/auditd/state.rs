@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::yes;
+
 /// The state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditdState {
@@ -53,14 +55,6 @@ impl AuditdState {
             }
         }
         (state != Self::default()).then_some(state)
-    }
-}
-
-fn yes(word: &str) -> Option<bool> {
-    match word {
-        "yes" => Some(true),
-        "no" => Some(false),
-        _ => None,
     }
 }
 

@@ -51,6 +51,9 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         count(whole(evidence.suppressed)),
         duration(evidence.stalled_ns)
     ));
+    if let Some(setup) = &evidence.setup {
+        step(consumer(setup));
+    }
     let Some(service) = &evidence.service else {
         step("5. the consumer's pace is not known".to_owned());
         return steps;
@@ -62,8 +65,6 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         count(whole(service.socket_records)),
         service.pauses.len()
     ));
-    steps.extend(evidence.setup.as_ref().map(consumer));
-    let mut step = |line: String| steps.push(line);
     step(format!(
         "6. replayed through both queues: {} records would have been in the way",
         answer.needed.map_or_else(|| "?".to_owned(), count)

@@ -55,6 +55,11 @@ impl Auditd {
         self.process.id()
     }
 
+    /// Has it write its state to its file.
+    pub fn write_state(&self) -> Result<()> {
+        self.process.signal(libc::SIGCONT)
+    }
+
     /// Ends it.
     pub fn end(self) -> Result<()> {
         self.process.signal(libc::SIGTERM)?;

@@ -18,7 +18,11 @@ use crate::auditd::{
 /// Where auditd's configuration lies, unless it was told otherwise.
 const CONF_DIR: &str = "/etc/audit";
 /// Where auditd leaves its state: 4.0 and later, and before.
-const STATES: [&str; 2] = ["/run/audit/auditd.state", "/run/auditd.state"];
+const STATES: [&str; 3] = [
+    "/run/audit/auditd.state",
+    "/run/auditd.state",
+    "/var/run/auditd.state",
+];
 /// Longest file that is read, bytes: none of these comes near it.
 const MOST_BYTES: u64 = 1 << 20;
 
