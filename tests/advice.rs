@@ -4,7 +4,7 @@
 mod loads;
 
 use auditwatch::{
-    auditd::{ConsumerSetup, conf::AuditdConf, state::AuditdState},
+    auditd::{ConsumerSetup, CpuTimes, conf::AuditdConf, state::AuditdState},
     model::evidence::Evidence,
     recommendation::{
         Advice, Bottleneck, Cause, Recommendation, Verdict, Wishes, policy, recommend,
@@ -97,6 +97,28 @@ fn a_setting_that_explains_nothing_is_no_cause() {
     let calm = answer(calm, auditd("flush = sync\n"));
     assert_eq!((calm.verdict, calm.cause), (Verdict::Keep, None));
     assert_eq!(calm.advice, Vec::new());
+}
+
+#[test]
+fn what_auditd_had_of_the_cpus_goes_before_its_settings() {
+    let with = |ran_ms: u64, waited_ms: u64| {
+        let mut load = slow_disk();
+        load.reads = Some(100);
+        load.consumer_times = Some(CpuTimes {
+            pid: 7,
+            ran_ns: ran_ms * MS,
+            waited_ns: waited_ms * MS,
+        });
+        answer(load, auditd("flush = sync\n"))
+    };
+    // Of 22 ms for each of 100 records.
+    let busy = with(1_500, 100);
+    assert_eq!(busy.cause, Some(Cause::Cpu), "{busy:#?}");
+    assert!(says(&busy, "runs for 15 ms"), "{busy:#?}");
+    assert!(busy.advice[0].action.contains("less to do"), "{busy:#?}");
+    let starved = with(100, 1_500);
+    assert_eq!(starved.cause, Some(Cause::CpuWait), "{starved:#?}");
+    assert_eq!(with(100, 100).cause, Some(Cause::FlushEachRecord));
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn begin() -> Begin {
         source_reason: None,
         notes: vec!["known from the start".to_owned()],
         startup_ns: 7,
+        consumer_times: None,
     }
 }
 
@@ -97,6 +98,7 @@ fn end() -> End {
             }),
             state_path: Some("/run/auditd.state".to_owned()),
             state_age_ns: Some(3_000_000_000),
+            times: None,
             rmem_default_bytes: Some(212_992),
         }),
     }

@@ -32,8 +32,37 @@ pub struct ConsumerSetup {
     pub state_path: Option<String>,
     /// Age of that report at the end of the trace, ns.
     pub state_age_ns: Option<u64>,
+    /// What its main thread has had of the CPUs so far.
+    #[serde(default)]
+    pub times: Option<CpuTimes>,
     /// Memory that a socket made now may take (`net.core.rmem_default`), bytes.
     pub rmem_default_bytes: Option<u64>,
+}
+
+/// What a process's main thread has had of the CPUs since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuTimes {
+    /// Its process id.
+    pub pid: u32,
+    /// Time that it ran, ns.
+    pub ran_ns: u64,
+    /// Time that it could have run and had no CPU, ns.
+    pub waited_ns: u64,
+}
+
+impl CpuTimes {
+    /// The same since an earlier moment; `None` where it is another process.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Option<Self> {
+        if self.pid != earlier.pid {
+            return None;
+        }
+        Some(Self {
+            pid: self.pid,
+            ran_ns: self.ran_ns.checked_sub(earlier.ran_ns)?,
+            waited_ns: self.waited_ns.checked_sub(earlier.waited_ns)?,
+        })
+    }
 }
 
 impl ConsumerSetup {

@@ -10,7 +10,7 @@ use serde_json::{Number, Value};
 use thiserror::Error;
 
 use crate::{
-    auditd::ConsumerSetup,
+    auditd::{ConsumerSetup, CpuTimes},
     command_cost::{self, CommandTimes},
     health::HookReport,
     model::evidence::Evidence,
@@ -46,6 +46,10 @@ pub struct Begin {
     pub notes: Vec<String>,
     /// Time from the start of the process to the zero point, ns.
     pub startup_ns: u64,
+    /// What the consumer had had of the CPUs by then; `None` where that cannot be read, and in
+    /// recordings before it was.
+    #[serde(default)]
+    pub consumer_times: Option<CpuTimes>,
 }
 
 /// What is known after the last sample.
@@ -244,6 +248,9 @@ pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidenc
         .command()
         .map(|counts| command_cost::cost(counts, end.command));
     let mut evidence = timeline.evidence(&summary, load_has_ended);
+    evidence.consumer_times = setup
+        .as_ref()
+        .and_then(|setup| setup.times?.since(begin.consumer_times.as_ref()?));
     evidence.setup = setup;
     summary.recommendation = Some(recommend(&evidence, &Wishes::default()));
     (summary, evidence)

@@ -6,7 +6,7 @@ use super::{
     demand::{Arrival, float},
     service::Service,
 };
-use crate::auditd::ConsumerSetup;
+use crate::auditd::{ConsumerSetup, CpuTimes};
 
 /// Where nothing was lost: SYSCALL, PROCTITLE and EOE go together.
 const USUAL_RECORDS_PER_LOSS: f64 = 3.0;
@@ -71,6 +71,10 @@ pub struct Evidence {
     pub booted_with_audit: Option<bool>,
     /// Who takes the records, and how it is set up.
     pub setup: Option<ConsumerSetup>,
+    /// What its main thread had of the CPUs within the window.
+    pub consumer_times: Option<CpuTimes>,
+    /// Records that it took out of its socket.
+    pub reads: Option<u64>,
     /// Most memory that its socket's records may be charged for, bytes.
     pub socket_bytes: Option<u64>,
     /// Records a second that pass, 0 for no limit.

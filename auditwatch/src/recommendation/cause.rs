@@ -8,7 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     auditd::conf::Flush,
-    model::{demand::whole, evidence::Evidence, replay, service::Service},
+    model::{
+        demand::{float, whole},
+        evidence::Evidence,
+        replay,
+        service::Service,
+    },
     number::{count, duration},
 };
 
@@ -18,6 +23,10 @@ use crate::{
 pub enum Cause {
     /// It is not auditd.
     OtherConsumer,
+    /// auditd's own work takes most of its time.
+    Cpu,
+    /// auditd could run and has no CPU for most of its time.
+    CpuWait,
     /// auditd syncs its log with each record.
     FlushEachRecord,
     /// auditd syncs its log after some records, and waits for it.
@@ -34,6 +43,8 @@ impl Cause {
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::OtherConsumer => "it is not auditd who takes the records",
+            Self::Cpu => "auditd's own work takes most of its time",
+            Self::CpuWait => "auditd waits for a CPU most of its time",
             Self::FlushEachRecord => "auditd syncs its log with each record",
             Self::FlushEveryFew => "auditd waits for its log to be synced, again and again",
             Self::Rotation => "auditd pauses, as it does to rotate its logs",
@@ -63,6 +74,9 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
     let Some((conf, path)) = setup.configuration() else {
         return pauses_matter(evidence, service).then_some((Cause::Pauses, pauses));
     };
+    if let Some(found) = by_cpu(evidence, service) {
+        return Some(found);
+    }
     let flush = conf.cite("flush", conf.flush.name(), path);
     if conf.writes_logs && conf.flush.waits_for_each() {
         return Some((
@@ -99,6 +113,34 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
         });
     }
     None
+}
+
+/// The cause by what auditd had of the CPUs, for each record that it took.
+fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
+    let times = evidence.consumer_times?;
+    let reads = evidence.reads.filter(|&reads| reads > 0)?;
+    let (ran_ns, waited_ns) = (times.ran_ns / reads, times.waited_ns / reads);
+    let most = |ns: u64| float(ns) * 2.0 >= service.record_ns;
+    let taken = duration(whole(service.record_ns));
+    if most(ran_ns) {
+        return Some((
+            Cause::Cpu,
+            format!(
+                "of the {taken} that a record takes auditd itself runs for {}: it does not wait for its \
+                 disk",
+                duration(ran_ns)
+            ),
+        ));
+    }
+    most(waited_ns).then(|| {
+        (
+            Cause::CpuWait,
+            format!(
+                "of the {taken} that a record takes auditd could run and has no CPU for {}",
+                duration(waited_ns)
+            ),
+        )
+    })
 }
 
 /// Whether without the pauses half the limit would do.

@@ -82,6 +82,18 @@ fn of_cause(
             "make that program faster, or give it less to do".to_owned(),
             pauses_matter(evidence, service).then(|| without_pauses(service)),
         ),
+        Cause::Cpu => (
+            format!(
+                "give auditd less to do for each record (log_format = raw in {path}, fewer plugins), or fewer records"
+            ),
+            None,
+        ),
+        Cause::CpuWait => (
+            format!(
+                "let auditd go first: a higher priority_boost in {path}, or a CPU that others leave alone"
+            ),
+            None,
+        ),
         Cause::FlushEachRecord => (
             format!(
                 "set flush = incremental_async and freq = 50 in {path}, and have auditd read it again \

@@ -61,6 +61,8 @@ impl Timeline {
             failure: last.failure,
             booted_with_audit: last.booted_with_audit,
             setup: None,
+            consumer_times: None,
+            reads: consumer.map(|consumer| consumer.reads),
             socket_bytes: consumer
                 .map(|consumer| consumer.buffer_bytes)
                 .filter(|&bytes| bytes > 0),

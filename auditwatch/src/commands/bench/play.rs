@@ -94,6 +94,7 @@ async fn perform(
         source_reason: live.reason(),
         notes: live.notes(),
         startup_ns: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        consumer_times: None,
     };
     let mut view = View {
         log: Log::new(begin, zero, manner.recorder),

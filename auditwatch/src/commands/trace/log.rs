@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::recorder::Recorder;
+use super::{recorder::Recorder, setup};
 use crate::{
     model::evidence::Evidence,
     recording::{self, Begin, End},
@@ -22,10 +22,11 @@ pub(in crate::commands) struct Log {
 impl Log {
     /// A log that begins with the zero point.
     pub(in crate::commands) fn new(
-        begin: Begin,
+        mut begin: Begin,
         zero: Sample,
         mut recorder: Option<Recorder>,
     ) -> Self {
+        begin.consumer_times = setup::times(zero.state.auditd_pid);
         if let Some(recorder) = &mut recorder {
             recorder.begin(&begin, &zero);
         }

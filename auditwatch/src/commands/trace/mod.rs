@@ -166,6 +166,7 @@ pub(in crate::commands) fn begin(live: &Live, facts: &Facts) -> Begin {
         source_reason: live.reason(),
         notes: live.notes(),
         startup_ns: 0,
+        consumer_times: None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::auditd::{
-    ConsumerSetup,
+    ConsumerSetup, CpuTimes,
     conf::{AuditdConf, plugin_is_active},
     state::AuditdState,
 };
@@ -31,6 +31,14 @@ pub(in crate::commands) fn consumer(pid: Option<u32>) -> Option<ConsumerSetup> {
     consumer_below(Path::new("/"), pid, SystemTime::now())
 }
 
+/// What the main thread of that process has had of the CPUs so far; `None` where nobody tells.
+pub(in crate::commands) fn times(pid: Option<u32>) -> Option<CpuTimes> {
+    Tree {
+        root: Path::new("/"),
+    }
+    .times(pid.filter(|&pid| pid > 0)?)
+}
+
 /// The same below a root directory.
 fn consumer_below(root: &Path, pid: Option<u32>, now: SystemTime) -> Option<ConsumerSetup> {
     let pid = pid.filter(|&pid| pid > 0)?;
@@ -44,6 +52,7 @@ fn consumer_below(root: &Path, pid: Option<u32>, now: SystemTime) -> Option<Cons
         nice: tree
             .text(&format!("{process}/stat"))
             .and_then(|stat| nice(&stat)),
+        times: tree.times(pid),
         comm,
         rmem_default_bytes: tree
             .text("/proc/sys/net/core/rmem_default")
@@ -94,6 +103,17 @@ impl Tree<'_> {
             .read_to_end(&mut bytes)
             .ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A process's `schedstat`: time on a CPU, time that it waited for one, ns.
+    fn times(&self, pid: u32) -> Option<CpuTimes> {
+        let text = self.text(&format!("/proc/{pid}/schedstat"))?;
+        let mut fields = text.split_whitespace().map(str::parse);
+        Some(CpuTimes {
+            pid,
+            ran_ns: fields.next()?.ok()?,
+            waited_ns: fields.next()?.ok()?,
+        })
     }
 
     /// Plugins that are switched on, in the order of their names.
@@ -176,6 +196,7 @@ mod tests {
             &[
                 ("proc/7/comm", "auditd\n"),
                 ("proc/7/stat", STAT),
+                ("proc/7/schedstat", "5000 70 3\n"),
                 ("proc/7/cmdline", "/sbin/auditd\0-n\0-c\0/etc/other\0"),
                 ("proc/sys/net/core/rmem_default", "212992\n"),
                 ("etc/audit/auditd.conf", "flush = none\n"),
@@ -197,6 +218,21 @@ mod tests {
         let setup = consumer_below(&root.0, Some(7), later).expect("there");
         assert_eq!(setup.is_auditd(), Some(true));
         assert_eq!(setup.nice, Some(-4));
+        let (pid, ran_ns, waited_ns) = (7, 5000, 70);
+        let times = CpuTimes {
+            pid,
+            ran_ns,
+            waited_ns,
+        };
+        assert_eq!(setup.times, Some(times));
+        let later_times = CpuTimes {
+            ran_ns: 6000,
+            ..times
+        };
+        let grown = later_times.since(&times).expect("the same process");
+        assert_eq!((grown.ran_ns, grown.waited_ns), (1000, 0));
+        assert_eq!(times.since(&later_times), None);
+        assert_eq!(times.since(&CpuTimes { pid: 8, ..times }), None);
         let (conf, path) = setup.configuration().expect("read");
         assert_eq!(path, "/etc/other/auditd.conf");
         assert!(conf.flush.waits_for_each());
