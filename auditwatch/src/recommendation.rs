@@ -120,7 +120,7 @@ impl Bottleneck {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Consumer => "auditd takes less than comes",
+            Self::Consumer => "the consumer takes less than comes",
             Self::NoAuditd => "no auditd is registered",
             Self::RateLimit => "the rate limit loses the records",
             Self::Kauditd => "kauditd does not get the CPU",

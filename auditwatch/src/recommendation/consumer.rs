@@ -214,7 +214,7 @@ fn larger_socket(evidence: &Evidence, service: &Service, need: &Need) -> Option<
     }
     let advice = Advice::new(
         format!(
-            "give auditd a larger socket: net.core.rmem_default = {then}, then start auditd again; it \
+            "give the consumer a larger socket: net.core.rmem_default = {then}, then start it again; it \
              holds for all sockets made from then on"
         ),
         format!(

@@ -8,7 +8,7 @@ use crate::{
         replay,
         service::Service,
     },
-    number::{count, duration},
+    number::{count, duration, plural},
 };
 
 use super::Recommendation;
@@ -55,18 +55,19 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         step(consumer(setup));
     }
     let Some(service) = &evidence.service else {
-        step("5. the consumer's pace is not known".to_owned());
+        step("6. the consumer's pace is not known".to_owned());
         return steps;
     };
     step(format!(
-        "5. drained: {} for a record, {} a second; a socket of {} records; {} pauses",
+        "6. drained: {} for a record, {} a second; a socket of {} records; {} {}",
         duration(whole(service.record_ns)),
         count(whole(1e9 / service.record_ns)),
         count(whole(service.socket_records)),
-        service.pauses.len()
+        service.pauses.len(),
+        plural(service.pauses.len() as u64, "pause")
     ));
     step(format!(
-        "6. replayed through both queues: {} records would have been in the way",
+        "7. replayed through both queues: {} records would have been in the way",
         answer.needed.map_or_else(|| "?".to_owned(), count)
     ));
     let base = replay::unlimited(&evidence.arrivals, service).met;
@@ -76,7 +77,7 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         .collect();
     moved.sort_by_key(|&(by, _)| std::cmp::Reverse(by));
     for (by, name) in moved {
-        step(format!("7. {name} would move the need by {}", count(by)));
+        step(format!("8. {name} would move the need by {}", count(by)));
     }
     steps
 }

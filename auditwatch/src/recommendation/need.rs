@@ -198,6 +198,7 @@ fn steady_load(evidence: &Evidence, service: &Service) -> Option<Overload> {
         return None;
     }
     let part = span / PARTS + 1;
+    let share = long_run_share(evidence, service);
     // The last part may be cut short by the end of the load, or of the trace.
     let is_steady = (0..PARTS - 1).all(|number| {
         let from = first.at_ns + number * part;
@@ -208,7 +209,8 @@ fn steady_load(evidence: &Evidence, service: &Service) -> Option<Overload> {
             .take_while(|arrival| arrival.at_ns < to)
             .map(|arrival| arrival.records)
             .sum();
-        came > float(service.working_ns(from, to)) / service.record_ns
+        let working_ns = float(service.working_ns(from, to)).max(float(part) * share);
+        came > working_ns / service.record_ns
     });
     is_steady.then(|| Overload::of(sum(arrivals), span + evidence.bin_ns))
 }
@@ -228,15 +230,23 @@ fn throttled_load(evidence: &Evidence, service: &Service) -> Option<Overload> {
     // What is in a bin has come in the time before its end.
     let took = to - from + evidence.bin_ns;
     let came = sum(unhindered);
-    if came
-        <= float(service.working_ns(from.saturating_sub(evidence.bin_ns), to)) / service.record_ns
-    {
+    if came <= float(took) * long_run_share(evidence, service) / service.record_ns {
         return None;
     }
     let all = sum(&arrivals[filling.first..=filling.last]);
     let over_ns = whole(all / came * float(took));
     let from_beginning_to_end = all * float(PARTS) >= sum(arrivals) * float(PARTS - 1);
     (over_ns >= STEADY_NS && from_beginning_to_end).then(|| Overload::of(all, over_ns))
+}
+
+/// The share of the trace in which the consumer did not pause: what it takes in the long run is that
+/// much of its pace. A queue that fills up in one pause says nothing of a load.
+fn long_run_share(evidence: &Evidence, service: &Service) -> f64 {
+    if evidence.duration_ns == 0 {
+        return 1.0;
+    }
+    let end_ns = evidence.begin_ns.saturating_add(evidence.duration_ns);
+    float(service.working_ns(evidence.begin_ns, end_ns)) / float(evidence.duration_ns)
 }
 
 fn sum(arrivals: &[Arrival]) -> f64 {
@@ -287,6 +297,7 @@ mod tests {
             stalls: 50,
             bin_ns: BIN_NS,
             last_attempt_ns: 10_000 * MS,
+            duration_ns: 10_000 * MS,
             arrivals,
             ..Evidence::default()
         }
@@ -355,6 +366,30 @@ mod tests {
         service.pauses = vec![(300 * MS, 1_000 * MS), (1_300 * MS, 2_000 * MS)];
         let need = Need::by_replay(&waited(64, vec![4.8; 375]), &service);
         assert_eq!(need.overload, None, "{need:?}");
+        // Nor is it by one pause that nearly all came in.
+        service.pauses = vec![(0, 1_500 * MS)];
+        let need = Need::by_replay(&waited(64, vec![4.8; 375]), &service);
+        assert_eq!(need.overload, None, "{need:?}");
+    }
+
+    #[test]
+    fn pauses_count_where_they_are_the_rule() {
+        // A record takes 200 us, but half of the time goes into pauses: 2,500 a second at most.
+        let mut service = service();
+        service.record_ns = 200_000.0;
+        service.pauses = (0..100)
+            .map(|number| (number * 100 * MS, (number * 100 + 50) * MS))
+            .collect();
+        let need = Need::by_replay(&waited(64, vec![14.0; 250]), &service);
+        let overload = need.overload;
+        assert!(
+            overload.is_none(),
+            "a second of it is a burst: {overload:?}"
+        );
+        let mut records = vec![14.0; 60];
+        records.extend([5_600.0]);
+        let need = Need::by_replay(&waited(64, records), &service);
+        assert!(need.overload.is_some(), "{need:?}");
     }
 
     #[test]

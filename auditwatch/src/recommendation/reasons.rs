@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     model::{demand::whole, evidence::Evidence, service::Service},
-    number::{bytes, count, duration},
+    number::{bytes, count, duration, plural},
 };
 
 /// The kernel's default limit, where neither a rule nor the command line says otherwise.
@@ -251,8 +251,9 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
     let idle_ns = service.paused_ns();
     let pauses = if idle_ns > 0 {
         format!(
-            ", but for {} pauses of {} together",
+            ", but for {} {} of {} together",
             service.pauses.len(),
+            plural(service.pauses.len() as u64, "pause"),
             duration(idle_ns)
         )
     } else {

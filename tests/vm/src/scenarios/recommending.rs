@@ -1,7 +1,6 @@
 //! The recommendation, put to the test: the load is run again at the limit that was recommended.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("recommend-reads-auditd", recommend_reads_auditd).short(),
 ];
 
+/// Where auditd leaves its state, by its version.
+const STATES: [&str; 3] = [
+    "/run/audit/auditd.state",
+    "/run/auditd.state",
+    "/var/run/auditd.state",
+];
 const PATIENCE: Duration = Duration::from_mins(1);
 /// More than the consumer can take while it lasts, so that nearly all of it must be queued.
 const BURST: &str = "--syscall 150 --threads 2";
@@ -127,11 +132,14 @@ fn recommend_reads_auditd(scene: &mut Scene<'_>) -> Result<()> {
     let auditd = Auditd::start(scene.lab)?;
     let pid = auditd.id();
     // What `auditctl --signal state` sends.
-    let state = Path::new("/run/auditd.state");
-    drop(fs::remove_file(state));
+    for state in STATES {
+        drop(fs::remove_file(state));
+    }
     auditd.write_state()?;
     let deadline = Instant::now() + PATIENCE;
-    while !fs::read_to_string(state).is_ok_and(|text| text.contains("plugin queue")) {
+    let is_written =
+        |state: &&str| fs::read_to_string(state).is_ok_and(|text| text.contains("plugin queue"));
+    while !STATES.iter().any(is_written) {
         ensure!(Instant::now() < deadline, "auditd wrote no state");
         std::thread::sleep(Duration::from_millis(20));
     }
