@@ -135,12 +135,13 @@ fn recommend_reads_auditd(scene: &mut Scene<'_>) -> Result<()> {
     for state in STATES {
         drop(fs::remove_file(state));
     }
-    auditd.write_state()?;
     let deadline = Instant::now() + PATIENCE;
     let is_written =
         |state: &&str| fs::read_to_string(state).is_ok_and(|text| text.contains("plugin queue"));
     while !STATES.iter().any(is_written) {
         ensure!(Instant::now() < deadline, "auditd wrote no state");
+        // It registers before it listens to signals.
+        auditd.write_state()?;
         std::thread::sleep(Duration::from_millis(20));
     }
     let recording = scene.lab.directory.join("reads-auditd.zst");
