@@ -55,11 +55,6 @@ impl Auditd {
         self.process.id()
     }
 
-    /// Has it write its state to its file.
-    pub fn write_state(&self) -> Result<()> {
-        self.process.signal(libc::SIGCONT)
-    }
-
     /// Ends it.
     pub fn end(self) -> Result<()> {
         self.process.signal(libc::SIGTERM)?;
