@@ -1,72 +1,17 @@
 //! The answer: its laws, and its verdicts on evidence of known kinds.
 
+#[path = "fixtures/loads.rs"]
+mod loads;
+
 use auditwatch::{
     model::{
-        demand::Arrival,
         evidence::{Evidence, OtherLosses},
         replay,
-        service::Service,
     },
-    recommendation::{Bottleneck, Confidence, Verdict, Wishes, recommend},
+    recommendation::{Bottleneck, Confidence, Recommendation, Verdict, Wishes, recommend},
 };
+use loads::{MS, bins, burst, evidence, service};
 use proptest::prelude::*;
-
-const MS: u64 = 1_000_000;
-const BIN_NS: u64 = 4 * MS;
-
-fn service(record_us: f64, socket: f64) -> Service {
-    Service {
-        record_ns: record_us * 1e3,
-        socket_records: socket,
-        socket_is_measured: true,
-        kauditd_ns: 3_000.0,
-        pauses: Vec::new(),
-    }
-}
-
-/// Records in bins from `begin_ms` on.
-fn bins(begin_ms: u64, records: &[f64]) -> Vec<Arrival> {
-    (0_u64..)
-        .zip(records)
-        .map(|(number, &records)| Arrival {
-            at_ns: begin_ms * MS + (number + 1) * BIN_NS,
-            records,
-        })
-        .collect()
-}
-
-/// A trace at a limit of 64 without waiting, that lost records.
-fn evidence(arrivals: Vec<Arrival>, service: Service) -> Evidence {
-    Evidence {
-        duration_ns: 10_000 * MS,
-        by_programs: true,
-        limit: Some(64),
-        lowest_limit: Some(64),
-        wait_time_ns: Some(0),
-        wait_time_ticks: Some(0),
-        hz: Some(250),
-        auditd_pid: Some(7),
-        rate_limit: Some(0),
-        attempted: Some(1500),
-        refused: 100,
-        suppressed: 200.0,
-        depth_max: Some(65),
-        depth_max_with_room: Some(3),
-        depth_end: Some(0),
-        bin_ns: BIN_NS,
-        last_attempt_ns: arrivals.last().map_or(0, |arrival| arrival.at_ns),
-        arrivals,
-        service: Some(service),
-        record_bytes: Some(2304),
-        record_max_bytes: Some(2304),
-        ..Evidence::default()
-    }
-}
-
-/// 300 records in each of ten bins, to a consumer that takes 20 a bin.
-fn burst() -> Evidence {
-    evidence(bins(0, &[300.0; 10]), service(200.0, 200.0))
-}
 
 #[test]
 fn a_burst_needs_what_came_less_what_went() {
@@ -154,6 +99,106 @@ fn what_was_not_measured_is_no_number() {
         load.depth_max_with_room = Some(65);
         load.service = Some(service(1.0, 200.0));
     });
+}
+
+/// The answer to a load, which names no limit to set.
+fn nameless(load: &Evidence, verdict: Verdict) -> Recommendation {
+    let answer = recommend(load, &Wishes::default());
+    assert_eq!(answer.verdict, verdict, "{answer:?}");
+    assert_eq!(answer.needed, None, "{answer:?}");
+    assert_eq!(answer.apply, None, "{answer:?}");
+    assert!(!answer.reasons.is_empty(), "{answer:?}");
+    assert!(!answer.confidence_reasons.is_empty(), "{answer:?}");
+    assert_eq!(answer.confidence, Confidence::Low, "{answer:?}");
+    answer
+}
+
+#[test]
+fn no_record_is_no_number() {
+    let nothing = Evidence {
+        duration_ns: 100 * MS,
+        by_programs: true,
+        limit: Some(64),
+        lowest_limit: Some(64),
+        attempted: Some(0),
+        depth_max: Some(0),
+        ..Evidence::default()
+    };
+    let answer = nameless(&nothing, Verdict::Keep);
+    assert_eq!(answer.limit, Some(64));
+    assert!(answer.reasons[0].contains("no record was asked for in 100 ms"));
+    // Nor is what netlink tells, however much came.
+    let polled = Evidence {
+        by_programs: false,
+        attempted: None,
+        ..nothing
+    };
+    nameless(&polled, Verdict::Unknown);
+    nameless(&Evidence::default(), Verdict::Unknown);
+}
+
+#[test]
+fn a_trace_too_short_is_no_number() {
+    // It hurt, and records came until the end of a tenth of a second.
+    let mut load = evidence(bins(0, &[300.0; 25]), service(200.0, 200.0));
+    load.duration_ns = 100 * MS;
+    let answer = nameless(&load, Verdict::Unknown);
+    assert!(answer.needed_low.is_some_and(|low| low > 64), "{answer:?}");
+    // What ended with a command is all of it.
+    load.load_has_ended = true;
+    assert_eq!(recommend(&load, &Wishes::default()).verdict, Verdict::Raise);
+    load.load_has_ended = false;
+    load.duration_ns = 2_000 * MS;
+    assert_eq!(recommend(&load, &Wishes::default()).verdict, Verdict::Raise);
+    // Nobody was hurt in so short a time: it is as good as that.
+    let mut calm = burst();
+    (calm.refused, calm.suppressed, calm.duration_ns) = (0, 0.0, 100 * MS);
+    calm.depth_max = Some(20);
+    let answer = recommend(&calm, &Wishes::default());
+    assert_eq!(answer.verdict, Verdict::Keep);
+    assert_eq!(answer.confidence, Confidence::Medium);
+    assert!(
+        answer.confidence_reasons[0].contains("100 ms"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn what_a_missing_hook_would_have_told_is_no_number() {
+    let mut load = burst();
+    load.doubts.hooks = vec!["audit_log_start".to_owned()];
+    let answer = nameless(&load, Verdict::Unknown);
+    assert!(answer.needed_low.is_some());
+    assert!(
+        answer
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("audit_log_start"))
+    );
+    // Nobody is known to be hurt, but the queue was full.
+    let mut calm = load.clone();
+    (calm.refused, calm.suppressed) = (0, 0.0);
+    nameless(&calm, Verdict::Unknown);
+    // It never was: nobody can have been hurt.
+    calm.depth_max = Some(20);
+    let answer = recommend(&calm, &Wishes::default());
+    assert_eq!((answer.verdict, answer.limit), (Verdict::Keep, Some(64)));
+    assert_eq!(answer.confidence, Confidence::Low);
+}
+
+#[test]
+fn confidence_that_is_not_high_says_what_would_raise_it() {
+    let mut load = burst();
+    let answer = recommend(&load, &Wishes::default());
+    assert_eq!(answer.confidence, Confidence::High);
+    assert_eq!(answer.confidence_reasons, Vec::<String>::new());
+    (load.refused, load.suppressed, load.stalls) = (0, 0.0, 50);
+    let answer = recommend(&load, &Wishes::default());
+    assert!(answer.confidence < Confidence::High);
+    assert!(
+        answer.confidence_reasons[0].contains("where nobody waits"),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -274,12 +319,63 @@ proptest! {
     }
 
     #[test]
-    fn own_misses_never_raise_confidence((records, pace, socket) in loads(), missed in 1..10_000_u64) {
-        let load = evidence(bins(0, &records), service(pace, socket));
+    fn own_losses_never_raise_confidence(
+        (records, pace, socket) in loads(),
+        lost in (0..10_000_u64, 0..10_000_u64, 0..10_000_u64, 0..2_usize),
+        hurt: bool,
+        waited: bool,
+    ) {
+        let mut load = evidence(bins(0, &records), service(pace, socket));
+        load.refused = if hurt { 100 } else { 0 };
+        load.stalls = if waited { 100 } else { 0 };
         let mut doubtful = load.clone();
-        doubtful.doubts.missed = missed;
+        (doubtful.doubts.missed, doubtful.doubts.untracked) = (lost.0, lost.1);
+        doubtful.doubts.forgotten = lost.2;
+        doubtful.doubts.hooks = vec!["a_function".to_owned(); lost.3];
         let wishes = Wishes::default();
-        prop_assert!(recommend(&doubtful, &wishes).confidence <= recommend(&load, &wishes).confidence);
+        let (with, without) = (recommend(&doubtful, &wishes), recommend(&load, &wishes));
+        prop_assert!(with.confidence <= without.confidence, "{with:?}");
+        prop_assert!(with.confidence_reasons.len() >= without.confidence_reasons.len());
+    }
+
+    #[test]
+    fn more_demand_never_lowers_the_recommended_limit(
+        (records, pace, socket) in loads(),
+        extra in 1.0..3.0_f64,
+        waited: bool,
+    ) {
+        let of = |records: &[f64]| {
+            let mut load = evidence(bins(0, records), service(pace, socket));
+            load.stalls = if waited { 100 } else { 0 };
+            recommend(&load, &Wishes::default())
+        };
+        let more: Vec<f64> = records.iter().map(|records| records * extra).collect();
+        let (less, more) = (of(&records), of(&more));
+        // One that no limit holds any more needs more than any.
+        if let (Verdict::Raise, Verdict::Raise) = (less.verdict, more.verdict) {
+            prop_assert!(more.needed.map(|need| need + 1) >= less.needed, "{less:?} {more:?}");
+            prop_assert!(more.limit.map(|limit| limit + 2) >= less.limit, "{less:?} {more:?}");
+        }
+    }
+
+    #[test]
+    fn no_limit_is_0_and_none_is_named_without_a_verdict(
+        (records, pace, socket) in loads(),
+        refused in 0..200_u64,
+        stalls in 0..200_u64,
+        limit in 0..200_u64,
+        goes_on: bool,
+    ) {
+        let mut load = evidence(bins(0, &records), service(pace, socket));
+        (load.refused, load.stalls, load.limit) = (refused, stalls, Some(limit));
+        load.depth_end = Some(if goes_on { limit } else { 0 });
+        let answer = recommend(&load, &Wishes::default());
+        prop_assert_ne!(answer.limit, Some(0));
+        let sets = matches!(answer.verdict, Verdict::Raise | Verdict::Lower);
+        prop_assert_eq!(answer.apply.is_some(), sets, "{:?}", answer);
+        prop_assert!(!answer.reasons.is_empty());
+        let spared: Vec<Option<u64>> = answer.advice.iter().map(|advice| advice.spares).collect();
+        prop_assert!(spared.is_sorted_by(|a, b| a >= b), "{spared:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! whole up to there, and whatever else it holds is named and does no harm.
 
 use auditwatch::{
+    auditd::{ConsumerSetup, conf::AuditdConf, state::AuditdState},
     recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, result},
     report::{Interval, Summary},
     sample::{
@@ -24,6 +25,7 @@ fn begin() -> Begin {
         source_reason: None,
         notes: vec!["known from the start".to_owned()],
         startup_ns: 7,
+        consumer_times: None,
     }
 }
 
@@ -84,6 +86,22 @@ fn end() -> End {
     End {
         notes: NOTES.map(str::to_owned).to_vec(),
         command: None,
+        consumer: Some(ConsumerSetup {
+            pid: 7,
+            comm: Some("auditd".to_owned()),
+            nice: Some(-4),
+            conf_path: Some("/etc/audit/auditd.conf".to_owned()),
+            conf: Some(AuditdConf::parse("flush = sync\n")),
+            plugins: Some(vec!["af_unix".to_owned()]),
+            state: Some(AuditdState {
+                logging_suspended: Some(true),
+                ..AuditdState::default()
+            }),
+            state_path: Some("/run/auditd.state".to_owned()),
+            state_age_ns: Some(3_000_000_000),
+            times: None,
+            rmem_default_bytes: Some(212_992),
+        }),
     }
 }
 
@@ -120,7 +138,31 @@ fn replay(lines: &[Vec<u8>]) -> Result<(Vec<Interval>, Summary), RecordingError>
 #[test]
 fn a_replay_is_the_live_trace() {
     let (intervals, summary) = replay(&recorded()).expect("it is whole");
-    assert_eq!((intervals, summary), live());
+    assert_eq!((intervals, &summary), (live().0, &live().1));
+    // Byte for byte, what was read of the host at its end included.
+    let words = |summary: &Summary| serde_json::to_string(summary).expect("written");
+    assert_eq!(words(&summary), words(&live().1));
+    assert!(words(&summary).contains("auditd has suspended logging"));
+}
+
+#[test]
+fn recordings_from_before_the_consumer_was_looked_at_are_replayed() {
+    let mut lines = recorded();
+    let last = lines.pop().expect("its end");
+    let mut old: serde_json::Value = serde_json::from_slice(&last).expect("a line");
+    let end = old["end"].as_object_mut().expect("an end");
+    assert!(end.remove("consumer").is_some());
+    lines.push(serde_json::to_vec(&old).expect("a line can be written"));
+    let (intervals, summary) = replay(&lines).expect("it is whole");
+    assert_eq!(intervals, live().0);
+    assert_eq!(summary.ledger, live().1.ledger);
+    let answer = summary.recommendation.expect("an answer");
+    assert!(
+        answer
+            .reasons
+            .iter()
+            .all(|reason| !reason.contains("suspended"))
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 pub mod audit_rule;
 pub mod audit_status;
+pub mod auditd;
 pub mod bench;
 pub mod cli;
 pub mod command_cost;

@@ -7,13 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::evidence::Evidence;
 
+mod advice;
+mod cause;
+mod confidence;
+mod consumer;
 mod curve;
 mod decision;
 mod explanation;
 mod need;
+pub mod policy;
 mod reasons;
+mod talkers;
+mod wait_time;
 
-pub use self::{curve::CurvePoint, explanation::explain, need::Need};
+pub use self::{
+    advice::Advice,
+    cause::Cause,
+    confidence::Confidence,
+    curve::CurvePoint,
+    explanation::explain,
+    need::{Need, Overload},
+    talkers::{Talker, TalkerShare, talker_advice},
+};
 
 /// What the user wants of the answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,30 +84,6 @@ impl Verdict {
     }
 }
 
-/// How far the number can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// It is a guess, or there is none.
-    Low,
-    /// Something was not measured, or could be read in two ways.
-    Medium,
-    /// All that it rests on was measured.
-    High,
-}
-
-impl Confidence {
-    /// The confidence's name, as in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
 /// What holds the records up, or loses them, other than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,7 +120,7 @@ impl Bottleneck {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Consumer => "auditd takes less than comes",
+            Self::Consumer => "the consumer takes less than comes",
             Self::NoAuditd => "no auditd is registered",
             Self::RateLimit => "the rate limit loses the records",
             Self::Kauditd => "kauditd does not get the CPU",
@@ -158,9 +149,13 @@ pub struct Recommendation {
     pub headroom: f64,
     /// How far the number can be trusted.
     pub confidence: Confidence,
+    /// What keeps it from being higher, and what would raise it; empty where it is high.
+    pub confidence_reasons: Vec<String>,
     /// What stands in the way, where that is not the limit.
     pub bottleneck: Option<Bottleneck>,
-    /// Wait time to set, ns; `None` to leave it.
+    /// What makes the consumer slow, where it is and the evidence names it.
+    pub cause: Option<Cause>,
+    /// Wait time to set, ns; `None` where the one in force is fine.
     pub wait_time_ns: Option<u64>,
     /// Kernel memory of a queue that is full to that limit, bytes, by the records of this trace.
     pub memory_bytes: Option<u64>,
@@ -172,8 +167,10 @@ pub struct Recommendation {
     pub curve: Vec<CurvePoint>,
     /// Why, in sentences.
     pub reasons: Vec<String>,
-    /// What to do, and what would make the answer surer; the most effective first.
-    pub advice: Vec<String>,
+    /// What to do; the most effective first.
+    pub advice: Vec<Advice>,
+    /// Rules of baselines that the limit to set, or the one to keep, breaks.
+    pub breaks_rules: Vec<String>,
     /// The command that sets it.
     pub apply: Option<String>,
     /// The command that takes it back.

@@ -10,6 +10,7 @@ use serde_json::{Number, Value};
 use thiserror::Error;
 
 use crate::{
+    auditd::{ConsumerSetup, CpuTimes},
     command_cost::{self, CommandTimes},
     health::HookReport,
     model::evidence::Evidence,
@@ -45,6 +46,10 @@ pub struct Begin {
     pub notes: Vec<String>,
     /// Time from the start of the process to the zero point, ns.
     pub startup_ns: u64,
+    /// What the consumer had had of the CPUs by then; `None` where that cannot be read, and in
+    /// recordings before it was.
+    #[serde(default)]
+    pub consumer_times: Option<CpuTimes>,
 }
 
 /// What is known after the last sample.
@@ -54,6 +59,10 @@ pub struct End {
     pub notes: Vec<String>,
     /// How long the traced command ran; `None` without one.
     pub command: Option<CommandTimes>,
+    /// Who took the records, and its set-up; `None` where nobody did, and in recordings before it
+    /// was looked at.
+    #[serde(default)]
+    pub consumer: Option<ConsumerSetup>,
 }
 
 /// One line of a recording: an object with one key, which says what it is.
@@ -207,6 +216,7 @@ impl Replay {
             End {
                 notes,
                 command: None,
+                consumer: None,
             }
         });
         Ok(result(&timeline, &begin, end))
@@ -231,12 +241,17 @@ fn too_great(value: &Value) -> Option<Number> {
 pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidence) {
     // What its children used is known once it has ended.
     let load_has_ended = end.command.is_some_and(|times| times.user_ns.is_some());
+    let setup = end.consumer;
     let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), end.notes);
     summary.startup_ns = Some(begin.startup_ns);
     summary.command = timeline
         .command()
         .map(|counts| command_cost::cost(counts, end.command));
-    let evidence = timeline.evidence(&summary, load_has_ended);
+    let mut evidence = timeline.evidence(&summary, load_has_ended);
+    evidence.consumer_times = setup
+        .as_ref()
+        .and_then(|setup| setup.times?.since(begin.consumer_times.as_ref()?));
+    evidence.setup = setup;
     summary.recommendation = Some(recommend(&evidence, &Wishes::default()));
     (summary, evidence)
 }

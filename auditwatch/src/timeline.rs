@@ -106,6 +106,12 @@ impl Timeline {
         self.last.at_ns
     }
 
+    /// The registered auditd at the last sample; 0 for none.
+    #[must_use]
+    pub const fn auditd_pid(&self) -> Option<u32> {
+        self.last.state.auditd_pid
+    }
+
     /// Adds a sample; returns the interval since the one before.
     pub fn push(&mut self, sample: Sample) -> Interval {
         self.note_stranded(&sample);

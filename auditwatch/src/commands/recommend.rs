@@ -14,11 +14,11 @@ use super::{
     },
 };
 use crate::{
-    cli::{Format, RecommendArgs},
+    cli::{Format, Policy, RecommendArgs},
     kernel::facts::Facts,
     model::evidence::Evidence,
     probe,
-    recommendation::{Wishes, explain, recommend},
+    recommendation::{Wishes, explain, policy, recommend},
     recording::End,
     render::{json, recommendation, style::Style},
     report::Summary,
@@ -68,7 +68,7 @@ fn wishes(args: &RecommendArgs) -> Wishes {
     let policy = args.policy.map(|policy| {
         (
             policy.least_limit(),
-            format!("the policy {}", policy.name()),
+            format!("the policy {} ({})", policy.name(), rule(policy)),
         )
     });
     let asked = args.floor.map(|floor| (floor, format!("--floor {floor}")));
@@ -82,6 +82,14 @@ fn wishes(args: &RecommendArgs) -> Wishes {
         memory_budget_bytes: args.memory_budget,
         floor,
         floor_reason,
+    }
+}
+
+/// The rule of a baseline that asks for a limit.
+const fn rule(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Cis => policy::CIS,
+        Policy::Stig => policy::STIG,
     }
 }
 
@@ -128,6 +136,7 @@ async fn watch(args: &RecommendArgs) -> Result<(Summary, Evidence)> {
     let end = End {
         notes,
         command: None,
+        consumer: trace::setup::consumer(log.auditd_pid()),
     };
     let (summary, evidence) = log.result(end);
     Ok((summary, evidence))

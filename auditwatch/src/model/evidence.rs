@@ -6,6 +6,7 @@ use super::{
     demand::{Arrival, float},
     service::Service,
 };
+use crate::auditd::{ConsumerSetup, CpuTimes};
 
 /// Where nothing was lost: SYSCALL, PROCTITLE and EOE go together.
 const USUAL_RECORDS_PER_LOSS: f64 = 3.0;
@@ -64,6 +65,18 @@ pub struct Evidence {
     pub hz: Option<u32>,
     /// The registered auditd; 0 for none.
     pub auditd_pid: Option<u32>,
+    /// What a loss does: 0 nothing, 1 printk, 2 panic.
+    pub failure: Option<u32>,
+    /// Booted with `audit=1`.
+    pub booted_with_audit: Option<bool>,
+    /// Who takes the records, and how it is set up.
+    pub setup: Option<ConsumerSetup>,
+    /// What its main thread had of the CPUs within the window.
+    pub consumer_times: Option<CpuTimes>,
+    /// Records that it took out of its socket.
+    pub reads: Option<u64>,
+    /// Most memory that its socket's records may be charged for, bytes.
+    pub socket_bytes: Option<u64>,
     /// Records a second that pass, 0 for no limit.
     pub rate_limit: Option<u32>,
     /// Record attempts that no rule ended.
@@ -128,6 +141,12 @@ impl Evidence {
             _ => false,
         };
         self.waiting_end > 0 || full
+    }
+
+    /// Whether a loss makes the kernel panic (`-f 2`).
+    #[must_use]
+    pub fn panics(&self) -> bool {
+        self.failure == Some(2)
     }
 
     /// Records that a lost one stands for.

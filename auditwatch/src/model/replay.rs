@@ -87,6 +87,43 @@ pub fn unlimited(arrivals: &[Arrival], service: &Service) -> Outcome {
     outcome
 }
 
+/// A stretch of a load in which neither queue runs empty, as places among its arrivals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// The first one of it.
+    pub first: usize,
+    /// The one with which the main queue outgrows the limit.
+    pub full: usize,
+    /// The last one of it.
+    pub last: usize,
+}
+
+/// Of all stretches that would outgrow this limit, the one with most records.
+#[must_use]
+pub fn longest_filling(arrivals: &[Arrival], service: &Service, limit: u64) -> Option<Filling> {
+    let mut queues = Queues::new(service);
+    let (mut first, mut full, mut records) = (0, None, 0.0);
+    let mut longest: Option<(f64, Filling)> = None;
+    for (index, arrival) in arrivals.iter().enumerate() {
+        queues.pass(arrival.at_ns);
+        if queues.main + queues.socket < 1.0 {
+            (first, full, records) = (index, None, 0.0);
+        }
+        queues.main += arrival.records;
+        records += arrival.records;
+        if full.is_none() && queues.main - 1.0 > float(limit) {
+            full = Some(index);
+        }
+        if let Some(full) = full
+            && longest.is_none_or(|(most, _)| records > most)
+        {
+            let last = index;
+            longest = Some((records, Filling { first, full, last }));
+        }
+    }
+    longest.map(|(_, filling)| filling)
+}
+
 /// The load at a limit, where what finds no room is refused.
 #[must_use]
 pub fn refusing(arrivals: &[Arrival], service: &Service, limit: u64) -> Outcome {

@@ -27,6 +27,8 @@ const KAUDITD_NS: f64 = 3_000.0;
 pub struct Service {
     /// Time of the consumer for a record, ns.
     pub record_ns: f64,
+    /// The time that half of the records took at most, ns, up to twice too high; `None` when not known.
+    pub usual_ns: Option<u64>,
     /// Records that its socket has room for.
     pub socket_records: f64,
     /// Whether that was measured.
@@ -72,6 +74,7 @@ impl Service {
         pauses.sort_unstable();
         Some(Self {
             record_ns: (float(served_ns) / float(served)).max(1.0),
+            usual_ns: (median_ns > 0).then_some(median_ns),
             socket_records: measured
                 .unwrap_or(USUAL_BUFFER_BYTES / USUAL_CHARGE_BYTES)
                 .floor(),
@@ -79,6 +82,15 @@ impl Service {
             kauditd_ns: KAUDITD_NS,
             pauses,
         })
+    }
+
+    /// Time of all pauses together, ns.
+    #[must_use]
+    pub fn paused_ns(&self) -> u64 {
+        self.pauses
+            .iter()
+            .map(|&(from, to)| to.saturating_sub(from))
+            .sum()
     }
 
     /// Time between two moments that is no pause, ns.

@@ -2,8 +2,13 @@
 
 use super::{
     Bottleneck, Confidence, Need, Recommendation, Verdict, Wishes,
+    cause::cause,
+    confidence::{self, SHORT_NS, Trust},
+    consumer,
     curve::curve,
+    policy,
     reasons::{self, Reasons},
+    wait_time,
 };
 use crate::model::{
     demand::{float, whole},
@@ -15,8 +20,8 @@ use crate::model::{
 const FOLKLORE_BYTES: u64 = 8970;
 /// The queues that may be full at once: main, retry and hold.
 const QUEUES: u64 = 3;
-/// Fewest records of which a pace can be told well.
-const MANY_SERVED: u64 = 200;
+/// A load of which records came within this time of a short trace's end goes on, ns.
+const AT_THE_END_NS: u64 = 20_000_000;
 
 /// The answer to one trace.
 pub(super) fn decide(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
@@ -24,64 +29,129 @@ pub(super) fn decide(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
     let mut why = Reasons::default();
     if let Some(missing) = reasons::not_measured(evidence) {
         why.say(missing);
-        why.advise(reasons::measure_with_programs());
+        answer.trust(Trust::none(reasons::measure_with_programs()));
         return finish(answer, why, evidence, wishes);
     }
     reasons::settings(evidence, &mut why);
+    if let Some((said, advice)) = consumer::lost_behind(evidence) {
+        why.say(said);
+        why.advise(advice);
+    }
+    if let Some((wait, advice)) = wait_time::wanted(evidence) {
+        answer.wait_time_ns = Some(wait.ns);
+        why.advise([advice]);
+    }
     if let Some(bottleneck) = other_cause(evidence, &mut why) {
         answer.verdict = Verdict::LimitWillNotHelp;
         answer.bottleneck = Some(bottleneck);
-        answer.confidence = Confidence::High;
+        answer.trust(confidence::counted(evidence));
+        if let Some(service) = &evidence.service
+            && bottleneck == Bottleneck::Socket
+            && let Some((cause, sentence)) = cause(evidence, service)
+        {
+            answer.cause = Some(cause);
+            why.say(sentence);
+        }
         return finish(answer, why, evidence, wishes);
     }
-    if !evidence.hurt() {
+    if evidence.hurt() {
+        hurt(&mut answer, evidence, wishes, &mut why);
+    } else {
         unhurt(&mut answer, evidence, wishes, &mut why);
-        return finish(answer, why, evidence, wishes);
     }
+    finish(answer, why, evidence, wishes)
+}
+
+/// Somebody lost a record to the limit, or waited: the need is told by a replay.
+fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why: &mut Reasons) {
+    reasons::what_happened(evidence, why);
     let Some(service) = &evidence.service else {
         why.say(reasons::no_pace(evidence));
-        why.advise(reasons::trace_longer());
+        answer.trust(Trust::none(reasons::trace_longer()));
         answer.needed_low = evidence.lowest_limit.map(|limit| limit + 1);
-        return finish(answer, why, evidence, wishes);
+        return;
     };
     let need = Need::by_replay(evidence, service);
     answer.needed_low = Some(need.low);
     answer.needed_high = Some(need.high);
-    reasons::what_happened(evidence, &mut why);
-    reasons::pace(evidence, service, &mut why);
-    answer.confidence = confidence(evidence, service, &need);
+    reasons::pace(evidence, service, why);
+    answer.trust(confidence::replayed(evidence, service, &need));
     if need.is_starved {
-        reasons::starved(evidence, &need, &mut why);
+        reasons::starved(evidence, &need, why);
         answer.bottleneck = Some(Bottleneck::Kauditd);
-        answer.confidence = Confidence::Low;
         answer.curve = curve(evidence, service, need.high, None);
-        return finish(answer, why, evidence, wishes);
+        return;
     }
-    answer.needed = Some(need.records);
-    let limit = whole(float(need.records) * (1.0 + wishes.headroom))
-        .max(evidence.limit.filter(|_| !need.is_overload).unwrap_or(0));
-    if need.is_overload {
+    if let Some(what) = reasons::cannot_tell(evidence) {
+        why.say(what);
+        at_least(
+            answer,
+            evidence,
+            service,
+            &need,
+            reasons::measure_with_programs(),
+        );
+        return;
+    }
+    let cause = cause(evidence, service);
+    answer.cause = cause.as_ref().map(|(cause, _)| *cause);
+    why.advise(consumer::advice(evidence, service, &need, cause.as_ref()));
+    if let Some((_, sentence)) = &cause {
+        why.say(sentence.clone());
+    }
+    if let Some(overload) = need.overload {
+        answer.needed = Some(need.records);
         answer.verdict = Verdict::LimitWillNotHelp;
         answer.bottleneck = Some(Bottleneck::Consumer);
-        reasons::overload(evidence, service, &need, &mut why);
+        reasons::overload(service, overload, &need, why);
+        why.advise(wait_time::trade(evidence, service, &need));
         answer.curve = curve(evidence, service, need.records, None);
-        return finish(answer, why, evidence, wishes);
+        return;
     }
-    if evidence.goes_on() {
+    if evidence.goes_on() || is_cut_short(evidence) {
         why.say(reasons::cut_short(evidence));
-        why.advise(reasons::trace_longer());
-        answer.needed = None;
-        answer.needed_low = Some(need.records);
-        answer.needed_high = None;
-        answer.confidence = Confidence::Low;
-        answer.curve = curve(evidence, service, need.records, None);
-        return finish(answer, why, evidence, wishes);
+        at_least(answer, evidence, service, &need, reasons::trace_longer());
+        return;
     }
-    reasons::need(evidence, &need, wishes, &mut why);
+    answer.needed = Some(need.records);
+    reasons::need(evidence, &need, wishes, why);
     answer.verdict = Verdict::Raise;
-    name_limit(&mut answer, limit, evidence, wishes, &mut why);
+    let limit =
+        whole(float(need.records) * (1.0 + wishes.headroom)).max(evidence.limit.unwrap_or(0));
+    name_limit(answer, limit, evidence, wishes, why);
+    if let Some(limit) = answer.limit.filter(|_| answer.verdict == Verdict::Raise) {
+        why.advise([reasons::set_limit(evidence, limit, need.records)]);
+        if let Some(sentence) = wait_time::longer_stalls(evidence, service, limit) {
+            why.say(sentence);
+        }
+    }
     answer.curve = curve(evidence, service, need.records, answer.limit);
-    finish(answer, why, evidence, wishes)
+}
+
+/// Leaves it at the least that the need can be: the trace does not tell more.
+fn at_least(
+    answer: &mut Recommendation,
+    evidence: &Evidence,
+    service: &Service,
+    need: &Need,
+    remedy: String,
+) {
+    answer.needed_low = Some(need.low);
+    answer.needed_high = None;
+    answer.confidence = Confidence::Low;
+    answer.confidence_reasons.insert(0, remedy);
+    answer.curve = curve(evidence, service, need.records, None);
+}
+
+/// Whether a short trace saw records come until its end: what comes after them is not in it.
+fn is_cut_short(evidence: &Evidence) -> bool {
+    let end_ns = evidence.begin_ns + evidence.duration_ns;
+    !evidence.load_has_ended
+        && evidence.duration_ns < SHORT_NS
+        && evidence
+            .arrivals
+            .last()
+            .is_some_and(|last| last.at_ns + AT_THE_END_NS >= end_ns)
 }
 
 fn blank(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
@@ -94,7 +164,9 @@ fn blank(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
         needed_high: None,
         headroom: wishes.headroom,
         confidence: Confidence::Low,
+        confidence_reasons: Vec::new(),
         bottleneck: None,
+        cause: None,
         wait_time_ns: None,
         memory_bytes: None,
         memory_worst_bytes: None,
@@ -102,6 +174,7 @@ fn blank(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
         curve: Vec::new(),
         reasons: Vec::new(),
         advice: Vec::new(),
+        breaks_rules: Vec::new(),
         apply: None,
         undo: None,
     }
@@ -137,14 +210,21 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why
         why.say("how long the queue was is not known".to_owned());
         return;
     };
+    answer.trust(confidence::unhurt(evidence));
+    if let Some(what) = reasons::may_have_hurt(evidence, depth, current) {
+        why.say(what);
+        answer.confidence = Confidence::Low;
+        return;
+    }
+    if evidence.attempted == Some(0) {
+        why.say(reasons::nothing_came(evidence));
+        answer.verdict = Verdict::Keep;
+        answer.limit = Some(current).filter(|&limit| limit > 0);
+        return;
+    }
     answer.needed = Some(depth.max(1));
     answer.needed_low = answer.needed;
     answer.needed_high = answer.needed;
-    answer.confidence = if evidence.doubts.missed == 0 && evidence.doubts.hooks.is_empty() {
-        Confidence::High
-    } else {
-        Confidence::Medium
-    };
     let wanted = whole(float(depth.max(1)) * (1.0 + wishes.headroom));
     reasons::unhurt(evidence, depth, why);
     if current == 0 {
@@ -153,6 +233,8 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why
     } else if wanted > current || wishes.floor.is_some_and(|floor| floor > current) {
         answer.verdict = Verdict::Raise;
         name_limit(answer, wanted.max(current), evidence, wishes, why);
+        let limit = answer.limit.filter(|_| answer.verdict == Verdict::Raise);
+        why.advise(limit.map(|limit| reasons::set_limit(evidence, limit, depth)));
     } else if memory_worst(evidence, current)
         .is_some_and(|bytes| bytes > wishes.memory_budget_bytes)
     {
@@ -196,24 +278,6 @@ fn memory_worst(evidence: &Evidence, limit: u64) -> Option<u64> {
     )
 }
 
-fn confidence(evidence: &Evidence, service: &Service, need: &Need) -> Confidence {
-    let doubts = &evidence.doubts;
-    if need.is_open_or_closed || !doubts.hooks.is_empty() || doubts.forgotten > 0 {
-        return Confidence::Low;
-    }
-    let attempted = evidence.attempted.unwrap_or(0);
-    let many_missed = doubts.missed * 100 > attempted || doubts.untracked * 100 > attempted;
-    if evidence.stalls > 0
-        || many_missed
-        || !service.socket_is_measured
-        || attempted < MANY_SERVED
-        || need.is_overload
-    {
-        return Confidence::Medium;
-    }
-    Confidence::High
-}
-
 /// Fills in what follows from the rest.
 fn finish(
     mut answer: Recommendation,
@@ -234,7 +298,18 @@ fn finish(
     }
     if wishes.headroom <= 0.0 && sets {
         answer.confidence = answer.confidence.min(Confidence::Medium);
+        answer.confidence_reasons.push(
+            "nothing was added to the need: two runs of a load differ by a few per cent".to_owned(),
+        );
     }
+    answer.breaks_rules = answer.limit.map(policy::broken_by).unwrap_or_default();
     (answer.reasons, answer.advice) = why.told();
     answer
+}
+
+impl Recommendation {
+    fn trust(&mut self, trust: Trust) {
+        self.confidence = trust.grade;
+        self.confidence_reasons = trust.reasons;
+    }
 }

@@ -1,13 +1,14 @@
 //! The explanation: the evidence step by step, and which assumption moves the number most.
 
 use crate::{
+    auditd::ConsumerSetup,
     model::{
         demand::{Arrival, float, whole},
         evidence::Evidence,
         replay,
         service::Service,
     },
-    number::{count, duration},
+    number::{count, duration, plural},
 };
 
 use super::Recommendation;
@@ -50,19 +51,23 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         count(whole(evidence.suppressed)),
         duration(evidence.stalled_ns)
     ));
+    if let Some(setup) = &evidence.setup {
+        step(consumer(setup));
+    }
     let Some(service) = &evidence.service else {
-        step("5. the consumer's pace is not known".to_owned());
+        step("6. the consumer's pace is not known".to_owned());
         return steps;
     };
     step(format!(
-        "5. drained: {} for a record, {} a second; a socket of {} records; {} pauses",
+        "6. drained: {} for a record, {} a second; a socket of {} records; {} {}",
         duration(whole(service.record_ns)),
         count(whole(1e9 / service.record_ns)),
         count(whole(service.socket_records)),
-        service.pauses.len()
+        service.pauses.len(),
+        plural(service.pauses.len() as u64, "pause")
     ));
     step(format!(
-        "6. replayed through both queues: {} records would have been in the way",
+        "7. replayed through both queues: {} records would have been in the way",
         answer.needed.map_or_else(|| "?".to_owned(), count)
     ));
     let base = replay::unlimited(&evidence.arrivals, service).met;
@@ -72,9 +77,41 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         .collect();
     moved.sort_by_key(|&(by, _)| std::cmp::Reverse(by));
     for (by, name) in moved {
-        step(format!("7. {name} would move the need by {}", count(by)));
+        step(format!("8. {name} would move the need by {}", count(by)));
     }
     steps
+}
+
+/// Who takes the records, and how it is set up.
+fn consumer(setup: &ConsumerSetup) -> String {
+    let who = format!(
+        "5. taken by {} (process {})",
+        setup.comm.as_deref().unwrap_or("?"),
+        setup.pid
+    );
+    let Some((conf, path)) = setup.configuration() else {
+        return who;
+    };
+    let plugins = match setup.plugins.as_deref() {
+        None => "not known".to_owned(),
+        Some([]) => "none".to_owned(),
+        Some(names) => names.join(", "),
+    };
+    let state = match (setup.state.as_ref(), setup.state_age_ns) {
+        (Some(_), Some(ns)) => format!("its own report is {} old", duration(ns)),
+        (Some(_), None) => "its own report has no date".to_owned(),
+        (None, _) => "no report of its own (auditctl --signal state has it write one)".to_owned(),
+    };
+    format!(
+        "{who} by {path}: flush = {}, freq = {}, log_format = {}, write_logs = {}, q_depth = {}, \
+         name_format = {}; plugins: {plugins}; {state}",
+        conf.flush.name(),
+        conf.freq,
+        if conf.is_enriched { "enriched" } else { "raw" },
+        if conf.writes_logs { "yes" } else { "no" },
+        conf.q_depth,
+        conf.name_format
+    )
 }
 
 /// The need under each assumption changed by itself.

@@ -1,17 +1,13 @@
 //! Reasons: the answer in words. Every figure in them is one of the trace's.
 
-use super::{Bottleneck, Need, Wishes};
+use super::{
+    Advice, Bottleneck, Need, Overload, Wishes, advice::ranked, consumer::made_before, wait_time,
+};
 use crate::{
-    model::{
-        demand::{float, whole},
-        evidence::Evidence,
-        service::Service,
-    },
-    number::{bytes, count, duration},
+    model::{demand::whole, evidence::Evidence, service::Service},
+    number::{bytes, count, duration, plural},
 };
 
-/// Wait time in ticks that was probably meant as milliseconds: the default is 60 s.
-const SUSPECT_WAIT_TICKS: [u64; 4] = [60_000, 30_000, 10_000, 5_000];
 /// The kernel's default limit, where neither a rule nor the command line says otherwise.
 const BOOT_LIMIT: u64 = 64;
 
@@ -19,7 +15,7 @@ const BOOT_LIMIT: u64 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Reasons {
     reasons: Vec<String>,
-    advice: Vec<String>,
+    advice: Vec<Advice>,
 }
 
 impl Reasons {
@@ -27,12 +23,12 @@ impl Reasons {
         self.reasons.push(sentence);
     }
 
-    pub(super) fn advise(&mut self, sentence: String) {
-        self.advice.push(sentence);
+    pub(super) fn advise(&mut self, advice: impl IntoIterator<Item = Advice>) {
+        self.advice.extend(advice);
     }
 
-    pub(super) fn told(self) -> (Vec<String>, Vec<String>) {
-        (self.reasons, self.advice)
+    pub(super) fn told(self) -> (Vec<String>, Vec<Advice>) {
+        (self.reasons, ranked(self.advice))
     }
 }
 
@@ -51,10 +47,12 @@ pub(super) fn not_measured(evidence: &Evidence) -> Option<String> {
     None
 }
 
+/// What would make a trace tell where this one could not.
 pub(super) fn measure_with_programs() -> String {
     "run `auditwatch doctor`: it says what keeps the programs from measuring here".to_owned()
 }
 
+/// The same where the load outlasted the trace.
 pub(super) fn trace_longer() -> String {
     "trace again for longer, so that the load's end is within the trace".to_owned()
 }
@@ -67,15 +65,14 @@ pub(super) fn settings(evidence: &Evidence, why: &mut Reasons) {
                 .to_owned(),
         );
     }
-    if let (Some(ticks), Some(wait_ns)) = (evidence.wait_time_ticks, evidence.wait_time_ns)
-        && SUSPECT_WAIT_TICKS.contains(&ticks)
-        && evidence.hz != Some(1000)
-    {
-        why.say(format!(
-            "backlog_wait_time is {} ticks, which is {} here: it is not in milliseconds",
-            count(ticks),
-            duration(wait_ns)
-        ));
+    if let Some(suspicion) = wait_time::suspicion(evidence) {
+        why.say(suspicion);
+        if evidence.panics() {
+            why.say(
+                "it is left as it is: a loss makes the kernel panic (-f 2), and less waiting is more loss"
+                    .to_owned(),
+            );
+        }
     }
 }
 
@@ -86,46 +83,87 @@ pub(super) fn other_cause(
     records: u64,
     why: &mut Reasons,
 ) {
-    let records = count(records);
+    let number = count(records);
     match bottleneck {
         Bottleneck::RateLimit => {
-            why.say(format!(
-                "{records} records were lost to the rate limit of {} records a second, before they \
-                 came to the queue",
-                evidence.rate_limit.unwrap_or(0)
-            ));
-            why.advise("raise the rate limit, or switch it off: auditctl -r 0".to_owned());
+            let rate = evidence.rate_limit.unwrap_or(0);
+            let because = format!(
+                "{number} records were lost to the rate limit of {rate} records a second, before they came \
+                 to the queue"
+            );
+            why.say(because.clone());
+            why.advise([Advice::new(
+                "switch the rate limit off, or raise it",
+                "the records come to the queue, which may then need a higher limit",
+                because,
+            )
+            .by("auditctl -r 0")
+            .undone_by(Some(format!("auditctl -r {rate}")))
+            .sparing(records)]);
         }
         Bottleneck::Memory => {
-            why.say(format!(
-                "{records} records were lost because the kernel had no memory for them"
-            ));
-            why.advise("free memory: a longer queue would take more of it".to_owned());
+            let because =
+                format!("{number} records were lost because the kernel had no memory for them");
+            why.say(because.clone());
+            why.advise([Advice::new(
+                "free memory",
+                "the kernel can make records again; a longer queue would take more of it",
+                because,
+            )
+            .sparing(records)]);
         }
         Bottleneck::NoAuditd => {
-            why.say(format!(
-                "no auditd is registered: {records} records went nowhere, whatever the limit"
-            ));
-            why.advise("start auditd, or switch auditing off: auditctl -e 0".to_owned());
+            let because = format!(
+                "no auditd is registered: {number} records went nowhere, whatever the limit"
+            );
+            why.say(because.clone());
+            why.advise([Advice::new(
+                "start auditd, or switch auditing off (auditctl -e 0)",
+                "somebody takes the records, or none are made",
+                because,
+            )
+            .sparing(records)]);
+            silent(evidence, why);
         }
         Bottleneck::Socket => {
             why.say(format!(
-                "{records} records left the queue and were lost since auditd did not take them: \
-                 its socket was full for too long, or it was gone"
+                "{number} records left the queue and were lost since auditd did not take them: its socket \
+                 was full for too long, or it was gone{}",
+                evidence.socket_bytes.map_or_else(String::new, |now| format!(
+                    " (it holds {}{})",
+                    bytes(now),
+                    made_before(evidence.setup.as_ref(), now)
+                ))
             ));
-            if evidence.other_losses.silent > 0 {
-                why.say(format!(
-                    "{} of them are in no counter of the kernel's: it was not booted with audit=1",
-                    count(evidence.other_losses.silent)
-                ));
-                why.advise(
-                    "boot with audit=1, so that what auditd does not take is held".to_owned(),
-                );
-            }
-            why.advise("find out what keeps auditd from reading".to_owned());
+            why.advise([Advice::new(
+                "find out what keeps auditd from reading",
+                "records that it takes in time leave the queue by no other way",
+                format!("{number} records were given up after the socket had been full for 100 ms each time"),
+            )
+            .sparing(records)]);
+            silent(evidence, why);
         }
         Bottleneck::Consumer | Bottleneck::Kauditd => {}
     }
+}
+
+/// Losses that no counter of the kernel's shows.
+fn silent(evidence: &Evidence, why: &mut Reasons) {
+    let silent = evidence.other_losses.silent;
+    if silent == 0 {
+        return;
+    }
+    let because = format!(
+        "{} of them are in no counter of the kernel's: it was not booted with audit=1",
+        count(silent)
+    );
+    why.say(because.clone());
+    why.advise([Advice::new(
+        "boot with audit=1 on the kernel's command line",
+        "what auditd does not take is held for it, up to the limit, and what is lost is counted",
+        because,
+    )
+    .sparing(silent)]);
 }
 
 pub(super) fn unhurt(evidence: &Evidence, depth: u64, why: &mut Reasons) {
@@ -140,6 +178,35 @@ pub(super) fn unhurt(evidence: &Evidence, depth: u64, why: &mut Reasons) {
         "that is what this load needed: a heavier one may need more, which this trace does not tell"
             .to_owned(),
     );
+}
+
+/// Why it cannot be said that nobody was hurt, where that is so.
+pub(super) fn may_have_hurt(evidence: &Evidence, depth: u64, limit: u64) -> Option<String> {
+    (limit > 0 && depth >= limit && !evidence.doubts.hooks.is_empty()).then(|| {
+        format!(
+            "the queue was at its limit of {}, and who was refused or waited then was not measured, since \
+             these functions are not hooked: {}",
+            count(limit),
+            evidence.doubts.hooks.join(", ")
+        )
+    })
+}
+
+/// Why no number comes of what hurt, where something that it rests on was not measured.
+pub(super) fn cannot_tell(evidence: &Evidence) -> Option<String> {
+    (!evidence.doubts.hooks.is_empty()).then(|| {
+        format!(
+            "how much was asked for is known only in part, since these functions are not hooked: {}",
+            evidence.doubts.hooks.join(", ")
+        )
+    })
+}
+
+pub(super) fn nothing_came(evidence: &Evidence) -> String {
+    format!(
+        "no record was asked for in {}: that says nothing of what a load needs",
+        duration(evidence.duration_ns)
+    )
 }
 
 pub(super) fn no_pace(evidence: &Evidence) -> String {
@@ -181,11 +248,12 @@ pub(super) fn what_happened(evidence: &Evidence, why: &mut Reasons) {
 }
 
 pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
-    let idle_ns: u64 = service.pauses.iter().map(|&(from, to)| to - from).sum();
+    let idle_ns = service.paused_ns();
     let pauses = if idle_ns > 0 {
         format!(
-            ", but for {} pauses of {} together",
+            ", but for {} {} of {} together",
             service.pauses.len(),
+            plural(service.pauses.len() as u64, "pause"),
             duration(idle_ns)
         )
     } else {
@@ -197,8 +265,13 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
         " (assumed)"
     };
     why.say(format!(
-        "auditd takes {} for a record, {} a second at most{pauses}; its socket holds {} \
+        "{} takes {} for a record, {} a second at most{pauses}; its socket holds {} \
          records{assumed}",
+        evidence
+            .setup
+            .as_ref()
+            .and_then(|setup| setup.comm.as_deref())
+            .unwrap_or("auditd"),
         duration(whole(service.record_ns)),
         count(whole(1e9 / service.record_ns)),
         count(whole(service.socket_records)),
@@ -224,23 +297,14 @@ pub(super) fn starved(evidence: &Evidence, need: &Need, why: &mut Reasons) {
     if evidence.stalls > 0 {
         why.say("a trace in which tasks wait does not hold that information".to_owned());
     }
-    why.advise(format!(
-        "trace at a limit of {}, where the queue's greatest length is the need",
-        count(need.high)
-    ));
 }
 
-pub(super) fn overload(evidence: &Evidence, service: &Service, need: &Need, why: &mut Reasons) {
-    let arrivals = &evidence.arrivals;
-    let span = match (arrivals.first(), arrivals.last()) {
-        (Some(first), Some(last)) => (last.at_ns - first.at_ns + evidence.bin_ns).max(1),
-        _ => evidence.duration_ns.max(1),
-    };
-    let demand: f64 = arrivals.iter().map(|arrival| arrival.records).sum();
+pub(super) fn overload(service: &Service, overload: Overload, need: &Need, why: &mut Reasons) {
     why.say(format!(
-        "more comes than goes: {} records a second were asked for over {}, and auditd takes {} at most",
-        count(whole(demand * 1e9 / float(span))),
-        duration(span),
+        "more comes than goes: {} records a second were asked for over {}, and the consumer takes {} at \
+         most",
+        count(overload.per_s),
+        duration(overload.over_ns),
         count(whole(1e9 / service.record_ns))
     ));
     why.say(format!(
@@ -248,11 +312,6 @@ pub(super) fn overload(evidence: &Evidence, service: &Service, need: &Need, why:
          lasts",
         count(need.records)
     ));
-    why.advise(
-        "make auditd faster (flush = INCREMENTAL_ASYNC, a faster disk, fewer plugins), or ask for \
-         fewer records: exclude rules for what causes most of them"
-            .to_owned(),
-    );
 }
 
 pub(super) fn cut_short(evidence: &Evidence) -> String {
@@ -273,10 +332,6 @@ pub(super) fn need(evidence: &Evidence, need: &Need, wishes: &Wishes, why: &mut 
             "whether tasks that waited would have made up for it later cannot be told: {} if they keep \
              to deadlines of their own, {} if each goes on from where it was",
             count(need.low),
-            count(need.high)
-        ));
-        why.advise(format!(
-            "trace once more at {}, where nobody waits: then it is known",
             count(need.high)
         ));
     }
@@ -308,4 +363,42 @@ pub(super) fn over_budget(evidence: &Evidence, limit: u64, wishes: &Wishes, why:
         bytes(worst),
         bytes(wishes.memory_budget_bytes)
     ));
+}
+
+/// The limit that was named, as advice.
+pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64) -> Advice {
+    let hurt = evidence.refused + evidence.stalls;
+    let advice = Advice::new(
+        format!(
+            "set the limit to {}, in the rules (-b {limit}) and on the kernel's command line \
+             (audit_backlog_limit={limit}), which holds until they are loaded",
+            count(limit)
+        ),
+        if hurt > 0 {
+            format!(
+                "this load would have lost no record to the limit and held nobody up: {} losses and stalls",
+                count(hurt)
+            )
+        } else {
+            "this load has room, with what is added to it".to_owned()
+        },
+        format!(
+            "{} records would have been in the way at once, and the limit is {}{}",
+            count(need),
+            evidence.limit.map_or_else(|| "?".to_owned(), count),
+            if evidence.limit == Some(BOOT_LIMIT) {
+                ", the kernel's default at boot"
+            } else {
+                ""
+            }
+        ),
+    )
+    .by(format!("auditctl -b {limit}"))
+    .undone_by(evidence.limit.map(|old| format!("auditctl -b {old}")))
+    .needing(need);
+    if hurt > 0 {
+        advice.sparing(hurt)
+    } else {
+        advice
+    }
 }

@@ -31,10 +31,13 @@ pub fn headline(answer: &Recommendation) -> String {
             answer.confidence.name()
         ),
         Verdict::LimitWillNotHelp => format!(
-            "no limit will help: {}",
+            "no limit will help: {}{}",
             answer
                 .bottleneck
-                .map_or("the cause is not known", |bottleneck| bottleneck.in_words())
+                .map_or("the cause is not known", |bottleneck| bottleneck.in_words()),
+            answer
+                .cause
+                .map_or_else(String::new, |cause| format!("; {}", cause.in_words()))
         ),
         Verdict::Unknown => match (answer.needed_low, answer.needed_high) {
             (Some(low), Some(high)) if low < high => format!(
@@ -93,8 +96,43 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
         text.push_str(&curve(answer, style));
         text.push('\n');
     }
-    for advice in &answer.advice {
-        let _ = writeln!(text, "{}  {advice}", style.bold("advice   "));
+    if !answer.breaks_rules.is_empty() {
+        let _ = writeln!(
+            text,
+            "{}  less than the 8,192 that these ask for, of audit_backlog_limit= on the kernel's command line \
+             too (--policy keeps to them): {}",
+            style.bold("rules    "),
+            answer.breaks_rules.join("; ")
+        );
+    }
+    let trust = answer.confidence_reasons.join("; ");
+    let _ = writeln!(
+        text,
+        "{}  {}: {}",
+        style.bold("surety   "),
+        answer.confidence.name(),
+        if trust.is_empty() {
+            "all that it rests on was measured"
+        } else {
+            &trust
+        }
+    );
+    for (number, advice) in (1..).zip(&answer.advice) {
+        let _ = writeln!(
+            text,
+            "{}  {number}. {}",
+            style.bold("advice   "),
+            advice.action
+        );
+        let _ = writeln!(text, "              effect: {}", advice.effect);
+        let _ = writeln!(text, "              because: {}", advice.evidence);
+        if let Some(command) = &advice.command {
+            let undo = advice
+                .undo
+                .as_ref()
+                .map_or_else(String::new, |undo| format!("   (undo: {undo})"));
+            let _ = writeln!(text, "              command: {command}{undo}");
+        }
     }
     if let Some(apply) = &answer.apply {
         let _ = writeln!(text, "{}  {apply}", style.bold("apply    "));

@@ -58,6 +58,14 @@ impl Timeline {
             wait_time_ticks: last.wait_time_jiffies.map(u64::from),
             hz,
             auditd_pid: last.auditd_pid,
+            failure: last.failure,
+            booted_with_audit: last.booted_with_audit,
+            setup: None,
+            consumer_times: None,
+            reads: consumer.map(|consumer| consumer.reads),
+            socket_bytes: consumer
+                .map(|consumer| consumer.buffer_bytes)
+                .filter(|&bytes| bytes > 0),
             rate_limit: last.rate_limit,
             attempted: attempted(ledger),
             refused,
@@ -165,7 +173,7 @@ fn missing_hooks(hooks: &[HookReport]) -> Vec<String> {
         .iter()
         .filter(|hook| {
             NEEDED_HOOKS.contains(&hook.role)
-                && !matches!(hook.verdict, Verdict::Ok | Verdict::Degraded)
+                && matches!(hook.verdict, Verdict::Failed | Verdict::Unsupported)
         })
         .map(|hook| hook.name.clone())
         .collect()

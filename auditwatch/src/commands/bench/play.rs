@@ -19,6 +19,7 @@ use crate::{
         host,
         log::Log,
         recorder::Recorder,
+        setup,
         source::{Live, Wanted},
     },
     control::{self, Setting},
@@ -97,6 +98,7 @@ async fn perform(
         source_reason: live.reason(),
         notes: live.notes(),
         startup_ns: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        consumer_times: None,
     };
     let mut view = View {
         log: Log::new(begin, zero, manner.recorder),
@@ -116,9 +118,11 @@ async fn perform(
     let after = Reading::take(stage, cast)?;
     let interval = view.log.push(last);
     (view.watch)(&interval, cast.board.get(Slot::Events));
+    let consumer = setup::consumer(view.log.auditd_pid());
     let (summary, recorded) = view.log.end(End {
         notes: view.live.notes(),
         command: None,
+        consumer,
     });
     recorded?;
     ensure_heard(&producers, summary.ledger.attempted)?;

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::recorder::Recorder;
+use super::{recorder::Recorder, setup};
 use crate::{
     model::evidence::Evidence,
     recording::{self, Begin, End},
@@ -22,10 +22,11 @@ pub(in crate::commands) struct Log {
 impl Log {
     /// A log that begins with the zero point.
     pub(in crate::commands) fn new(
-        begin: Begin,
+        mut begin: Begin,
         zero: Sample,
         mut recorder: Option<Recorder>,
     ) -> Self {
+        begin.consumer_times = setup::times(zero.state.auditd_pid);
         if let Some(recorder) = &mut recorder {
             recorder.begin(&begin, &zero);
         }
@@ -42,6 +43,11 @@ impl Log {
             recorder.sample(&sample);
         }
         self.timeline.push(sample)
+    }
+
+    /// Who takes the records, by the last sample; 0 for nobody.
+    pub(in crate::commands) const fn auditd_pid(&self) -> Option<u32> {
+        self.timeline.auditd_pid()
     }
 
     /// The summary, and whether all of it was recorded.

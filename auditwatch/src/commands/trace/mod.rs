@@ -4,6 +4,7 @@ pub(super) mod host;
 pub(super) mod log;
 mod patience;
 pub(super) mod recorder;
+pub(super) mod setup;
 pub(super) mod source;
 mod workload;
 
@@ -173,6 +174,7 @@ pub(in crate::commands) fn begin(live: &Live, facts: &Facts) -> Begin {
         source_reason: live.reason(),
         notes: live.notes(),
         startup_ns: 0,
+        consumer_times: None,
     }
 }
 
@@ -211,7 +213,12 @@ async fn finish(
             .as_ref()
             .map(|error| format!("the trace ended early: {error:#}")),
     );
-    let (summary, recorded) = log.end(End { notes, command });
+    let consumer = setup::consumer(log.auditd_pid());
+    let (summary, recorded) = log.end(End {
+        notes,
+        command,
+        consumer,
+    });
     let written = output.summary(&summary);
     // Where the output is what failed, the summary found the same.
     match failure {

@@ -1,11 +1,13 @@
 //! The recommendation, put to the test: the load is run again at the limit that was recommended.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::auditd::Auditd;
 use crate::findings::Findings;
 use crate::lab::Setup;
 use crate::process::Process;
@@ -16,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("recommended-limit-suffices", recommended_limit_suffices).both(),
     Scenario::new("recommended-after-waiting", recommended_after_waiting),
     Scenario::new("recommend-watches", recommend_watches).short(),
+    Scenario::new("recommend-reads-auditd", recommend_reads_auditd).short(),
 ];
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -50,6 +53,11 @@ fn recommended_limit_suffices(scene: &mut Scene<'_>) -> Result<()> {
     let hurt = scene.trial(&trial(64, 0))?;
     let mut findings = hurt.common();
     said(&hurt, "raise", &mut findings);
+    // The sink is not auditd, and no file of auditd's has a say in its pace.
+    let cause = hurt.summary.at("recommendation.cause");
+    findings.that(cause == "other_consumer", || {
+        format!("cause: expected other_consumer, got {cause}")
+    });
     findings.at_least("lost at 64", hurt.books.backlog_limit, 1);
     let again = scene.trial(&trial(limit_of(&hurt, "limit")?, 0))?;
     again.no_loss(&mut findings);
@@ -107,5 +115,43 @@ fn recommend_watches(scene: &mut Scene<'_>) -> Result<()> {
     });
     let needed = answer["needed"].as_i64().unwrap_or(0);
     findings.between("needed", needed, 400, 900);
+    findings.verdict()
+}
+
+/// The real auditd: its configuration, wherever that lies, is read and kept in the recording.
+fn recommend_reads_auditd(scene: &mut Scene<'_>) -> Result<()> {
+    scene.lab.clear()?;
+    scene.lab.configure(&Setup::default())?;
+    let auditd = Auditd::start(scene.lab)?;
+    let pid = auditd.id();
+    let recording = scene.lab.directory.join("reads-auditd.zst");
+    drop(fs::remove_file(&recording));
+    let run = |words: &[&str]| -> Result<String> {
+        let mut command = Command::new(&scene.lab.auditwatch);
+        command.args(words);
+        let ended = Process::start(&scene.lab.directory, command)?.wait(PATIENCE)?;
+        ensure!(
+            ended.code() == 0,
+            "{words:?}: exit {}, {}",
+            ended.code(),
+            ended.stderr
+        );
+        Ok(ended.stdout)
+    };
+    let file = recording.to_str().context("a path that is no text")?;
+    run(&["trace", "--duration", "300ms", "--record", file])?;
+    auditd.end()?;
+    let told = run(&["recommend", file, "--explain"])?;
+    scene.log.push(told.clone());
+    let mut findings = Findings::default();
+    for words in [
+        format!("taken by auditd (process {pid})"),
+        "auditd/auditd.conf: flush = none, freq = 0, log_format = raw".to_owned(),
+        "plugins: none".to_owned(),
+    ] {
+        findings.that(told.contains(&words), || {
+            format!("the explanation has no {words:?}: {told}")
+        });
+    }
     findings.verdict()
 }

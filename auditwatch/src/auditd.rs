@@ -1,0 +1,89 @@
+//! [`ConsumerSetup`]: who takes the records, and how it is set up to do so.
+//!
+//! In: values that `commands` read from the host. Out: plain data, which recordings keep and the
+//! recommendation names the bottleneck from. Pure; it must not judge.
+
+use serde::{Deserialize, Serialize};
+
+use self::{conf::AuditdConf, state::AuditdState};
+
+pub mod conf;
+pub mod state;
+
+/// The process that takes the records, and its set-up at the end of the trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerSetup {
+    /// Its process id, in the initial namespace.
+    pub pid: u32,
+    /// Its command name; `None` where it could not be read.
+    pub comm: Option<String>,
+    /// Its scheduling priority (nice); `None` where it could not be read.
+    #[serde(default)]
+    pub nice: Option<i32>,
+    /// The configuration file that it goes by; `None` where it is not auditd.
+    pub conf_path: Option<String>,
+    /// What that file says; `None` where it could not be read.
+    pub conf: Option<AuditdConf>,
+    /// Plugins that are switched on, by the names of their files; `None` where that could not be read.
+    pub plugins: Option<Vec<String>>,
+    /// auditd's own report of its state, where one lies there.
+    pub state: Option<AuditdState>,
+    /// The file of that report.
+    pub state_path: Option<String>,
+    /// Age of that report at the end of the trace, ns.
+    pub state_age_ns: Option<u64>,
+    /// What its main thread has had of the CPUs so far.
+    #[serde(default)]
+    pub times: Option<CpuTimes>,
+    /// Memory that a socket made now may take (`net.core.rmem_default`), bytes.
+    pub rmem_default_bytes: Option<u64>,
+}
+
+/// What a process's main thread has had of the CPUs since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuTimes {
+    /// Its process id.
+    pub pid: u32,
+    /// Time that it ran, ns.
+    pub ran_ns: u64,
+    /// Time that it could have run and had no CPU, ns.
+    pub waited_ns: u64,
+}
+
+impl CpuTimes {
+    /// The same since an earlier moment; `None` where it is another process.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Option<Self> {
+        if self.pid != earlier.pid {
+            return None;
+        }
+        Some(Self {
+            pid: self.pid,
+            ran_ns: self.ran_ns.checked_sub(earlier.ran_ns)?,
+            waited_ns: self.waited_ns.checked_sub(earlier.waited_ns)?,
+        })
+    }
+}
+
+impl ConsumerSetup {
+    /// Whether it is auditd; `None` where its name could not be read.
+    #[must_use]
+    pub fn is_auditd(&self) -> Option<bool> {
+        Some(self.comm.as_deref()? == "auditd")
+    }
+
+    /// The configuration, and the file that it stands in.
+    #[must_use]
+    pub fn configuration(&self) -> Option<(&AuditdConf, &str)> {
+        Some((self.conf.as_ref()?, self.conf_path.as_deref()?))
+    }
+}
+
+/// The words by which auditd's files say whether.
+fn yes(word: &str) -> Option<bool> {
+    match word {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}

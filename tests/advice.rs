@@ -1,0 +1,417 @@
+//! The bottleneck by its evidence, and what to do about it in the order of what it does.
+
+#[path = "fixtures/loads.rs"]
+mod loads;
+
+use auditwatch::{
+    auditd::{ConsumerSetup, CpuTimes, conf::AuditdConf, state::AuditdState},
+    model::evidence::Evidence,
+    recommendation::{
+        Advice, Bottleneck, Cause, Recommendation, Verdict, Wishes, policy, recommend,
+    },
+};
+use loads::{MS, bins, burst, evidence, service};
+
+const CONF: &str = "/etc/audit/auditd.conf";
+
+/// auditd with this configuration.
+fn auditd(conf: &str) -> ConsumerSetup {
+    ConsumerSetup {
+        pid: 7,
+        comm: Some("auditd".to_owned()),
+        nice: Some(-4),
+        conf_path: Some(CONF.to_owned()),
+        conf: Some(AuditdConf::parse(conf)),
+        plugins: Some(Vec::new()),
+        rmem_default_bytes: Some(212_992),
+        ..ConsumerSetup::default()
+    }
+}
+
+/// 100 records a second, of which the consumer takes 45, for two seconds.
+fn slow_disk() -> Evidence {
+    let mut load = evidence(bins(0, &[4.0; 500]), service(22_000.0, 20.0));
+    load.last_attempt_ns = 2_000 * MS;
+    load
+}
+
+fn answer(mut load: Evidence, setup: ConsumerSetup) -> Recommendation {
+    load.setup = Some(setup);
+    recommend(&load, &Wishes::default())
+}
+
+fn says(answer: &Recommendation, words: &str) -> bool {
+    answer.reasons.iter().any(|reason| reason.contains(words))
+}
+
+fn advice<'a>(answer: &'a Recommendation, words: &str) -> &'a Advice {
+    answer
+        .advice
+        .iter()
+        .find(|advice| advice.action.contains(words))
+        .unwrap_or_else(|| panic!("no advice on {words}: {answer:#?}"))
+}
+
+#[test]
+fn an_auditd_that_syncs_each_record_is_named_with_its_file_and_pace() {
+    for flush in ["sync", "DATA"] {
+        let conf = format!("flush = {flush}\nlog_format = RAW\n");
+        let answer = answer(slow_disk(), auditd(&conf));
+        assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
+        assert_eq!(answer.bottleneck, Some(Bottleneck::Consumer));
+        assert_eq!(answer.cause, Some(Cause::FlushEachRecord));
+        let flush = flush.to_lowercase();
+        assert!(
+            says(&answer, &format!("flush = {flush} in {CONF}")),
+            "{answer:#?}"
+        );
+        assert!(says(&answer, "22 ms for a record"), "{answer:#?}");
+        let first = &answer.advice[0];
+        assert!(first.action.contains("incremental_async and freq = 50"));
+        // 1,000 a second must be taken.
+        assert!(first.effect.contains("no more than 1 ms"), "{first:?}");
+        assert_eq!(first.spares, Some(100));
+        assert_eq!(answer.limit, None);
+    }
+}
+
+#[test]
+fn a_setting_that_explains_nothing_is_no_cause() {
+    // Nothing is written, so that there is nothing to sync.
+    let quiet = answer(slow_disk(), auditd("flush = sync\nwrite_logs = no\n"));
+    assert_eq!(quiet.cause, None, "{quiet:#?}");
+    // It syncs now and then, but no record took longer than others.
+    let even = answer(slow_disk(), auditd("flush = incremental\nfreq = 20\n"));
+    assert_eq!(even.cause, None, "{even:#?}");
+    // auditd kept up, and kauditd did not get the CPU.
+    let mut starved = burst();
+    starved.depth_max_with_room = Some(65);
+    starved.service = Some(service(1.0, 200.0));
+    let starved = answer(starved, auditd("flush = sync\n"));
+    assert_eq!(starved.verdict, Verdict::Unknown);
+    assert_eq!(starved.bottleneck, Some(Bottleneck::Kauditd));
+    assert_eq!(starved.cause, None);
+    // Nobody was hurt.
+    let mut calm = burst();
+    (calm.refused, calm.suppressed, calm.depth_max) = (0, 0.0, Some(10));
+    let calm = answer(calm, auditd("flush = sync\n"));
+    assert_eq!((calm.verdict, calm.cause), (Verdict::Keep, None));
+    assert_eq!(calm.advice, Vec::new());
+}
+
+#[test]
+fn what_auditd_had_of_the_cpus_goes_before_its_settings() {
+    let with = |ran_ms: u64, waited_ms: u64| {
+        let mut load = slow_disk();
+        load.reads = Some(100);
+        load.consumer_times = Some(CpuTimes {
+            pid: 7,
+            ran_ns: ran_ms * MS,
+            waited_ns: waited_ms * MS,
+        });
+        answer(load, auditd("flush = sync\n"))
+    };
+    // Of 22 ms for each of 100 records.
+    let busy = with(1_500, 100);
+    assert_eq!(busy.cause, Some(Cause::Cpu), "{busy:#?}");
+    assert!(says(&busy, "runs for 15 ms"), "{busy:#?}");
+    assert!(busy.advice[0].action.contains("less to do"), "{busy:#?}");
+    let starved = with(100, 1_500);
+    assert_eq!(starved.cause, Some(Cause::CpuWait), "{starved:#?}");
+    assert_eq!(with(100, 100).cause, Some(Cause::FlushEachRecord));
+}
+
+#[test]
+fn pauses_are_laid_to_the_setting_that_makes_them() {
+    let mut load = evidence(bins(0, &[10.0; 200]), service(200.0, 100.0));
+    let service = load.service.as_mut().expect("given");
+    service.pauses = vec![(100 * MS, 300 * MS), (500 * MS, 700 * MS)];
+    let cases = [
+        (
+            "flush = incremental\nfreq = 20\n",
+            Cause::FlushEveryFew,
+            "freq = 20",
+        ),
+        ("max_log_file = 8\n", Cause::Rotation, "max_log_file = 8 in"),
+        (
+            "max_log_file_action = ignore\n",
+            Cause::Pauses,
+            "paused 2 times for 400 ms",
+        ),
+        (
+            "write_logs = no\nflush = incremental\n",
+            Cause::Pauses,
+            "paused 2 times",
+        ),
+    ];
+    for (conf, cause, words) in cases {
+        let answer = answer(load.clone(), auditd(conf));
+        assert_eq!(answer.cause, Some(cause), "{conf}: {answer:#?}");
+        assert!(says(&answer, words), "{conf}: {answer:#?}");
+        // Without them nobody is in the way: the present limit holds the load.
+        let first = &answer.advice[0];
+        assert!(
+            first.needed.is_some_and(|need| need < 64),
+            "{conf}: {first:?}"
+        );
+        assert_eq!(first.spares, Some(100), "{conf}");
+    }
+}
+
+#[test]
+fn slow_records_among_fast_ones_are_the_syncs_between() {
+    let mut load = evidence(bins(0, &[9.6; 500]), service(1_000.0, 100.0));
+    load.service.as_mut().expect("given").usual_ns = Some(30_000);
+    let incremental = answer(load.clone(), auditd("flush = incremental\nfreq = 20\n"));
+    assert_eq!(incremental.cause, Some(Cause::FlushEveryFew));
+    assert!(
+        says(&incremental, "each freq = 20 records"),
+        "{incremental:#?}"
+    );
+    // In a thread of its own it keeps nobody waiting.
+    assert_eq!(answer(load, auditd("")).cause, None);
+}
+
+#[test]
+fn a_consumer_that_is_not_auditd_is_named() {
+    let other = ConsumerSetup {
+        pid: 99,
+        comm: Some("osqueryd".to_owned()),
+        ..ConsumerSetup::default()
+    };
+    let answer = answer(slow_disk(), other);
+    assert_eq!(answer.cause, Some(Cause::OtherConsumer));
+    assert!(
+        says(&answer, "not auditd but osqueryd (process 99)"),
+        "{answer:#?}"
+    );
+    assert!(
+        says(&answer, "osqueryd takes 22 ms for a record"),
+        "{answer:#?}"
+    );
+}
+
+#[test]
+fn settings_that_take_time_are_advised_on_last() {
+    let mut setup = auditd("priority_boost = 0\n");
+    setup.plugins = Some(vec!["af_unix".to_owned()]);
+    setup.nice = Some(0);
+    let answer = answer(burst(), setup);
+    assert_eq!(answer.verdict, Verdict::Raise);
+    assert_eq!(answer.cause, None);
+    assert!(
+        answer.advice[0].action.contains("set the limit"),
+        "{answer:#?}"
+    );
+    assert!(advice(&answer, "plugins").evidence.contains("af_unix"));
+    assert!(
+        advice(&answer, "log_format = raw")
+            .evidence
+            .contains("looked up for each record")
+    );
+    assert!(
+        advice(&answer, "priority_boost = 4")
+            .evidence
+            .contains("nice value of 0")
+    );
+}
+
+#[test]
+fn records_that_auditd_throws_away_come_first_while_the_report_is_fresh() {
+    let mut setup = auditd("disk_full_action = SUSPEND\n");
+    setup.state = Some(AuditdState {
+        logging_suspended: Some(true),
+        plugin_overflow: Some(true),
+        plugin_queue: Some(2000),
+        plugin_depth_max: Some(2000),
+        ..AuditdState::default()
+    });
+    setup.state_path = Some("/run/auditd.state".to_owned());
+    setup.state_age_ns = Some(3_000 * MS);
+    let fresh = answer(burst(), setup.clone());
+    assert!(says(&fresh, "auditd has suspended logging"), "{fresh:#?}");
+    assert!(says(&fresh, "/run/auditd.state, 3 s old"), "{fresh:#?}");
+    assert!(fresh.advice[0].action.contains("make room"), "{fresh:#?}");
+    assert_eq!(fresh.advice[0].command.as_deref(), Some("kill -USR2 7"));
+    assert!(
+        advice(&fresh, "q_depth")
+            .evidence
+            .contains("at most 2,000 of 2,000")
+    );
+    // What an old one says may no longer be so.
+    setup.state_age_ns = Some(7_200_000 * MS);
+    let old = answer(burst(), setup);
+    assert!(says(&old, "120 min 00 s old"), "{old:#?}");
+    assert!(old.advice[0].action.contains("set the limit"), "{old:#?}");
+}
+
+#[test]
+fn a_larger_socket_is_weighed_by_a_replay() {
+    let mut load = evidence(bins(0, &[50.0; 25]), service(200.0, 200.0));
+    load.socket_bytes = Some(212_992);
+    let answer = answer(load.clone(), auditd(""));
+    let socket = advice(&answer, "net.core.rmem_default");
+    assert_eq!(
+        socket.command.as_deref(),
+        Some("sysctl -w net.core.rmem_default=851968")
+    );
+    assert_eq!(
+        socket.undo.as_deref(),
+        Some("sysctl -w net.core.rmem_default=212992")
+    );
+    // 600 more fit in than were in the way.
+    assert!(socket.needed.is_some_and(|need| need < 64), "{socket:?}");
+    assert_eq!(socket.spares, Some(100));
+    // Where its room was not measured nothing is promised.
+    load.service.as_mut().expect("given").socket_is_measured = false;
+    let unsure = recommend(&load, &Wishes::default());
+    assert!(
+        unsure
+            .advice
+            .iter()
+            .all(|advice| !advice.action.contains("rmem"))
+    );
+}
+
+#[test]
+fn losses_that_no_limit_touches_have_their_commands() {
+    let mut limited = burst();
+    limited.rate_limit = Some(300);
+    limited.other_losses.rate_limit = 1000;
+    let answer = recommend(&limited, &Wishes::default());
+    let first = &answer.advice[0];
+    assert_eq!(first.command.as_deref(), Some("auditctl -r 0"));
+    assert_eq!(first.undo.as_deref(), Some("auditctl -r 300"));
+    assert_eq!(first.spares, Some(1000));
+    let mut silent = burst();
+    silent.other_losses.silent = 1000;
+    let answer = recommend(&silent, &Wishes::default());
+    assert!(advice(&answer, "audit=1").evidence.contains("no counter"));
+    assert_eq!(advice(&answer, "audit=1").spares, Some(1000));
+}
+
+#[test]
+fn the_wait_time_is_named_only_where_it_should_be_another() {
+    let with = |ticks, failure| {
+        let mut load = burst();
+        load.wait_time_ticks = Some(ticks);
+        load.wait_time_ns = Some(ticks * 4 * MS);
+        load.failure = Some(failure);
+        recommend(&load, &Wishes::default())
+    };
+    assert_eq!(with(15_000, 1).wait_time_ns, None);
+    let mistaken = with(60_000, 1);
+    assert_eq!(mistaken.wait_time_ns, Some(60_000 * MS));
+    assert!(says(&mistaken, "4 min 00 s here"), "{mistaken:#?}");
+    let panics = with(60_000, 2);
+    assert_eq!(panics.wait_time_ns, None);
+    assert!(says(&panics, "panic (-f 2)"), "{panics:#?}");
+    assert_eq!(with(0, 1).wait_time_ns, None);
+    assert_eq!(with(0, 2).wait_time_ns, Some(60_000 * MS));
+}
+
+#[test]
+fn loss_and_waiting_are_weighed_against_each_other_where_no_limit_helps() {
+    let waits = |failure| {
+        let mut load = slow_disk();
+        (load.refused, load.suppressed, load.stalls) = (0, 0.0, 400);
+        load.wait_time_ticks = Some(15_000);
+        load.wait_time_ns = Some(60_000 * MS);
+        load.failure = Some(failure);
+        recommend(&load, &Wishes::default())
+    };
+    let trade = waits(1);
+    assert_eq!(trade.verdict, Verdict::LimitWillNotHelp, "{trade:#?}");
+    assert_eq!(trade.wait_time_ns, None);
+    let switch = advice(&trade, "switch waiting off");
+    assert_eq!(
+        switch.command.as_deref(),
+        Some("auditctl --backlog_wait_time 0")
+    );
+    assert!(switch.effect.contains("of 2,000 records"), "{switch:?}");
+    // A loss would be a panic.
+    let panics = waits(2);
+    let commands = panics
+        .advice
+        .iter()
+        .filter_map(|advice| advice.command.as_deref());
+    assert!(
+        commands
+            .into_iter()
+            .all(|command| !command.ends_with("wait_time 0"))
+    );
+    let lost = recommend(&slow_disk(), &Wishes::default());
+    let wait = advice(&lost, "let tasks wait");
+    assert_eq!(
+        wait.command.as_deref(),
+        Some("auditctl --backlog_wait_time 15000")
+    );
+}
+
+#[test]
+fn a_longer_queue_is_said_to_stall_longer() {
+    let mut load = burst();
+    load.wait_time_ticks = Some(15_000);
+    load.wait_time_ns = Some(60_000 * MS);
+    load.stalls = 20;
+    let answer = recommend(&load, &Wishes::default());
+    assert!(says(&answer, "rarer, not shorter"), "{answer:#?}");
+    assert!(!says(
+        &recommend(&burst(), &Wishes::default()),
+        "rarer, not shorter"
+    ));
+}
+
+#[test]
+fn the_rule_that_a_limit_breaks_is_named() {
+    let answer = recommend(&burst(), &Wishes::default());
+    assert!(
+        answer
+            .limit
+            .is_some_and(|limit| limit < policy::LEAST_LIMIT)
+    );
+    assert_eq!(answer.breaks_rules, policy::broken_by(1));
+    let stig = Wishes {
+        floor: Some(policy::LEAST_LIMIT),
+        floor_reason: Some(format!("the policy stig ({})", policy::STIG)),
+        ..Wishes::default()
+    };
+    let answer = recommend(&burst(), &stig);
+    assert_eq!(answer.limit, Some(8192));
+    assert_eq!(answer.breaks_rules, Vec::<String>::new());
+    assert!(
+        says(&answer, "V-230469") && says(&answer, "at least 8,192"),
+        "{answer:#?}"
+    );
+}
+
+#[test]
+fn the_default_of_the_boot_is_told() {
+    let answer = recommend(&burst(), &Wishes::default());
+    let set = advice(&answer, "set the limit");
+    assert!(
+        set.evidence.contains("the kernel's default at boot"),
+        "{set:?}"
+    );
+    assert!(set.action.contains("audit_backlog_limit="), "{set:?}");
+    assert_eq!(set.undo.as_deref(), Some("auditctl -b 64"));
+}
+
+#[test]
+fn advice_has_all_its_keys_in_json() {
+    let answer = serde_json::to_value(recommend(&burst(), &Wishes::default())).expect("written");
+    let advice = answer["advice"][0].as_object().expect("an object");
+    for key in [
+        "action", "effect", "evidence", "command", "undo", "spares", "needed",
+    ] {
+        assert!(advice.contains_key(key), "{key}: {advice:?}");
+    }
+    for key in [
+        "confidence_reasons",
+        "cause",
+        "wait_time_ns",
+        "breaks_rules",
+    ] {
+        assert!(answer.get(key).is_some(), "{key}: {answer}");
+    }
+}
