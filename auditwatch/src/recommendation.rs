@@ -27,7 +27,6 @@ pub use self::{
     curve::CurvePoint,
     explanation::explain,
     need::{Need, Overload},
-    talkers::{Talker, TalkerShare, talker_advice},
 };
 
 /// What the user wants of the answer.

@@ -46,6 +46,37 @@ pub struct Doubts {
     pub hooks: Vec<String>,
 }
 
+/// Who, or what rule, causes records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Talker {
+    /// Rules with this key.
+    Key(String),
+    /// Processes of this command name.
+    Comm(String),
+}
+
+/// A talker's share of the demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TalkerShare {
+    /// Who.
+    pub what: Talker,
+    /// Records that it caused, refused ones included.
+    pub records: u64,
+    /// Records that all caused.
+    pub of: u64,
+}
+
+impl TalkerShare {
+    /// The share, 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        if self.of == 0 {
+            return 0.0;
+        }
+        (float(self.records) / float(self.of)).min(1.0)
+    }
+}
+
 /// Everything that the answer rests on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
@@ -77,6 +108,8 @@ pub struct Evidence {
     pub reads: Option<u64>,
     /// Most memory that its socket's records may be charged for, bytes.
     pub socket_bytes: Option<u64>,
+    /// Who causes the records, where that is counted.
+    pub talkers: Vec<TalkerShare>,
     /// Records a second that pass, 0 for no limit.
     pub rate_limit: Option<u32>,
     /// Record attempts that no rule ended.

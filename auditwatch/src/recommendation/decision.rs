@@ -8,7 +8,7 @@ use super::{
     curve::curve,
     policy,
     reasons::{self, Reasons},
-    wait_time,
+    talkers, wait_time,
 };
 use crate::model::{
     demand::{float, whole},
@@ -96,6 +96,7 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why: 
     let cause = cause(evidence, service);
     answer.cause = cause.as_ref().map(|(cause, _)| *cause);
     why.advise(consumer::advice(evidence, service, &need, cause.as_ref()));
+    why.advise(talkers::talker_advice(evidence, &evidence.talkers));
     if let Some((_, sentence)) = &cause {
         why.say(sentence.clone());
     }

@@ -6,8 +6,8 @@
 use super::{Advice, Need, advice::ranked};
 use crate::{
     model::{
-        demand::{Arrival, float},
-        evidence::Evidence,
+        demand::Arrival,
+        evidence::{Evidence, Talker, TalkerShare},
         service::Service,
     },
     number::count,
@@ -17,35 +17,6 @@ use crate::{
 const LEAST_SHARE: f64 = 0.1;
 /// Most talkers that are named.
 const MOST: usize = 3;
-
-/// Who, or what rule, causes records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Talker {
-    /// Rules with this key.
-    Key(String),
-    /// Processes of this command name.
-    Comm(String),
-}
-
-/// A talker's share of the demand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TalkerShare {
-    /// Who.
-    pub what: Talker,
-    /// Records that it caused, refused ones included.
-    pub records: u64,
-    /// Records that all caused.
-    pub of: u64,
-}
-
-impl TalkerShare {
-    fn share(&self) -> f64 {
-        if self.of == 0 {
-            return 0.0;
-        }
-        (float(self.records) / float(self.of)).min(1.0)
-    }
-}
 
 /// Advice on those that cause most, the most effective first.
 ///

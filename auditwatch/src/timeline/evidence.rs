@@ -8,11 +8,11 @@ use crate::{
     ledger::Ledger,
     model::{
         demand::{ClockPoint, Seen, float},
-        evidence::{Doubts, Evidence, OtherLosses},
+        evidence::{Doubts, Evidence, OtherLosses, Talker, TalkerShare},
         service::Service,
     },
     plan::Role,
-    report::Summary,
+    report::{Share, Summary},
     sample::{Consumer, Source},
 };
 
@@ -66,6 +66,7 @@ impl Timeline {
             socket_bytes: consumer
                 .map(|consumer| consumer.buffer_bytes)
                 .filter(|&bytes| bytes > 0),
+            talkers: talkers(summary),
             rate_limit: last.rate_limit,
             attempted: attempted(ledger),
             refused,
@@ -149,6 +150,27 @@ impl Timeline {
             self.hz()?,
         ))
     }
+}
+
+/// Who causes the records: the rules by their keys, and the programs.
+fn talkers(summary: &Summary) -> Vec<TalkerShare> {
+    let (Some(by), Some(of)) = (&summary.talkers_by, summary.ledger.attempted) else {
+        return Vec::new();
+    };
+    let shares = |list: &[Share], what: fn(String) -> Talker| {
+        list.iter()
+            .filter_map(|share| {
+                Some(TalkerShare {
+                    what: what(share.name.clone()?),
+                    records: share.sums.records,
+                    of,
+                })
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut all = shares(&by.key, Talker::Key);
+    all.extend(shares(&by.comm, Talker::Comm));
+    all
 }
 
 fn attempted(ledger: &Ledger) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     cost::RECORDS_PER_CALL,
     results::{KernelResult, Ratio, Results},
-    variants::{BASE, OURS, OURS_PLAIN},
+    variants::{BASE, OURS_PLAIN},
 };
 
 /// Characters of a reason that the table shows; the JSON has them all.
