@@ -379,7 +379,7 @@ mod tests {
             "| no tracing: a record costs | 100, 1,000 | 100, 1,000 |",
             "| **`auditwatch trace`** | +1,100 | +1,100 |",
             "| auditwatch trace --attach kprobe | not available | not available |",
-            "| auditwatch trace / empty programs on the same hooks (at most 2) | 1.50, 1.57 | 1.50, 1.57 |",
+            "| auditwatch trace --no-talkers / empty programs on the same hooks (at most 2) | 1.50, 1.57 | 1.50, 1.57 |",
             "| attempts: exit of `audit_filter` | 400, 0, 0 | 400, 0, 0 |",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");

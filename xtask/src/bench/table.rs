@@ -179,8 +179,8 @@ mod tests {
             line("attempts: exit of `audit_filter`"),
             ["400", "0", "0", "400"]
         );
-        assert_eq!(line("ours / floor")[..3], ["1.50", "1.67", "1.57"]);
+        assert_eq!(line("ours-plain / floor")[..3], ["1.50", "1.67", "1.57"]);
         assert!(table.contains("not measured: exit status 1: no kprobes"));
-        assert!(table.contains("bpftrace-like / ours"));
+        assert!(table.contains("bpftrace-like / ours-plain"));
     }
 }

@@ -343,7 +343,15 @@ mod tests {
             [Scope::Check, Scope::Ours, Scope::Peers].map(names);
         assert_eq!(
             check,
-            [BASE, FLOOR, OURS, OURS_COMMAND, OURS_KPROBE, BASE_AGAIN]
+            [
+                BASE,
+                FLOOR,
+                OURS,
+                OURS_PLAIN,
+                OURS_COMMAND,
+                OURS_KPROBE,
+                BASE_AGAIN
+            ]
         );
         assert!(check.iter().all(|name| ours.contains(name)));
         assert!(ours.iter().all(|name| peers.contains(name)));
