@@ -12,6 +12,7 @@ pub mod command_cost;
 pub mod commands;
 pub mod comparison;
 pub mod control;
+pub mod diagnosis;
 pub mod doctor;
 pub mod health;
 pub mod histogram;
