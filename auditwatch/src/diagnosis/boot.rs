@@ -15,7 +15,7 @@ use super::{
 const MOST_TASKS: usize = 200;
 /// Limits that are listed.
 const MOST_LIMITS: usize = 200;
-/// Lines of losses by which a log that is there twice is known.
+/// Lines by which a log that is there twice is known.
 const MOST_SEEN: usize = 100_000;
 /// Records that the kernel had queued before auditd started may be printed this long after, microseconds.
 const AUDITD_SETTLES_US: u64 = 5_000_000;
@@ -64,7 +64,7 @@ pub struct Account {
     limit: Option<u32>,
     /// A limit that may be the present one with its last digits cut off.
     cut_limit: Option<u32>,
-    /// Lines of losses, so that one that is there twice counts once.
+    /// Lines that are printed once only, so that one that is there twice counts once.
     seen: HashSet<u64>,
     /// The kernel's clock at its highest, microseconds.
     pub clock_us: Option<u64>,
@@ -99,19 +99,25 @@ impl Account {
         self.counter.at_least()
     }
 
-    /// Whether there was a line of a loss with a clock.
+    /// Whether nothing was said of it yet.
     #[must_use]
-    pub fn speaks_of_losses(&self) -> bool {
+    pub fn is_untouched(&self) -> bool {
+        !self.speaks && !self.has_start && self.clock_us.is_none() && self.boot_id().is_none()
+    }
+
+    /// Whether there was a line that is printed once only.
+    #[must_use]
+    pub fn has_seen_any(&self) -> bool {
         !self.seen.is_empty()
     }
 
-    /// Whether a line of a loss was there before.
+    /// Whether a line that is printed once only was there before.
     #[must_use]
     pub fn has_seen(&self, line: u64) -> bool {
         self.seen.contains(&line)
     }
 
-    /// Remembers a line of a loss; whether it is new.
+    /// Remembers a line that is printed once only; whether it is new.
     pub fn see(&mut self, line: u64) -> bool {
         if self.seen.len() >= MOST_SEEN {
             return !self.seen.contains(&line);
@@ -200,7 +206,7 @@ impl Account {
                     self.counter.some_loss();
                     self.daemon(Daemon::Died, at);
                 } else {
-                    self.daemon(Daemon::NoBuffers, at);
+                    self.daemon(Daemon::Refused, at);
                 }
             }
             // Put together by the reading.
@@ -285,7 +291,8 @@ impl Account {
                     && let Some(old) = old
                     && old != new
                 {
-                    self.limit(old, LimitSource::Change, at);
+                    self.limit = Some(old);
+                    self.list_limit(old, LimitSource::Change, at);
                 }
                 self.cut_limit = None;
                 if self.limit != Some(new) {
@@ -352,16 +359,20 @@ impl Account {
 
     fn set_limit(&mut self, limit: u32, source: LimitSource, at: &Moment<'_>) {
         let old = self.limit.replace(limit);
+        self.list_limit(limit, source, at);
+        // The first one of a loss stands with the loss.
+        if old.is_some() || source != LimitSource::Loss {
+            self.setting("audit_backlog_limit", limit, old, true, at);
+        }
+    }
+
+    fn list_limit(&mut self, limit: u32, source: LimitSource, at: &Moment<'_>) {
         if self.report.limits.len() < MOST_LIMITS {
             self.report.limits.push(LimitSeen {
                 at: at.when(),
                 limit,
                 source,
             });
-        }
-        // The first one of a loss stands with the loss.
-        if old.is_some() || source != LimitSource::Loss {
-            self.setting("audit_backlog_limit", limit, old, true, at);
         }
     }
 

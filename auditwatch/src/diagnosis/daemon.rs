@@ -36,10 +36,12 @@ pub enum Daemon {
     PluginsSuspended,
     /// Its socket was full: the kernel tries again.
     NoBuffers,
+    /// It did not take a record when it was sent: the kernel tries again.
+    Refused,
 }
 
 /// All of them.
-pub const ALL: [Daemon; 13] = [
+pub const ALL: [Daemon; 14] = [
     Daemon::Started,
     Daemon::Stopped,
     Daemon::Died,
@@ -53,6 +55,7 @@ pub const ALL: [Daemon; 13] = [
     Daemon::PluginReportsEnd,
     Daemon::PluginsSuspended,
     Daemon::NoBuffers,
+    Daemon::Refused,
 ];
 
 impl Daemon {
@@ -73,6 +76,7 @@ impl Daemon {
             Self::PluginReportsEnd => "plugin_reports_end",
             Self::PluginsSuspended => "plugins_suspended",
             Self::NoBuffers => "no_buffers",
+            Self::Refused => "refused",
         }
     }
 
@@ -92,6 +96,9 @@ impl Daemon {
             Self::PluginDropped => "auditd dropped events on their way to its plugins",
             Self::PluginReportsEnd => "auditd stopped telling of events that it drops",
             Self::PluginsSuspended => "auditd suspended passing events to its plugins",
+            Self::Refused => {
+                "auditd did not take a record when it was sent; the kernel tries again"
+            }
             Self::NoBuffers => {
                 "auditd's socket was full (ENOBUFS); the kernel retries, so that is no loss yet"
             }

@@ -3,7 +3,10 @@
 //! It tells boots apart, and who speaks; what is said of a boot goes to its [`Account`]. A line at a time: it
 //! must not keep lines.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::LazyLock,
+};
 
 use super::{
     boot::{Account, Moment},
@@ -100,9 +103,11 @@ impl Reading {
     }
 }
 
+/// Made once: all readings look for the same words.
+static FINDER: LazyLock<Finder> = LazyLock::new(Finder::default);
+
 #[derive(Debug)]
 struct Log {
-    finder: Finder,
     boots: Vec<Account>,
     /// The boot that lines belong to.
     now: usize,
@@ -119,7 +124,6 @@ struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            finder: Finder::default(),
             boots: vec![Account::new(None)],
             now: 0,
             status: StatusLines::default(),
@@ -142,7 +146,7 @@ impl Log {
     }
 
     fn line(&mut self, number: u64, line: &[u8]) {
-        if !self.finder.may_tell(line) {
+        if !FINDER.may_tell(line) {
             // Of interest for its clock only, or as one of the short lines of `auditctl -s`.
             if let Some(us) = clock(line) {
                 self.clock(us);
@@ -180,7 +184,7 @@ impl Log {
         };
         let mut wall = None;
         for message in entry.message.split(|&byte| byte == b'\n') {
-            if !self.finder.may_tell(message) && speaker != Speaker::Program(b"augenrules") {
+            if !FINDER.may_tell(message) && speaker != Speaker::Program(b"augenrules") {
                 continue;
             }
             let message = clean(message);
@@ -250,7 +254,7 @@ impl Log {
 
     fn kernel(&mut self, message: &[u8], at: &Moment<'_>) {
         let mut facts = std::mem::take(&mut self.facts);
-        self.finder.facts(message, &mut facts);
+        FINDER.facts(message, &mut facts);
         if facts.is_empty() {
             self.facts = facts;
             return;
@@ -260,7 +264,7 @@ impl Log {
         }
         let key = at
             .kernel_us
-            .filter(|_| facts.iter().any(tells_a_loss))
+            .filter(|_| facts.iter().any(is_printed_once))
             .map(|us| {
                 let mut hasher = DefaultHasher::new();
                 (us, message).hash(&mut hasher);
@@ -282,7 +286,7 @@ impl Log {
 
     fn take(&mut self, facts: &mut Vec<Fact>, key: Option<u64>, at: &Moment<'_>) {
         if let Some(key) = key {
-            if !self.boot().speaks_of_losses() {
+            if !self.boot().has_seen_any() {
                 self.repeats(key);
             }
             if !self.boot().see(key) {
@@ -346,6 +350,10 @@ impl Log {
 
     fn start_boot(&mut self, boot_id: Option<String>) {
         self.blocked = None;
+        if self.boot().is_untouched() {
+            *self.boot() = Account::new(boot_id);
+            return;
+        }
         if self.boots.len() >= MOST_BOOTS {
             self.now = self.boots.len() - 1;
             self.boot().clock_us = None;
@@ -456,10 +464,14 @@ impl Log {
     }
 }
 
-/// Whether a line like that is printed once only.
-const fn tells_a_loss(fact: &Fact) -> bool {
+/// Whether a line like that, at one moment, is printed once only.
+const fn is_printed_once(fact: &Fact) -> bool {
     matches!(
         fact,
-        Fact::Lost { .. } | Fact::Depth { .. } | Fact::Loss(_) | Fact::Panic { .. }
+        Fact::Lost { .. }
+            | Fact::Depth { .. }
+            | Fact::Loss(_)
+            | Fact::Panic { .. }
+            | Fact::Blocked { .. }
     )
 }

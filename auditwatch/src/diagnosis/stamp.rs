@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::scan::{digits, skip_spaces};
 
@@ -91,6 +91,8 @@ pub fn stamped(line: &[u8]) -> Stamped<'_> {
         if facility == 0 {
             found.speaker = Speaker::Kernel;
         } else {
+            // Not the kernel, whoever it is.
+            found.speaker = Speaker::Program(b"");
             program(&mut found);
         }
         return found;
@@ -120,7 +122,21 @@ pub fn stamped(line: &[u8]) -> Stamped<'_> {
         }
     }
     clocks(&mut found);
+    if found.kernel_us.is_none() && found.speaker == Speaker::Unknown && found.wall.is_none() {
+        found.kernel_us = clock_within(found.message);
+    }
     found
+}
+
+/// The clock of a message behind a login prompt, or behind the beginning of another one.
+fn clock_within(line: &[u8]) -> Option<u64> {
+    memchr_iter(b'[', line).take(8).find_map(|at| {
+        let (found, rest) = bracket(&line[at..])?;
+        match found {
+            Bracket::Clock(us) if !rest.is_empty() => Some(us),
+            _ => None,
+        }
+    })
 }
 
 /// Brackets before the message: the kernel's clock, a date (`dmesg -T`), the caller (`PRINTK_CALLER`).

@@ -126,7 +126,8 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
             .flat_map(|boot| &boot.hung_tasks)
             .filter_map(|task| task.seconds)
             .max();
-        let length = longest.map_or_else(String::new, |s| format!(", one for more than {s} s"));
+        let one = if hung == 1 { "" } else { ", one" };
+        let length = longest.map_or_else(String::new, |s| format!("{one} for more than {s} s"));
         format!(
             "{} {} in audit_log_start{length}",
             count(hung),

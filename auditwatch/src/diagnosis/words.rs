@@ -81,7 +81,13 @@ fn losses(what: &What) -> String {
     }
     let named: Vec<String> = reasons
         .iter()
-        .map(|(reason, lines)| format!("{} x {lines}", reason.replace('_', " ")))
+        .map(|(&reason, lines)| {
+            let words = match reason {
+                "no_record" => "record cut short or none due".to_owned(),
+                _ => reason.replace('_', " "),
+            };
+            format!("{words} x {lines}")
+        })
         .collect();
     if !named.is_empty() {
         text.push_str(&format!(": {}", named.join(", ")));
