@@ -3,13 +3,17 @@
 
 use std::{
     env, fs,
+    io::Write as _,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use auditwatch::{
     diagnosis::{Diagnosis, Reading, diagnose},
     render::{self, style::Style},
 };
+use flate2::{Compression, write::GzEncoder};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -339,4 +343,121 @@ fn line_ends_make_no_difference() {
         found.sources[0].bytes = unix.sources[0].bytes;
         assert_eq!(shown(&found), shown(&unix), "{}", path.display());
     }
+}
+
+fn run(args: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_auditwatch"))
+        .arg("diagnose")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut stdin = child.stdin.take().expect("its input");
+    // It may end without reading it.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let output = child.wait_with_output().expect("its output");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+const LOSS: &str = "[  100.1] audit: audit_lost=7 audit_rate_limit=0 audit_backlog_limit=320\n";
+
+#[test]
+fn the_exit_status_tells() {
+    let (code, out, _) = run(&["-"], LOSS.as_bytes());
+    assert_eq!(code, Some(3));
+    assert!(out.starts_with("verdict    at least 7 records lost at a limit of 320\n"));
+    let (code, out, _) = run(&["--json", "-"], b"[  100.1] all is well\n");
+    assert_eq!(code, Some(0));
+    let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(found["verdict"], "nothing_found");
+    assert_eq!(run(&["-"], b"").0, Some(0));
+    for (args, code, words) in [
+        (&["/no/such/log"][..], 1, "cannot read /no/such/log"),
+        (&["/"], 1, "diagnose --root /"),
+        (&["--root", "/no/such/disk"], 1, "/no/such/disk"),
+        (&["--root", "/", "log"], 2, "cannot be used with"),
+        (&["--format", "xml", "-"], 2, "xml"),
+    ] {
+        let (got, _, errors) = run(args, b"");
+        assert_eq!(got, Some(code), "{args:?}: {errors}");
+        assert!(errors.contains(words), "{args:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_disk_is_read_and_no_link_leads_out_of_it() {
+    let host = tempfile::tempdir().expect("a directory");
+    let log = host.path().join("disk/var/log");
+    fs::create_dir_all(log.join("journal/0123")).expect("directories");
+    fs::write(host.path().join("messages"), LOSS.replace("=7", "=999")).expect("a log outside");
+    symlink("../../../messages", log.join("messages")).expect("a link");
+    symlink(host.path().join("messages"), log.join("syslog")).expect("a link");
+    fs::write(log.join("kern.log"), LOSS.replace("=7", "=9")).expect("a log");
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(LOSS.as_bytes()).expect("packed");
+    let packed = packed.finish().expect("packed");
+    fs::write(log.join("kern.log.2.gz"), &packed).expect("a log");
+    fs::write(log.join("kern.log.1.xz"), b"\xfd7zXZ\0...").expect("a log");
+    fs::create_dir(log.join("dmesg")).expect("a directory");
+    let disk = host.path().join("disk");
+    let disk = disk.to_str().expect("a name");
+    let (code, out, errors) = run(&["--json", "--root", disk], b"");
+    assert_eq!(code, Some(3), "{errors}");
+    let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(found["lost_at_least"], 9);
+    assert_eq!(found["sources"].as_array().map(Vec::len), Some(1));
+    assert_eq!(found["sources"][0]["name"], "kern.log");
+    let notes = found["notes"].to_string();
+    for words in [
+        "xz -dc",
+        "journalctl --directory",
+        "messages",
+        "syslog",
+        "dmesg",
+    ] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+    // Half of a packed log.
+    let half = host.path().join("half.gz");
+    fs::write(&half, &packed[..packed.len() - 9]).expect("a log");
+    let (code, out, _) = run(&[half.to_str().expect("a name")], b"");
+    assert_eq!(code, Some(3));
+    assert!(
+        out.contains("in the middle of its compressed data"),
+        "{out}"
+    );
+}
+
+/// A log of more losses than are remembered one by one, twice in a file.
+#[test]
+fn a_long_log_that_is_there_twice_counts_once() {
+    let mut log = String::new();
+    for loss in 1..=60_000 {
+        let (second, us) = (100 + loss / 1000, loss % 1000 * 1000);
+        for (later, words) in [
+            (
+                0,
+                "audit: audit_backlog=321 > audit_backlog_limit=320".to_owned(),
+            ),
+            (
+                1,
+                format!("audit: audit_lost={loss} audit_rate_limit=0 audit_backlog_limit=320"),
+            ),
+        ] {
+            log.push_str(&format!("[{second:>5}.{:06}] {words}\n", us + later));
+        }
+    }
+    let found = of(&[log.as_bytes(), log.as_bytes()]);
+    assert_eq!(
+        (found.lost_at_least, found.sources[0].boots.len()),
+        (60_000, 1)
+    );
 }

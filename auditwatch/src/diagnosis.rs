@@ -11,6 +11,7 @@ mod daemon;
 mod fact;
 mod feed;
 mod finder;
+mod moment;
 mod reading;
 mod report;
 mod scan;

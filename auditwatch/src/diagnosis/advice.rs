@@ -14,7 +14,7 @@ use crate::number::{bytes, count};
 const BASELINE: u32 = 8192;
 /// Above this no log is reason enough for more: something does not keep up, records.
 const MOST: u32 = 65_536;
-/// What a queued record takes of kernel memory in nearly all cases (sk_buff and data), bytes.
+/// What a queued record takes of kernel memory in nearly all cases (`sk_buff` and data), bytes.
 const RECORD_BYTES: u64 = 2304;
 /// Overflows that begin earlier than this after boot come before the rules, nanoseconds.
 const EARLY_NS: u64 = 60_000_000_000;
@@ -93,7 +93,7 @@ pub fn advice(diagnosis: &Diagnosis) -> Vec<Advice> {
             &["auditctl --signal state; cat /run/audit/auditd.state"],
         ));
     }
-    if all().any(|boot| is_suspect(boot) && boot.printed_under_auditd > 0) {
+    if all().any(|boot| is_suspect(boot) && boot.printed_wanted > 0) {
         advice.push(say(
             "boot with audit=1, so that the kernel keeps what auditd does not take at once",
             "otherwise it prints such a record, frees it, and counts it nowhere",

@@ -6,8 +6,8 @@ use super::{
     counter::Counter,
     daemon::{Daemon, Status},
     fact::{Fact, Reason, Setting},
+    moment::{Moment, is_after},
     report::{Boot, CounterSeen, HungTask, LimitSeen, LimitSource, What, When},
-    scan::readable,
     timeline::Timeline,
 };
 
@@ -17,31 +17,6 @@ const MOST_TASKS: usize = 200;
 const MOST_LIMITS: usize = 200;
 /// Lines by which a log that is there twice is known.
 const MOST_SEEN: usize = 100_000;
-/// Records that the kernel had queued before auditd started may be printed this long after, microseconds.
-const AUDITD_SETTLES_US: u64 = 5_000_000;
-
-/// When, without owning it.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment<'a> {
-    /// The line.
-    pub line: u64,
-    /// The kernel's clock, microseconds.
-    pub kernel_us: Option<u64>,
-    /// Date and time as the log has them.
-    pub wall: Option<&'a [u8]>,
-}
-
-impl Moment<'_> {
-    /// Keeps it.
-    #[must_use]
-    pub fn when(&self) -> When {
-        When {
-            line: self.line,
-            kernel_ns: self.kernel_us.map(|us| us.saturating_mul(1000)),
-            wall: self.wall.map(|wall| readable(wall, 40)),
-        }
-    }
-}
 
 /// What is known of auditd.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +41,10 @@ pub struct Account {
     cut_limit: Option<u32>,
     /// Lines that are printed once only, so that one that is there twice counts once.
     seen: HashSet<u64>,
+    /// The last line that is printed once only, by the kernel's clock, microseconds.
+    last_us: Option<u64>,
+    /// Up to where the log tells of it a second time.
+    repeated_until_us: Option<u64>,
     /// The kernel's clock at its highest, microseconds.
     pub clock_us: Option<u64>,
     /// Whether the kernel's first line was seen.
@@ -117,12 +96,24 @@ impl Account {
         self.seen.contains(&line)
     }
 
+    /// Whether no more of them are remembered.
+    #[must_use]
+    pub fn has_seen_enough(&self) -> bool {
+        self.seen.len() >= MOST_SEEN
+    }
+
     /// Remembers a line that is printed once only; whether it is new.
-    pub fn see(&mut self, line: u64) -> bool {
-        if self.seen.len() >= MOST_SEEN {
-            return !self.seen.contains(&line);
+    pub fn see(&mut self, line: Option<u64>, clock_us: Option<u64>) -> bool {
+        if clock_us.is_some() && clock_us <= self.repeated_until_us {
+            return false;
         }
-        self.seen.insert(line)
+        self.last_us = self.last_us.max(clock_us);
+        line.is_none_or(|line| self.seen.insert(line))
+    }
+
+    /// The log tells of it once more, from wherever: what it told already does not count again.
+    pub fn is_repeated(&mut self) {
+        self.repeated_until_us = self.last_us;
     }
 
     /// Takes a fact of the kernel.
@@ -167,7 +158,10 @@ impl Account {
             Fact::Loss(reason) => self.loss(reason, at),
             Fact::Error(message) => self.timeline.add(at, What::Error { message }),
             Fact::Suppressed { function, lines } => self.suppressed(function, lines, at),
-            Fact::Printed { record_type } => self.printed(record_type, at),
+            Fact::Printed {
+                record_type,
+                has_key,
+            } => self.printed(record_type, has_key, at),
             Fact::Change {
                 setting,
                 new,
@@ -258,19 +252,20 @@ impl Account {
         }
     }
 
-    fn printed(&mut self, record_type: u32, at: &Moment<'_>) {
+    fn printed(&mut self, record_type: u32, has_key: bool, at: &Moment<'_>) {
         // The kernel's own first record, which is always printed.
         if record_type == 2000 {
             return;
         }
         self.report.printed_records += 1;
-        let under_auditd = match &self.auditd {
+        let wanted = match &self.auditd {
             Auditd::Runs(since) => is_after(since, at),
             Auditd::Died => true,
-            Auditd::Unknown | Auditd::Stopped => false,
+            Auditd::Unknown => has_key,
+            Auditd::Stopped => false,
         };
-        self.report.printed_under_auditd += u64::from(under_auditd);
-        self.timeline.printed(at, under_auditd);
+        self.report.printed_wanted += u64::from(wanted);
+        self.timeline.printed(at, wanted);
     }
 
     fn change(
@@ -480,17 +475,6 @@ impl Account {
             events_left_out,
             ..self.report
         }
-    }
-}
-
-/// Whether something comes so long after auditd's start that the start does not explain it.
-fn is_after(start: &When, at: &Moment<'_>) -> bool {
-    match (start.kernel_ns, at.kernel_us) {
-        (Some(start), Some(now)) => now > start / 1000 + AUDITD_SETTLES_US,
-        _ => match (&start.wall, at.wall) {
-            (Some(start), Some(now)) => start.as_bytes() != now,
-            _ => false,
-        },
     }
 }
 

@@ -241,7 +241,8 @@ impl Feed {
             return;
         }
         if !self.in_export {
-            if !FIRST_FIELDS.iter().any(|first| line.starts_with(first)) {
+            let may_be_field = matches!(line.first(), Some(b'_' | b'M' | b'P' | b'S'));
+            if !may_be_field || !FIRST_FIELDS.iter().any(|first| line.starts_with(first)) {
                 text(self.lines + 1, line, take);
                 return;
             }
@@ -335,6 +336,9 @@ impl Feed {
 
 /// A line of text: where a carriage return stands within it, a console went over it again.
 fn text(number: u64, line: &[u8], take: &mut impl FnMut(u64, Piece<'_>)) {
+    if line.is_empty() {
+        return;
+    }
     let mut begin = 0;
     for end in memchr_iter(b'\r', line).chain([line.len()]) {
         if end > begin {

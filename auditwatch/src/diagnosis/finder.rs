@@ -1,10 +1,10 @@
 //! What the kernel says about audit. In: the text of a message. Out: [`Fact`]s, as many as stand in it:
 //! lines of a console run into each other.
 //!
-//! The wordings are those of kernel/audit.c, kernel/hung_task.c, kernel/panic.c and lib/ratelimit.c from
+//! The wordings are those of kernel/audit.c, `kernel/hung_task.c`, kernel/panic.c and lib/ratelimit.c from
 //! 2.6.32 to 7.2. It must not count or remember anything.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{
     fact::{Fact, Reason, Setting},
@@ -102,6 +102,7 @@ impl Default for Finder {
     fn default() -> Self {
         let anchors = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
+            .kind(Some(AhoCorasickKind::DFA))
             .build(ANCHORS.map(|(text, _)| text))
             .expect("invariant: a few short words make an automaton");
         Self { anchors }
@@ -164,11 +165,16 @@ impl Finder {
 fn lost(rest: &[u8]) -> Fact {
     // A number at the very end may have lost its last digits.
     let lost = counter(rest).filter(|(_, rest)| rest.starts_with(b" "));
-    let after = lost.map_or(&b""[..], |(_, rest)| rest);
+    let rate_limit = lost
+        .and_then(|(_, rest)| counter(rest.strip_prefix(b" audit_rate_limit=")?))
+        .filter(|(_, rest)| rest.starts_with(b" "));
+    let limit = rate_limit
+        .and_then(|(_, rest)| rest.strip_prefix(b" audit_backlog_limit="))
+        .and_then(whole);
     Fact::Lost {
         lost: lost.map(|(lost, _)| lost),
-        rate_limit: value_of(after, b"audit_rate_limit=").and_then(whole),
-        limit: value_of(after, b"audit_backlog_limit=").and_then(whole),
+        rate_limit: rate_limit.map(|(rate_limit, _)| rate_limit),
+        limit,
     }
 }
 
@@ -177,7 +183,6 @@ fn depth(rest: &[u8]) -> Fact {
     let depth = counter(rest).filter(|(_, rest)| rest.starts_with(b" "));
     let limit = depth
         .and_then(|(_, rest)| rest.strip_prefix(b" > audit_backlog_limit="))
-        .and_then(|rest| rest.split(|&byte| byte == b' ').next())
         .and_then(whole);
     Fact::Depth {
         depth: depth.map(|(depth, _)| depth),
@@ -188,7 +193,7 @@ fn depth(rest: &[u8]) -> Fact {
 /// A number, and nothing but the beginning of another line behind it.
 fn whole(word: &[u8]) -> Option<u32> {
     let (value, rest) = counter(word)?;
-    matches!(rest.first(), None | Some(b'[' | b'<')).then_some(value)
+    matches!(rest.first(), None | Some(b'[' | b'<' | b' ')).then_some(value)
 }
 
 fn reason(text: &[u8]) -> Option<Reason> {
@@ -284,7 +289,10 @@ fn record(before: &[u8], rest: &[u8], found: &mut Vec<Fact>) {
     let Ok(record_type) = u32::try_from(record_type) else {
         return;
     };
-    found.push(Fact::Printed { record_type });
+    found.push(Fact::Printed {
+        record_type,
+        has_key: memchr::memmem::find(rest, b" key=\"").is_some(),
+    });
     if record_type == CONFIG_CHANGE {
         changes(rest, found);
     }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use super::{
-    boot::{Account, Moment},
+    boot::Account,
     daemon::{self, Heard, StatusLines},
     fact::Fact,
     feed::{Entry, Feed, Piece},
     finder::{Finder, changes},
+    moment::Moment,
     report::Source,
     scan::readable,
     stamp::{Speaker, Stamped, clean, clock, stamped},
@@ -262,14 +263,12 @@ impl Log {
         if matches!(facts.first(), Some(Fact::KernelStart { .. })) {
             self.kernel_start();
         }
-        let key = at
-            .kernel_us
-            .filter(|_| facts.iter().any(is_printed_once))
-            .map(|us| {
-                let mut hasher = DefaultHasher::new();
-                (us, message).hash(&mut hasher);
-                hasher.finish()
-            });
+        let enough = self.back_us.is_none() && self.boot().has_seen_enough();
+        let key = at.kernel_us.filter(|_| !enough).map(|us| {
+            let mut hasher = DefaultHasher::new();
+            (us, message).hash(&mut hasher);
+            hasher.finish()
+        });
         if self.back_us.is_some() && self.waiting.len() < MOST_WAITING {
             self.waiting.push(Waiting {
                 facts: std::mem::take(&mut facts),
@@ -285,11 +284,13 @@ impl Log {
     }
 
     fn take(&mut self, facts: &mut Vec<Fact>, key: Option<u64>, at: &Moment<'_>) {
-        if let Some(key) = key {
-            if !self.boot().has_seen_any() {
+        if facts.iter().any(is_printed_once) {
+            if let Some(key) = key
+                && !self.boot().has_seen_any()
+            {
                 self.repeats(key);
             }
-            if !self.boot().see(key) {
+            if !self.boot().see(key, at.kernel_us) {
                 facts.clear();
                 return;
             }
@@ -432,7 +433,9 @@ impl Log {
             self.boots.pop();
         }
         self.now = before;
-        self.boot().clock_us = clock_us;
+        let boot = self.boot();
+        boot.clock_us = clock_us;
+        boot.is_repeated();
     }
 
     /// `-- Reboot --` and `-- Boot 0123 --` of journalctl.
@@ -458,7 +461,10 @@ impl Log {
             .iter()
             .position(|boot| boot.boot_id() == Some(id));
         match known {
-            Some(known) => self.now = known,
+            Some(known) => {
+                self.now = known;
+                self.boot().is_repeated();
+            }
             None => self.start_boot(Some(id.to_owned())),
         }
     }

@@ -126,8 +126,9 @@ pub struct Boot {
     pub wait_time_jiffies: Option<u32>,
     /// Records that the kernel printed since no auditd took them.
     pub printed_records: u64,
-    /// Those of them that came although auditd had started. Without `audit=1` nobody else has them.
-    pub printed_under_auditd: u64,
+    /// Those of them that somebody wanted: auditd had started, or a rule with a key made them. Without `audit=1`
+    /// the kernel kept no other copy.
+    pub printed_wanted: u64,
     /// Tasks that hung.
     pub hung_tasks: Vec<HungTask>,
     /// Panics for audit, in the kernel's words.
@@ -246,8 +247,8 @@ pub enum What {
     Printed {
         /// Records.
         records: u64,
-        /// Whether auditd had started.
-        under_auditd: bool,
+        /// Whether somebody wanted them: auditd had started, or a rule with a key made them.
+        wanted: bool,
     },
     /// A setting was changed, or is seen.
     Setting {

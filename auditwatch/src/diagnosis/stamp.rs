@@ -85,6 +85,11 @@ pub fn stamped(line: &[u8]) -> Stamped<'_> {
         speaker: Speaker::Unknown,
         message: skip_spaces(line),
     };
+    // The usual form needs none of the others.
+    if found.message.starts_with(b"[") {
+        clocks(&mut found);
+        return found;
+    }
     if let Some((facility, us, rest)) = kmsg(found.message) {
         found.kernel_us = Some(us);
         found.message = rest;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    boot::Moment,
+    moment::Moment,
     report::{Event, What, When},
     words,
 };
@@ -112,10 +112,10 @@ impl Timeline {
     }
 
     /// A record was printed.
-    pub fn printed(&mut self, at: &Moment<'_>, has_auditd: bool) {
+    pub fn printed(&mut self, at: &Moment<'_>, is_wanted: bool) {
         let last = self.recent(
             at,
-            |what| matches!(what, What::Printed { under_auditd, .. } if *under_auditd == has_auditd),
+            |what| matches!(what, What::Printed { wanted, .. } if *wanted == is_wanted),
         );
         if let Some(What::Printed { records, .. }) = last {
             *records += 1;
@@ -125,7 +125,7 @@ impl Timeline {
             at,
             What::Printed {
                 records: 1,
-                under_auditd: has_auditd,
+                wanted: is_wanted,
             },
         );
     }

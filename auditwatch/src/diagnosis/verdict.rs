@@ -35,7 +35,7 @@ fn of_boot(boot: &Boot) -> Verdict {
 /// Whether records may have been lost where nobody counts them.
 #[must_use]
 pub fn is_suspect(boot: &Boot) -> bool {
-    let freed = boot.printed_under_auditd > 0 && boot.audit_at_boot != Some(true);
+    let freed = boot.printed_wanted > 0 && boot.audit_at_boot != Some(true);
     // Up to 4.9 a record that could not be printed was counted as lost. `audit_panic` tells of losses and
     // of other errors.
     let unprinted = boot.timeline.iter().any(|event| {
@@ -152,7 +152,7 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
         }
         Verdict::Hang => format!("{}; no loss is seen", hung_words()),
         Verdict::Suspected => {
-            let printed: u64 = boots().map(|boot| boot.printed_under_auditd).sum();
+            let printed: u64 = boots().map(|boot| boot.printed_wanted).sum();
             if printed > 0 {
                 format!(
                     "{} {} may be lost where nobody counts: auditd did not take {}",
@@ -215,11 +215,11 @@ pub fn notes(diagnosis: &Diagnosis) -> Vec<String> {
         }
     }
     let printed: u64 = boots()
-        .map(|boot| boot.printed_records - boot.printed_under_auditd)
+        .map(|boot| boot.printed_records - boot.printed_wanted)
         .sum();
     if printed > 0 {
         notes.push(format!(
-            "{} {} printed by the kernel while no auditd ran, as it is before auditd starts; only a host \
+            "{} {} printed by the kernel since no auditd took them, as it is before auditd starts; only a host \
              booted with audit=1 keeps such records for it",
             count(printed),
             if printed == 1 { "record was" } else { "records were" }

@@ -1,5 +1,7 @@
 //! Events in words. In: values. Out: text. It must not judge.
 
+use std::fmt::Write as _;
+
 use super::report::What;
 use crate::number::{count, plural};
 
@@ -17,16 +19,13 @@ pub fn event(what: &What) -> String {
             count(*suppressed_lines),
             plural(*suppressed_lines, "line")
         ),
-        What::Printed {
-            records,
-            under_auditd,
-        } => format!(
+        What::Printed { records, wanted } => format!(
             "{} {} printed: no auditd took {}{}",
             count(*records),
             plural(*records, "record"),
             if *records == 1 { "it" } else { "them" },
-            if *under_auditd {
-                ", although it had started"
+            if *wanted {
+                ", although it ran or its rules asked for them"
             } else {
                 ""
             }
@@ -70,13 +69,16 @@ fn losses(what: &What) -> String {
     let mut text = "records lost".to_owned();
     match (counter_first, counter_last) {
         (Some(first), Some(last)) if first != last => {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 ", counter {} to {}",
                 count(u64::from(*first)),
                 count(u64::from(*last))
-            ));
+            );
         }
-        (Some(first), _) => text.push_str(&format!(", counter {}", count(u64::from(*first)))),
+        (Some(first), _) => {
+            let _ = write!(text, ", counter {}", count(u64::from(*first)));
+        }
         _ => {}
     }
     let named: Vec<String> = reasons
@@ -90,26 +92,32 @@ fn losses(what: &What) -> String {
         })
         .collect();
     if !named.is_empty() {
-        text.push_str(&format!(": {}", named.join(", ")));
+        let _ = write!(text, ": {}", named.join(", "));
     }
     match (depth_max, limit) {
         (Some(depth), Some(limit)) => {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "; depth {} at limit {}",
                 count(u64::from(*depth)),
                 count(u64::from(*limit))
-            ));
+            );
         }
-        (None, Some(limit)) => text.push_str(&format!("; limit {}", count(u64::from(*limit)))),
-        (Some(depth), None) => text.push_str(&format!("; depth {}", count(u64::from(*depth)))),
+        (None, Some(limit)) => {
+            let _ = write!(text, "; limit {}", count(u64::from(*limit)));
+        }
+        (Some(depth), None) => {
+            let _ = write!(text, "; depth {}", count(u64::from(*depth)));
+        }
         (None, None) => {}
     }
     if *suppressed_lines > 0 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "; {} more {} not printed",
             count(*suppressed_lines),
             plural(*suppressed_lines, "line")
-        ));
+        );
     }
     text
 }

@@ -123,11 +123,9 @@ fn about(boot: &Boot) -> String {
 fn line(event: &Event, style: Style) -> String {
     let words = match &event.what {
         What::Losses { .. } | What::Panic { .. } | What::HungTask { .. } => style.red(&event.text),
-        What::Suppressed { .. }
-        | What::SoftLockup { .. }
-        | What::Printed {
-            under_auditd: true, ..
-        } => style.yellow(&event.text),
+        What::Suppressed { .. } | What::SoftLockup { .. } | What::Printed { wanted: true, .. } => {
+            style.yellow(&event.text)
+        }
         _ => event.text.clone(),
     };
     let until = event.until.as_ref().map_or_else(String::new, |until| {

@@ -105,7 +105,10 @@ fn a_quotation_is_no_report() {
 
 #[test]
 fn records_are_found_where_they_are_printed() {
-    let printed = |record_type| Fact::Printed { record_type };
+    let printed = |record_type| Fact::Printed {
+        record_type,
+        has_key: false,
+    };
     assert_eq!(
         facts("type=1400 audit(1342647550.445:19): apparmor=\"STATUS\""),
         [printed(1400)]
@@ -133,6 +136,13 @@ fn records_are_found_where_they_are_printed() {
             new: 0,
             old: Some(900),
             done: false
+        }]
+    );
+    assert_eq!(
+        facts("audit: type=1300 audit(1628935201.123:4): arch=c000003e key=\"exec\""),
+        [Fact::Printed {
+            record_type: 1300,
+            has_key: true
         }]
     );
 }
