@@ -35,6 +35,8 @@ pub struct Account {
     counter: Counter,
     timeline: Timeline,
     auditd: Auditd,
+    /// The event that a rule with a key made last.
+    wanted_event: Option<u64>,
     /// The limit now.
     limit: Option<u32>,
     /// A limit that may be the present one with its last digits cut off.
@@ -160,8 +162,9 @@ impl Account {
             Fact::Suppressed { function, lines } => self.suppressed(function, lines, at),
             Fact::Printed {
                 record_type,
+                serial,
                 has_key,
-            } => self.printed(record_type, has_key, at),
+            } => self.printed(record_type, serial, has_key, at),
             Fact::Change {
                 setting,
                 new,
@@ -252,12 +255,17 @@ impl Account {
         }
     }
 
-    fn printed(&mut self, record_type: u32, has_key: bool, at: &Moment<'_>) {
+    fn printed(&mut self, record_type: u32, serial: Option<u64>, has_key: bool, at: &Moment<'_>) {
         // The kernel's own first record, which is always printed.
         if record_type == 2000 {
             return;
         }
         self.report.printed_records += 1;
+        // The key stands in the first record of an event.
+        if has_key {
+            self.wanted_event = serial;
+        }
+        let has_key = has_key || (serial.is_some() && serial == self.wanted_event);
         let wanted = match &self.auditd {
             Auditd::Runs(since) => is_after(since, at),
             Auditd::Died => true,

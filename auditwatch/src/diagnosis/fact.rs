@@ -100,6 +100,8 @@ pub enum Fact {
     Printed {
         /// Its type.
         record_type: u32,
+        /// The number of its event.
+        serial: Option<u64>,
         /// Whether a rule with a key made it: somebody wants such records.
         has_key: bool,
     },

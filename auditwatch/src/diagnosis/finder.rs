@@ -289,8 +289,12 @@ fn record(before: &[u8], rest: &[u8], found: &mut Vec<Fact>) {
     let Ok(record_type) = u32::try_from(record_type) else {
         return;
     };
+    let serial = memchr::memchr(b':', &rest[..rest.len().min(48)])
+        .and_then(|colon| digits(&rest[colon + 1..]))
+        .map(|(serial, _)| serial);
     found.push(Fact::Printed {
         record_type,
+        serial,
         has_key: memchr::memmem::find(rest, b" key=\"").is_some(),
     });
     if record_type == CONFIG_CHANGE {

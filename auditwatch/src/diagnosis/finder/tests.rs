@@ -105,20 +105,21 @@ fn a_quotation_is_no_report() {
 
 #[test]
 fn records_are_found_where_they_are_printed() {
-    let printed = |record_type| Fact::Printed {
+    let printed = |record_type, serial| Fact::Printed {
         record_type,
+        serial: Some(serial),
         has_key: false,
     };
     assert_eq!(
         facts("type=1400 audit(1342647550.445:19): apparmor=\"STATUS\""),
-        [printed(1400)]
+        [printed(1400, 19)]
     );
     assert_eq!(
         facts(
             "audit: type=1305 audit(1628935201.123:4): op=set audit_backlog_limit=8192 old=64 auid=4294967295 ses=4294967295 res=1"
         ),
         [
-            printed(1305),
+            printed(1305, 4),
             Fact::Change {
                 setting: Setting::BacklogLimit,
                 new: 8192,
@@ -142,6 +143,7 @@ fn records_are_found_where_they_are_printed() {
         facts("audit: type=1300 audit(1628935201.123:4): arch=c000003e key=\"exec\""),
         [Fact::Printed {
             record_type: 1300,
+            serial: Some(4),
             has_key: true
         }]
     );
