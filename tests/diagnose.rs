@@ -2,7 +2,9 @@
 //! checked by eye. `AUDITWATCH_WRITE_GOLDEN=1` writes them anew, for another look.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -290,7 +292,7 @@ fn losses_never_become_fewer() {
                 clock_ms += later_ms;
                 if has_clock {
                     let (seconds, ms) = (clock_ms / 1000, clock_ms % 1000);
-                    log.push_str(&format!("[{seconds:>5}.{ms:03}000] "));
+                    write!(log, "[{seconds:>5}.{ms:03}000] ").expect("text");
                 }
                 log.push_str(&line);
                 log.push('\n');
@@ -452,7 +454,7 @@ fn a_long_log_that_is_there_twice_counts_once() {
                 format!("audit: audit_lost={loss} audit_rate_limit=0 audit_backlog_limit=320"),
             ),
         ] {
-            log.push_str(&format!("[{second:>5}.{:06}] {words}\n", us + later));
+            writeln!(log, "[{second:>5}.{:06}] {words}", us + later).expect("text");
         }
     }
     let found = of(&[log.as_bytes(), log.as_bytes()]);
