@@ -55,6 +55,15 @@ pub enum Command {
         auditwatch recommend --json trace.zst | jq .curve\n\n\
         Exit status: 3 when records were lost.")]
     Recommend(RecommendArgs),
+    /// Say what a log tells of lost audit records, hung tasks and panics
+    #[command(after_help = "Examples:\n  \
+        auditwatch diagnose console.log               the console output of an instance\n  \
+        journalctl -k -o export | auditwatch diagnose -\n  \
+        auditwatch diagnose                           this host: what /dev/kmsg still has\n  \
+        auditwatch diagnose --root /mnt               the logs on the disk of a stopped host\n  \
+        auditwatch diagnose --json dmesg.txt | jq .lost_at_least\n\n\
+        Exit status: 3 when something is wrong: losses, hung tasks, a panic, or reason to suspect them.")]
+    Diagnose(DiagnoseArgs),
     /// Run audit loads of known size, and hold the trace against the truth
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -177,6 +186,21 @@ impl Policy {
             Self::Stig => "stig",
         }
     }
+}
+
+/// Options of `diagnose`.
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// Console output, dmesg, syslog, journal export or short, or /dev/kmsg format, as it is or
+    /// compressed by gzip or zstd; - for standard input; without one, this host's /dev/kmsg
+    #[arg(conflicts_with = "root")]
+    pub file: Option<PathBuf>,
+    /// Read the logs in DIR/var/log, the mounted disk of a host that does not run
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// How it is printed
+    #[command(flatten)]
+    pub print: PrintArgs,
 }
 
 /// Options of `compare`.

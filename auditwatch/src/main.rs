@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Trace(args) => commands::trace::run(&args, started),
         Command::Replay(args) => commands::replay::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
+        Command::Diagnose(args) => commands::diagnose::run(&args),
         Command::Bench(command) => commands::bench::run(&command),
         Command::Recommend(args) => commands::recommend::run(&args),
         Command::Status(args) => commands::status::run(args.wants_json()),

@@ -2,7 +2,9 @@
 
 pub mod bench;
 pub mod compare;
+pub mod diagnose;
 pub mod doctor;
+mod log_source;
 mod output;
 pub mod recommend;
 mod recording_file;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The first bytes of a zstd frame.
-const ZSTD_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+pub(super) const ZSTD_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
 /// Reads a recording; `-` is standard input.
 pub(super) fn read(path: &Path, take: impl FnMut(Interval) -> Result<()>) -> Result<Summary> {

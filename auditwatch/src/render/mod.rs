@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod comparison;
+pub mod diagnosis;
 pub mod doctor;
 pub mod json;
 pub mod recommendation;

@@ -4,6 +4,7 @@ mod benching;
 mod boot;
 mod consumers;
 mod cost;
+mod diagnosing;
 mod endings;
 mod harmless;
 mod midway;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         cost::SCENARIOS,
         recording::SCENARIOS,
         recommending::SCENARIOS,
+        diagnosing::SCENARIOS,
         benching::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,

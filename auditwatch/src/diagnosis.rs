@@ -1,0 +1,62 @@
+//! What a log says about audit: losses, stalls, panics, and what can be done. In: logs as bytes, each
+//! through a [`Reading`]. Out: a [`Diagnosis`].
+//!
+//! A log undercounts: the kernel prints under a limit that audit shares with everything else. So the figures
+//! are lower bounds, and the need is never a number that was not measured.
+
+mod advice;
+mod boot;
+mod counter;
+mod daemon;
+mod fact;
+mod feed;
+mod finder;
+mod moment;
+mod reading;
+mod report;
+mod scan;
+mod stamp;
+mod timeline;
+mod utc;
+mod verdict;
+mod words;
+
+pub use reading::Reading;
+pub use report::{
+    Advice, Boot, CounterSeen, Diagnosis, Event, HungTask, LimitSeen, LimitSource, Need, Source,
+    Verdict, What, When,
+};
+
+/// The diagnosis of logs of one host. Several may tell of the same losses, so that they are not added up.
+#[must_use]
+pub fn diagnose(sources: Vec<Source>, notes: Vec<String>) -> Diagnosis {
+    let verdict = verdict::verdict(&sources);
+    let lost_at_least = sources
+        .iter()
+        .map(|source| source.lost_at_least)
+        .max()
+        .unwrap_or(0);
+    let failure = boots(&sources).filter_map(|boot| boot.failure).next_back();
+    let mut diagnosis = Diagnosis {
+        kind: "diagnosis",
+        schema: 1,
+        verdict,
+        headline: String::new(),
+        lost_at_least,
+        limit: verdict::limit(&sources),
+        need: verdict::need(&sources),
+        failure,
+        sources,
+        advice: Vec::new(),
+        notes,
+    };
+    diagnosis.headline = verdict::headline(&diagnosis);
+    diagnosis.notes.extend(verdict::notes(&diagnosis));
+    diagnosis.advice = advice::advice(&diagnosis);
+    diagnosis
+}
+
+/// All boots, in order.
+fn boots(sources: &[Source]) -> impl DoubleEndedIterator<Item = &Boot> {
+    sources.iter().flat_map(|source| &source.boots)
+}

@@ -1,0 +1,465 @@
+//! What stands before a message: when it was said, and by whom. In: a line of console output, dmesg,
+//! syslog, `journalctl` or /dev/kmsg. Out: a [`Stamped`] message.
+//!
+//! It must not understand the message.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr_iter, memchr2};
+
+use super::scan::{digits, skip_spaces};
+
+/// A message with what stood before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamped<'a> {
+    /// The kernel's clock, microseconds since boot.
+    pub kernel_us: Option<u64>,
+    /// Date and time, as the log has them.
+    pub wall: Option<&'a [u8]>,
+    /// Who said it.
+    pub speaker: Speaker<'a>,
+    /// What.
+    pub message: &'a [u8],
+}
+
+/// Who said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker<'a> {
+    /// The kernel, as the line itself says.
+    Kernel,
+    /// A program, by its name.
+    Program(&'a [u8]),
+    /// The line does not say; on a console it may be either.
+    Unknown,
+}
+
+/// A line without NUL bytes and the terminal's escape sequences.
+#[must_use]
+pub fn clean(line: &[u8]) -> Cow<'_, [u8]> {
+    if memchr2(0, 0x1b, line).is_none() {
+        return Cow::Borrowed(line);
+    }
+    let mut text = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            0 => {}
+            0x1b => {
+                // CSI: parameters and intermediates, then one byte from @ to ~ (ECMA-48, 5.4).
+                if let Some(b'[') = after.first() {
+                    let end = after[1..]
+                        .iter()
+                        .position(|byte| !(0x20..0x40).contains(byte))
+                        .map_or(after.len(), |at| at + 2);
+                    rest = &after[end.min(after.len())..];
+                }
+            }
+            _ => text.push(byte),
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// The kernel's clock of a line that begins with it, and nothing else: for lines that are of no interest
+/// otherwise.
+#[must_use]
+pub fn clock(line: &[u8]) -> Option<u64> {
+    match line.first()? {
+        b'[' => bracket(line).and_then(|(bracket, _)| match bracket {
+            Bracket::Clock(us) => Some(us),
+            _ => None,
+        }),
+        b'<' => clock(priority(line)?.1),
+        b'0'..=b'9' => kmsg(line).map(|(_, us, _)| us),
+        _ => None,
+    }
+}
+
+/// Takes a line apart.
+#[must_use]
+pub fn stamped(line: &[u8]) -> Stamped<'_> {
+    let mut found = Stamped {
+        kernel_us: None,
+        wall: None,
+        speaker: Speaker::Unknown,
+        message: skip_spaces(line),
+    };
+    // The usual form needs none of the others.
+    if found.message.starts_with(b"[") {
+        clocks(&mut found);
+        return found;
+    }
+    if let Some((facility, us, rest)) = kmsg(found.message) {
+        found.kernel_us = Some(us);
+        found.message = rest;
+        if facility == 0 {
+            found.speaker = Speaker::Kernel;
+        } else {
+            // Not the kernel, whoever it is.
+            found.speaker = Speaker::Program(b"");
+            program(&mut found);
+        }
+        return found;
+    }
+    let mut is_rfc5424 = false;
+    if let Some((value, rest)) = priority(found.message) {
+        // RFC 5424 has the version behind the priority.
+        is_rfc5424 = rest.starts_with(b"1 ");
+        found.message = if is_rfc5424 { &rest[2..] } else { rest };
+        // 0 to 7 is the kernel's own facility.
+        if value < 8 && !is_rfc5424 {
+            found.speaker = Speaker::Kernel;
+        }
+    } else if let Some((is_kernel, rest)) = decoded_priority(found.message) {
+        found.message = rest;
+        if is_kernel {
+            found.speaker = Speaker::Kernel;
+        }
+    }
+    if let Some((wall, rest)) = date(found.message) {
+        found.wall = Some(wall);
+        found.message = rest;
+        if is_rfc5424 {
+            structured(&mut found);
+        } else {
+            sender(&mut found);
+        }
+    }
+    clocks(&mut found);
+    if found.kernel_us.is_none() && found.speaker == Speaker::Unknown && found.wall.is_none() {
+        found.kernel_us = clock_within(found.message);
+    }
+    found
+}
+
+/// The clock of a message behind a login prompt, or behind the beginning of another one.
+fn clock_within(line: &[u8]) -> Option<u64> {
+    memchr_iter(b'[', line).take(8).find_map(|at| {
+        let (found, rest) = bracket(&line[at..])?;
+        match found {
+            Bracket::Clock(us) if !rest.is_empty() => Some(us),
+            _ => None,
+        }
+    })
+}
+
+/// Brackets before the message: the kernel's clock, a date (`dmesg -T`), the caller (`PRINTK_CALLER`).
+fn clocks(found: &mut Stamped<'_>) {
+    if matches!(found.speaker, Speaker::Program(_)) {
+        return;
+    }
+    if let Some((_, rest)) = priority(found.message) {
+        found.message = rest;
+    }
+    let Some((first, rest)) = bracket(skip_spaces(found.message)) else {
+        if found.speaker == Speaker::Unknown {
+            program(found);
+        }
+        return;
+    };
+    match first {
+        Bracket::Clock(us) => found.kernel_us = Some(us),
+        Bracket::Date(date) => found.wall = found.wall.or(Some(date)),
+        Bracket::Caller => return,
+    }
+    found.message = rest;
+    if let Some((Bracket::Caller, rest)) = bracket(rest) {
+        found.message = rest;
+    }
+    if found.speaker == Speaker::Unknown {
+        // `journalctl -o short-monotonic` has the host between clock and sender.
+        let before = found.message;
+        if !monotonic_sender(found) {
+            found.message = before;
+            program(found);
+        }
+    }
+}
+
+/// What a pair of square brackets holds.
+enum Bracket<'a> {
+    Clock(u64),
+    Date(&'a [u8]),
+    Caller,
+}
+
+/// A bracket that says when or from where, and what stands behind it and one space.
+fn bracket(text: &[u8]) -> Option<(Bracket<'_>, &[u8])> {
+    let inner = text.strip_prefix(b"[")?;
+    let end = memchr(b']', &inner[..inner.len().min(48)])?;
+    let rest = &inner[end + 1..];
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let inner = skip_spaces(&inner[..end]);
+    let held = match inner.first()? {
+        b'0'..=b'9' => Bracket::Clock(seconds(inner)?),
+        b'T' | b'C' if inner.len() > 1 && inner[1..].iter().all(u8::is_ascii_digit) => {
+            Bracket::Caller
+        }
+        // A day of the week, or a month: `Wed Aug 14 10:00:01 2021`, `Aug14 10:00`.
+        b'A'..=b'Z' if inner.len() >= 11 && memchr(b':', inner).is_some() => Bracket::Date(inner),
+        _ => return None,
+    };
+    Some((held, rest))
+}
+
+/// `12.345678`, in microseconds.
+fn seconds(text: &[u8]) -> Option<u64> {
+    let (whole, rest) = digits(text)?;
+    let (fraction, after) = digits(rest.strip_prefix(b".")?)?;
+    let length = rest.len() - 1 - after.len();
+    // `dmesg -d` has the difference in the same brackets.
+    if length > 9 || !(after.is_empty() || after.starts_with(b" ")) {
+        return None;
+    }
+    let length = u32::try_from(length).ok()?;
+    let micros = if length > 6 {
+        fraction / 10_u64.pow(length - 6)
+    } else {
+        fraction * 10_u64.pow(6 - length)
+    };
+    whole.checked_mul(1_000_000)?.checked_add(micros)
+}
+
+/// `<6>` of a console or `dmesg -r`.
+fn priority(text: &[u8]) -> Option<(u64, &[u8])> {
+    let inner = text.strip_prefix(b"<")?;
+    if inner.first() == Some(&b'[') {
+        return None;
+    }
+    let (value, rest) = digits(inner)?;
+    (value < 1 << 11).then_some((value, rest.strip_prefix(b">")?))
+}
+
+/// `kern  :warn  : ` of `dmesg -x`: whether it is the kernel's.
+fn decoded_priority(text: &[u8]) -> Option<(bool, &[u8])> {
+    const FACILITIES: [&[u8]; 6] = [b"kern", b"user", b"daemon", b"syslog", b"auth", b"local"];
+    let facility = FACILITIES.iter().find(|name| text.starts_with(name))?;
+    let first = memchr(b':', &text[..text.len().min(10)])?;
+    let rest = &text[first + 1..];
+    let second = memchr(b':', &rest[..rest.len().min(10)])?;
+    let is_level = rest[..second]
+        .iter()
+        .all(|&byte| byte.is_ascii_lowercase() || byte == b' ');
+    is_level.then_some((*facility == b"kern", skip_spaces(&rest[second + 1..])))
+}
+
+/// `6,339,5140900,-;message`: facility, clock, message (Documentation/ABI/testing/dev-kmsg).
+fn kmsg(text: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let (priority, rest) = digits(text)?;
+    let (_, rest) = digits(rest.strip_prefix(b",")?)?;
+    let (us, rest) = digits(rest.strip_prefix(b",")?)?;
+    let rest = rest.strip_prefix(b",")?;
+    let end = memchr(b';', &rest[..rest.len().min(64)])?;
+    Some((priority >> 3, us, &rest[end + 1..]))
+}
+
+const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+const MONTHS: [&[u8]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+/// Date and time at the beginning, and what stands behind them and a space.
+fn date(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = text;
+    if DAYS.iter().any(|day| at.starts_with(day)) && at.get(3) == Some(&b' ') {
+        at = &at[4..];
+    }
+    let is_month = |text: &[u8]| MONTHS.iter().any(|month| text.starts_with(month));
+    let rest = if is_month(at) {
+        month_day_time(at)?
+    } else {
+        let (_, rest) = digits(at)?;
+        match (at.len() - rest.len(), rest.first()?) {
+            (4, b'-') => iso(rest)?,
+            // `2025 Nov 18 11:33:27.171558`, as some rsyslog templates have it.
+            (4, b' ') if is_month(&rest[1..]) => month_day_time(&rest[1..])?,
+            // `journalctl -o short-unix`.
+            (9 | 10, b'.') => {
+                let (_, after) = digits(&rest[1..])?;
+                if rest.len() - 1 - after.len() != 6 {
+                    return None;
+                }
+                after
+            }
+            _ => return None,
+        }
+    };
+    let wall = &text[..text.len() - rest.len()];
+    if rest.is_empty() {
+        return Some((wall, rest));
+    }
+    Some((wall, rest.strip_prefix(b" ")?))
+}
+
+/// `Aug 14 10:00:01`, with a fraction or a year behind it.
+fn month_day_time(text: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = digits(skip_spaces(text.get(3..)?.strip_prefix(b" ")?))?;
+    let rest = time(rest.strip_prefix(b" ")?)?;
+    // `Wed Aug 14 10:00:01 2021`.
+    if let Some((year, after)) = rest.strip_prefix(b" ").and_then(digits)
+        && (1990..2200).contains(&year)
+        && after.first().is_none_or(|&byte| byte == b' ')
+    {
+        return Some(after);
+    }
+    Some(rest)
+}
+
+/// `-08-14T10:00:01.123456+00:00`.
+fn iso(text: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = digits(text.strip_prefix(b"-")?)?;
+    let (_, rest) = digits(rest.strip_prefix(b"-")?)?;
+    let rest = match rest.split_first()? {
+        (b'T' | b' ', rest) => time(rest)?,
+        _ => return None,
+    };
+    if let Some(rest) = rest.strip_prefix(b"Z") {
+        return Some(rest);
+    }
+    if let Some((b'+' | b'-', zone)) = rest.split_first() {
+        let (_, rest) = digits(zone)?;
+        return match rest.strip_prefix(b":").and_then(digits) {
+            Some((_, rest)) => Some(rest),
+            None => Some(rest),
+        };
+    }
+    // `journalctl -o short-full` names the zone.
+    if let Some(zone) = rest.strip_prefix(b" ") {
+        let length = zone
+            .iter()
+            .take_while(|byte| byte.is_ascii_uppercase())
+            .count();
+        if (3..=5).contains(&length) && zone.get(length) == Some(&b' ') {
+            return Some(&zone[length..]);
+        }
+    }
+    Some(rest)
+}
+
+/// `10:00:01`, with a fraction behind a point or a comma.
+fn time(text: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = digits(text)?;
+    let (_, rest) = digits(rest.strip_prefix(b":")?)?;
+    let (_, rest) = digits(rest.strip_prefix(b":")?)?;
+    match rest.split_first() {
+        Some((b'.' | b',', fraction)) => Some(digits(fraction).map_or(rest, |(_, rest)| rest)),
+        _ => Some(rest),
+    }
+}
+
+/// Behind a date: `host kernel: `, `host program[1]: `, `host INFO program[1]: `, `kernel: `, or the
+/// message at once.
+fn sender(found: &mut Stamped<'_>) {
+    let mut rest = skip_spaces(found.message);
+    for is_first in [true, false, false] {
+        let end = memchr(b' ', rest).unwrap_or(rest.len());
+        let word = &rest[..end];
+        let after = rest.get(end + 1..).unwrap_or_default();
+        if word == b"kernel:" {
+            found.speaker = Speaker::Kernel;
+            found.message = after;
+            return;
+        }
+        if let Some(name) = program_name(word) {
+            // Straight behind a date and without a process id: the message of `dmesg`.
+            if is_first && !word.ends_with(b"]:") {
+                return;
+            }
+            found.speaker = Speaker::Program(name);
+            found.message = after;
+            return;
+        }
+        // A host, or a severity.
+        if word.is_empty() || word.starts_with(b"[") {
+            return;
+        }
+        rest = after;
+        if rest.starts_with(b"[") {
+            return;
+        }
+    }
+}
+
+/// Behind the clock of `short-monotonic`: `host kernel: ` or `host program[1]: `.
+fn monotonic_sender<'a>(found: &mut Stamped<'a>) -> bool {
+    let rest: &'a [u8] = found.message;
+    let Some(end) = memchr(b' ', &rest[..rest.len().min(256)]) else {
+        return false;
+    };
+    let host = &rest[..end];
+    if host.ends_with(b":") || host.is_empty() {
+        return false;
+    }
+    let rest = &rest[end + 1..];
+    let end = memchr(b' ', rest).unwrap_or(rest.len());
+    let word = &rest[..end];
+    let after = rest.get(end + 1..).unwrap_or_default();
+    if word == b"kernel:" {
+        found.speaker = Speaker::Kernel;
+    } else if word.ends_with(b"]:")
+        && let Some(name) = program_name(word)
+    {
+        found.speaker = Speaker::Program(name);
+    } else {
+        return false;
+    }
+    found.message = after;
+    true
+}
+
+/// `program[1]: ` without anything before it.
+fn program(found: &mut Stamped<'_>) {
+    let text = found.message;
+    let end = memchr(b' ', &text[..text.len().min(256)]).unwrap_or(0);
+    if text[..end].ends_with(b"]:")
+        && let Some(name) = program_name(&text[..end])
+    {
+        found.speaker = Speaker::Program(name);
+        found.message = &text[end + 1..];
+    }
+}
+
+/// The name in `name:` or `name[1]:`.
+fn program_name(word: &[u8]) -> Option<&[u8]> {
+    let word = word.strip_suffix(b":")?;
+    let name = match memchr(b'[', word) {
+        Some(at) => {
+            let number = word[at + 1..].strip_suffix(b"]")?;
+            if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            &word[..at]
+        }
+        None => word,
+    };
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./@()+".contains(byte);
+    (!name.is_empty() && name.iter().all(in_name)).then_some(name)
+}
+
+/// RFC 5424 behind the date: host, program, process, message id, structured data.
+fn structured(found: &mut Stamped<'_>) {
+    let mut rest = found.message;
+    let mut words: [&[u8]; 4] = [b""; 4];
+    for slot in &mut words {
+        let Some(end) = memchr(b' ', rest) else {
+            return;
+        };
+        *slot = &rest[..end];
+        rest = &rest[end + 1..];
+    }
+    found.speaker = match words[1] {
+        b"kernel" => Speaker::Kernel,
+        name => Speaker::Program(name),
+    };
+    rest = match rest.first() {
+        Some(b'-') => rest[1..].strip_prefix(b" ").unwrap_or_default(),
+        Some(b'[') => memchr(b']', rest).map_or(&b""[..], |end| skip_spaces(&rest[end + 1..])),
+        _ => rest,
+    };
+    found.message = rest.strip_prefix("\u{feff}".as_bytes()).unwrap_or(rest);
+}
+
+#[cfg(test)]
+#[path = "stamp/tests.rs"]
+mod tests;

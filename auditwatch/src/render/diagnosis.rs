@@ -1,0 +1,150 @@
+//! A diagnosis for people: the verdict first, then what each boot tells, and what to do.
+
+use std::fmt::Write as _;
+
+use super::style::Style;
+use crate::{
+    diagnosis::{Boot, Diagnosis, Event, Source, Verdict, What, When},
+    number::{count, plural},
+};
+
+/// Events of a boot that are shown.
+const MOST_EVENTS: usize = 40;
+/// Limits of a boot that are shown in its line.
+const MOST_LIMITS: usize = 8;
+
+/// All of it.
+#[must_use]
+pub fn report(diagnosis: &Diagnosis, style: Style) -> String {
+    let mut text = String::new();
+    let headline = match diagnosis.verdict {
+        Verdict::NothingFound => style.green(&diagnosis.headline),
+        Verdict::Suspected => style.yellow(&diagnosis.headline),
+        Verdict::Hang | Verdict::LossesInAuditd | Verdict::Losses | Verdict::Panic => {
+            style.red(&diagnosis.headline)
+        }
+    };
+    let _ = writeln!(text, "{}  {headline}", style.bold("verdict  "));
+    if diagnosis.failure == Some(2) {
+        let _ = writeln!(
+            text,
+            "{}  {}",
+            style.bold("warning  "),
+            style.red("-f 2: the kernel panics at the first loss")
+        );
+    }
+    for source in &diagnosis.sources {
+        show_source(source, style, &mut text);
+    }
+    for (number, advice) in (1..).zip(&diagnosis.advice) {
+        let head = if number == 1 {
+            "to do    "
+        } else {
+            "         "
+        };
+        let _ = writeln!(text, "{}  {number}. {}", style.bold(head), advice.what);
+        let _ = writeln!(text, "              {}", style.dim(&advice.why));
+        for command in &advice.commands {
+            let _ = writeln!(text, "              # {command}");
+        }
+    }
+    for note in &diagnosis.notes {
+        let _ = writeln!(text, "{}  {note}", style.dim("note     "));
+    }
+    text
+}
+
+fn show_source(source: &Source, style: Style, text: &mut String) {
+    let boots = source.boots.len() as u64 + source.quiet_boots;
+    let _ = writeln!(
+        text,
+        "{}  {}: {} {}, {} {}",
+        style.bold("log      "),
+        source.name,
+        count(source.lines),
+        plural(source.lines, "line"),
+        count(boots),
+        plural(boots, "boot")
+    );
+    for boot in &source.boots {
+        let _ = writeln!(
+            text,
+            "{}  {}",
+            style.bold(&format!("boot {:<4}", boot.number)),
+            about(boot)
+        );
+        for event in boot.timeline.iter().take(MOST_EVENTS) {
+            let _ = writeln!(text, "  {}", line(event, style));
+        }
+        let more = boot.timeline.len().saturating_sub(MOST_EVENTS) as u64 + boot.events_left_out;
+        if more > 0 {
+            let _ = writeln!(text, "  {} more; --json has the first 500", count(more));
+        }
+    }
+}
+
+/// A boot in a line.
+fn about(boot: &Boot) -> String {
+    let mut parts = Vec::new();
+    if let Some(kernel) = &boot.kernel {
+        parts.push(format!("Linux {kernel}"));
+    }
+    parts.push(if boot.lost_at_least > 0 {
+        format!("lost at least {}", count(boot.lost_at_least))
+    } else {
+        "no loss seen".to_owned()
+    });
+    if !boot.limits.is_empty() {
+        let limits: Vec<String> = boot
+            .limits
+            .iter()
+            .take(MOST_LIMITS)
+            .map(|seen| count(u64::from(seen.limit)))
+            .collect();
+        let more = if boot.limits.len() > MOST_LIMITS {
+            " and more"
+        } else {
+            ""
+        };
+        parts.push(format!("limit {}{more}", limits.join(" -> ")));
+    }
+    if let Some(depth) = boot.depth_max {
+        parts.push(format!("depth up to {}", count(u64::from(depth))));
+    }
+    if let Some(failure) = boot.failure {
+        parts.push(format!("-f {failure}"));
+    }
+    if boot.audit_at_boot == Some(true) {
+        parts.push("audit=1".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn line(event: &Event, style: Style) -> String {
+    let words = match &event.what {
+        What::Losses { .. } | What::Panic { .. } | What::HungTask { .. } => style.red(&event.text),
+        What::Suppressed { .. } | What::SoftLockup { .. } | What::Printed { wanted: true, .. } => {
+            style.yellow(&event.text)
+        }
+        _ => event.text.clone(),
+    };
+    let until = event.until.as_ref().map_or_else(String::new, |until| {
+        let end = when(until);
+        let lines = format!(" ({} {})", count(event.lines), plural(event.lines, "line"));
+        if end == when(&event.at) {
+            lines
+        } else {
+            format!(" until {end}{lines}")
+        }
+    });
+    format!("{:>15}  {words}{}", when(&event.at), style.dim(&until))
+}
+
+/// The best that the log has.
+fn when(at: &When) -> String {
+    match (at.kernel_ns, &at.wall) {
+        (_, Some(wall)) => wall.clone(),
+        (Some(ns), None) => format!("[{:>5}.{:06}]", ns / 1_000_000_000, ns / 1000 % 1_000_000),
+        (None, None) => format!("line {}", at.line),
+    }
+}
