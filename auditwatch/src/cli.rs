@@ -1,5 +1,6 @@
 //! The command line: what can be asked for. It does nothing by itself.
 
+pub mod apply;
 pub mod bench;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -55,6 +56,31 @@ pub enum Command {
         auditwatch recommend --json trace.zst | jq .curve\n\n\
         Exit status: 3 when records were lost.")]
     Recommend(RecommendArgs),
+    /// Set the backlog limit, now and for the next boot, so that it can be taken back
+    #[command(after_help = "Examples:\n  \
+        auditwatch apply 8192 --dry-run             what would be done, with the diff\n  \
+        auditwatch apply 8192                       now and across reboots; asks first\n  \
+        auditwatch apply --recommended --for 10m    watch this host, then apply what it needs\n  \
+        auditwatch apply --from trace.zst --yes     what a recording needed, without asking\n  \
+        auditwatch apply 8192 --root /mnt           on the mounted disk of a stopped instance")]
+    Apply(apply::ApplyArgs),
+    /// Take back what apply has done, where it is still as apply left it
+    #[command(
+        after_help = "Examples:\n  auditwatch undo          the last change\n  auditwatch undo 3        \
+            that one\n  auditwatch undo --dry-run"
+    )]
+    Undo(apply::UndoArgs),
+    /// List what was changed: when, why, by whom, from what to what
+    #[command(
+        after_help = "Examples:\n  auditwatch history\n  auditwatch history --json | jq '.changes[-1]'"
+    )]
+    History(apply::HistoryArgs),
+    /// Find tasks that sleep in the audit code for nothing, and free them
+    #[command(
+        after_help = "Examples:\n  auditwatch rescue          look, and explain\n  auditwatch rescue --yes    \
+            free them by the least means"
+    )]
+    Rescue(apply::RescueArgs),
     /// Run audit loads of known size, and hold the trace against the truth
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -168,6 +194,19 @@ impl Policy {
         match self {
             Self::Cis => "cis",
             Self::Stig => "stig",
+        }
+    }
+
+    /// The rule that asks for it.
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::Cis => {
+                "CIS Benchmarks, \"Ensure audit_backlog_limit is sufficient\": 8192 or more"
+            }
+            Self::Stig => {
+                "DISA STIG, V-274168 of Amazon Linux 2023 for one: less than 8192 is a finding"
+            }
         }
     }
 }

@@ -4,9 +4,11 @@
 //! [`timeline::Timeline`] -> render. The modules in the middle are pure, and
 //! shared by live runs, replays and tests; ARCHITECTURE.md has the picture.
 
+pub mod atomic_file;
 pub mod audit_rule;
 pub mod audit_status;
 pub mod bench;
+pub mod change_report;
 pub mod cli;
 pub mod command_cost;
 pub mod commands;
@@ -15,6 +17,8 @@ pub mod control;
 pub mod doctor;
 pub mod health;
 pub mod histogram;
+pub mod journal;
+pub mod journal_file;
 pub mod kernel;
 pub mod ledger;
 pub mod loss;
@@ -24,16 +28,22 @@ pub mod netlink;
 pub mod number;
 pub mod plan;
 pub mod poll;
+pub mod preflight;
 pub mod probe;
 pub mod recommendation;
 pub mod record_type;
 pub mod recording;
+pub mod relapse;
 pub mod render;
 pub mod report;
+pub mod rescue_report;
 pub mod rooted;
 pub mod sample;
 pub mod search;
+pub mod sleepers;
 pub mod status;
 pub mod storm;
+pub mod taking_back;
+pub mod tasks;
 pub mod timeline;
 pub mod truth;

@@ -18,6 +18,10 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(&args),
         Command::Bench(command) => commands::bench::run(&command),
         Command::Recommend(args) => commands::recommend::run(&args),
+        Command::Apply(args) => commands::apply::run(&args),
+        Command::Undo(args) => commands::undo::run(&args),
+        Command::History(args) => commands::history::run(&args),
+        Command::Rescue(args) => commands::rescue::run(&args),
         Command::Status(args) => commands::status::run(args.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };

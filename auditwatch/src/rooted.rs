@@ -76,7 +76,7 @@ impl Root {
     pub fn open_file(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC;
         if self.is_own {
-            return Ok(fs::openat(&self.directory, self.absolute(path), flags, mode)?.into());
+            return Ok(fs::openat(&self.directory, Path::new("/").join(path), flags, mode)?.into());
         }
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         match fs::openat2(&self.directory, path, flags, mode, resolve) {
@@ -165,10 +165,6 @@ impl Root {
         let link = self.open_file(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
         let target = fs::readlinkat(&link, "", Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()).into())
-    }
-
-    fn absolute(&self, path: &Path) -> PathBuf {
-        Path::new("/").join(path)
     }
 }
 

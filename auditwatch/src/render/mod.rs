@@ -2,10 +2,12 @@
 //! not measure or decide anything.
 
 pub mod bench;
+pub mod change;
 pub mod comparison;
 pub mod doctor;
 pub mod json;
 pub mod recommendation;
+pub mod rescue;
 pub mod status;
 pub mod style;
 pub mod table;
