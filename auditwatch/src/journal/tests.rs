@@ -1,3 +1,5 @@
+//! Tests of the journal: what a crash leaves, and what damage is.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the preflight: what is refused, and that nothing dangerous passes.
+
 use proptest::prelude::*;
 
 use super::*;
