@@ -12,6 +12,7 @@ mod producing;
 mod queue;
 mod recommending;
 mod recording;
+mod rescuing;
 mod rule_sets;
 mod settings;
 
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Scenario> {
         recording::SCENARIOS,
         recommending::SCENARIOS,
         benching::SCENARIOS,
+        rescuing::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,
