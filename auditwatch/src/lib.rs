@@ -30,6 +30,7 @@ pub mod record_type;
 pub mod recording;
 pub mod render;
 pub mod report;
+pub mod rooted;
 pub mod sample;
 pub mod search;
 pub mod status;
