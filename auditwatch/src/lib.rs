@@ -31,6 +31,7 @@ pub mod recording;
 pub mod render;
 pub mod report;
 pub mod rooted;
+pub mod rules;
 pub mod sample;
 pub mod search;
 pub mod status;
