@@ -38,6 +38,7 @@ pub mod render;
 pub mod report;
 pub mod rescue_report;
 pub mod rooted;
+pub mod rules;
 pub mod sample;
 pub mod search;
 pub mod sleepers;
