@@ -180,6 +180,27 @@ impl Place {
     }
 }
 
+/// Looks whether a file could be replaced or made, as far as that shows before it is tried.
+///
+/// # Errors
+/// When it cannot: what is in its place is no regular file, there is no directory, or nothing can be
+/// written there.
+pub fn check(root: &Root, path: &Path) -> Result<(), FileError> {
+    let place = Place::open(root, path)?;
+    if place.existing()?.is_some() {
+        // Root passes all but a file that was made immutable, or is on a read-only file system.
+        fs::accessat(
+            &place.directory,
+            &place.name,
+            Access::WRITE_OK,
+            AtFlags::empty(),
+        )
+        .map_err(place.failed("change"))?;
+    }
+    fs::accessat(&place.directory, ".", Access::WRITE_OK, AtFlags::empty())
+        .map_err(place.failed("make a new version of"))
+}
+
 /// A replacement that is on disk, and not yet in its place. Dropped, it is taken away.
 pub struct Staged {
     place: Place,
@@ -192,18 +213,9 @@ pub struct Staged {
 /// # Errors
 /// When that cannot be, or what is in the file's place is no regular file: nothing has changed then.
 pub fn stage(root: &Root, path: &Path, bytes: &[u8]) -> Result<Staged, FileError> {
+    check(root, path)?;
     let place = Place::open(root, path)?;
     let existing = place.existing()?;
-    if existing.is_some() {
-        // Root passes all but a file that was made immutable.
-        fs::accessat(
-            &place.directory,
-            &place.name,
-            Access::WRITE_OK,
-            AtFlags::empty(),
-        )
-        .map_err(place.failed("change"))?;
-    }
     place.clear()?;
     let beside = place.beside();
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

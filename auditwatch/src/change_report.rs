@@ -31,6 +31,8 @@ pub struct AtBootReport {
     pub backlog_limit: Option<u32>,
     /// Backlog wait time, jiffies.
     pub backlog_wait_time: Option<u32>,
+    /// 0 off, 1 on, 2 on and locked.
+    pub enabled: Option<u32>,
     /// What decides the limit: file and line, in words.
     pub decided_by: Option<String>,
     /// Where the load stops and why, in words.

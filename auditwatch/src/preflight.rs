@@ -60,6 +60,19 @@ pub struct Floor {
     pub asked_by: String,
 }
 
+/// What the files bring at the next boot, before they are changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NextBoot {
+    /// Backlog limit, records.
+    pub limit: u32,
+    /// Backlog wait time, jiffies.
+    pub wait_time_jiffies: u32,
+    /// What a loss does: 0 nothing, 1 printk, 2 panic.
+    pub failure: u32,
+    /// 0 off, 1 on, 2 on and locked.
+    pub enabled: u32,
+}
+
 /// What is known of the host.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -77,6 +90,8 @@ pub struct Facts {
     pub available_bytes: Option<u64>,
     /// Programs that set the limit as well.
     pub writers: Vec<Writer>,
+    /// What the files bring at the next boot; `None` where they are left alone.
+    pub next_boot: Option<NextBoot>,
     /// `audit_backlog_limit=` of the kernel's command line.
     pub cmdline_limit: Option<u32>,
     /// Lowest limits that are asked for.
@@ -334,50 +349,74 @@ fn depth(target: &Target, state: &KernelState, old: u32, found: &mut Found) {
 
 /// What could panic a host with `-f 2`: it is never sent, and never left for the next boot.
 fn dangerous(target: &Target, facts: &Facts, found: &mut Found) {
-    let Some(state) = &facts.state else { return };
-    let wait_time = |severity: &str| {
-        target.backlog_wait_time.filter(|&jiffies| {
-            jiffies == 0
-                || (severity == "panic" && state.wait_time_jiffies.is_some_and(|old| jiffies < old))
-        })
-    };
-    if state.failure == Some(2) {
-        let lowered = match (target.backlog_limit, state.limit) {
-            (Some(limit), Some(0)) if limit != 0 => Some((limit, "none".to_owned())),
-            (Some(limit), Some(old)) if limit < old => Some((limit, old.to_string())),
-            _ => None,
-        };
-        if let Some((limit, old)) = lowered {
-            found.refuse(
-                "panic",
-                format!(
-                    "a lost record panics this host (-f 2), and a limit of {limit} is lower than the one in \
-                     force ({old}); only a raise is safe here"
-                ),
-            );
+    let now = facts
+        .state
+        .as_ref()
+        .filter(|_| target.runtime)
+        .map(|state| {
+            let panics = state.failure == Some(2);
+            ("this host", panics, state.limit, state.wait_time_jiffies)
+        });
+    let boot = facts.next_boot.filter(|_| target.persist).map(|boot| {
+        let panics = boot.failure == 2;
+        let who = "this host after its next boot";
+        (who, panics, Some(boot.limit), Some(boot.wait_time_jiffies))
+    });
+    let mut panics_at_all = false;
+    for (host, panics, limit, wait_time) in [now, boot].into_iter().flatten() {
+        panics_at_all |= panics;
+        if panics {
+            could_lose(target, host, limit, wait_time, found);
         }
-        if let Some(jiffies) = wait_time("panic") {
-            found.refuse(
-                "panic",
-                format!(
-                    "a lost record panics this host (-f 2), and a shorter wait time ({jiffies} jiffies) makes \
-                     tasks give up sooner and lose theirs; leave --wait-time out"
-                ),
-            );
-        }
-        if found.0.iter().all(|finding| finding.code != "panic") {
-            found.warn(
-                "panic",
-                "a lost record panics this host (-f 2): this change is in the safe direction, and is not \
-                 taken back by itself"
-                    .to_owned(),
-            );
-        }
-    } else if wait_time("loss").is_some() {
+    }
+    if panics_at_all && found.0.iter().all(|finding| finding.code != "panic") {
+        found.warn(
+            "panic",
+            "a lost record panics this host (-f 2): this change is in the safe direction, and is not taken \
+             back by itself"
+                .to_owned(),
+        );
+    }
+    if !panics_at_all && target.backlog_wait_time == Some(0) {
         found.warn(
             "wait_time",
             "a wait time of 0 keeps tasks from sleeping, and drops records at once when the queue is full"
                 .to_owned(),
+        );
+    }
+}
+
+/// Refuses what makes a loss more likely than it is.
+fn could_lose(
+    target: &Target,
+    host: &str,
+    limit: Option<u32>,
+    wait_time: Option<u32>,
+    found: &mut Found,
+) {
+    let lowered = match (target.backlog_limit, limit) {
+        (Some(new), Some(0)) if new != 0 => Some((new, "none".to_owned())),
+        (Some(new), Some(old)) if new < old => Some((new, old.to_string())),
+        _ => None,
+    };
+    if let Some((new, old)) = lowered {
+        found.refuse(
+            "panic",
+            format!(
+                "a lost record panics {host} (-f 2), and a limit of {new} is lower than the present one \
+                 ({old}); only a raise is safe here"
+            ),
+        );
+    }
+    if let (Some(new), Some(old)) = (target.backlog_wait_time, wait_time)
+        && (new == 0 || new < old)
+    {
+        found.refuse(
+            "panic",
+            format!(
+                "a lost record panics {host} (-f 2), and a wait time of {new} jiffies instead of {old} makes \
+                 tasks give up sooner and lose theirs; leave --wait-time out"
+            ),
         );
     }
 }

@@ -178,20 +178,26 @@ proptest! {
         runtime: bool,
         persist: bool,
     ) {
-        let facts = with(|state| {
+        let mut facts = with(|state| {
             state.failure = Some(2);
             state.limit = Some(old);
             state.depth = Some(depth);
         });
+        facts.next_boot = Some(NextBoot {
+            limit: old,
+            wait_time_jiffies: 15_000,
+            failure: 2,
+            enabled: 1,
+        });
         let target = Target { backlog_limit: limit, backlog_wait_time: wait, runtime, persist };
         let outcome = check(&target, &facts);
         if outcome.refusal().is_none() {
-            if let Some(limit) = limit {
+            if let Some(limit) = limit.filter(|_| runtime || persist) {
                 prop_assert!(limit != 0);
                 prop_assert!(old != 0 && limit >= old);
                 prop_assert!(!runtime || outcome.runtime == Runtime::AlreadySo || limit > depth || depth <= old);
             }
-            prop_assert!(wait.is_none_or(|wait| wait >= 15_000));
+            prop_assert!(wait.is_none_or(|wait| wait >= 15_000) || !(runtime || persist));
         }
     }
 }

@@ -178,7 +178,8 @@ const fn in_words(state: State) -> &'static str {
 }
 
 /// `2026-11-25 22:14:07 UTC`, by the calendar's own rule (days from civil, proleptic Gregorian).
-fn utc(ms: u64) -> String {
+#[must_use]
+pub fn utc(ms: u64) -> String {
     let seconds = ms / 1000;
     let (days, time) = (seconds / 86_400, seconds % 86_400);
     // Years of 400 begin on 1 March of year 0, so that leap days come last.
@@ -224,6 +225,12 @@ impl Text {
             .as_ref()
             .map_or_else(String::new, |by| format!(", by {by}"));
         self.row(name, &format!("backlog_limit {limit}{by}"));
+        if at_boot.enabled == Some(2) {
+            self.row(
+                "",
+                "the rules lock the settings until the boot after (-e 2)",
+            );
+        }
         if let Some(stopped) = &at_boot.stopped_at {
             self.row("", &format!("the load stops at {stopped}"));
         }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// What to set.
+#[derive(Clone)]
 pub(super) struct Choice {
     /// Backlog limit, records; `None` to leave it.
     pub(super) limit: Option<u32>,

@@ -1,13 +1,14 @@
 //! `auditwatch apply`: a limit chosen, looked at, journaled, set, persisted, and watched.
 
 mod choice;
+mod files;
 mod watch;
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -21,6 +22,7 @@ use super::{
     kernel_now::KernelNow,
 };
 use crate::{
+    atomic_file,
     change_report::ApplyReport,
     cli::apply::ApplyArgs,
     journal::{Field, Plan, Purpose, SettingChange, State, Target},
@@ -58,8 +60,6 @@ struct Prepared {
     now: Option<KernelNow>,
     /// Its settings before.
     state: Option<KernelState>,
-    /// What was counted on this host before; `None` where nothing was.
-    before: Option<Window>,
     plan: Plan,
     report: ApplyReport,
 }
@@ -71,7 +71,8 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
             "there is no terminal to ask on; add --yes to apply it unasked, or --dry-run to see what it would do"
         );
     }
-    let prepared = prepare(args).await?;
+    let choice = choose(args).await?;
+    let mut prepared = prepare(args, &choice)?;
     let interrupted = journal_file::read(&prepared.root)?.interrupted().is_some();
     let nothing = is_empty(&prepared.plan) && !interrupted;
     if args.dry_run || nothing {
@@ -82,15 +83,18 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
             .context("cannot show the plan")?;
         ensure!(agreed()?, "nothing was changed, as was wished");
     }
-    carry_out(args, prepared).await
+    if interrupted && clear_the_way(&prepared)? {
+        prepared = prepare(args, &choice)?;
+    }
+    carry_out(args, prepared, choice.before).await
 }
 
 fn is_empty(plan: &Plan) -> bool {
     plan.settings.is_empty() && plan.files.is_empty()
 }
 
-/// Chooses, looks, and plans; nothing is changed by it.
-async fn prepare(args: &ApplyArgs) -> Result<Prepared> {
+/// Looks, and plans; nothing is changed by it.
+fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
     let at = args.root.as_deref().unwrap_or(Path::new("/"));
     let root = Root::open(at).with_context(|| format!("cannot open {}", at.display()))?;
     let is_live = args.root.is_none();
@@ -98,26 +102,45 @@ async fn prepare(args: &ApplyArgs) -> Result<Prepared> {
     if is_live {
         super::ensure_audit(&facts)?;
     }
-    let choice = choose(args).await?;
     let mut now = is_live.then(|| KernelNow::open(&facts));
     let state = now.as_mut().and_then(KernelNow::state);
-    let target = target(args, &choice, &facts)?;
-    let outcome = preflight::check(
-        &target,
-        &preflight_facts(args, &facts, now.as_ref(), state.as_ref()),
-    );
-    if let Some(refusal) = outcome.refusal() {
-        say_findings(&outcome);
-        bail!("refused: {}", refusal.message);
-    }
+    let target = target(args, choice, &facts)?;
+    // A limit that is refused by itself is to be told before the files are looked at.
+    let mut known = preflight_facts(args, &facts, now.as_ref(), state.as_ref());
+    let outcome = preflight::check(&target, &known);
+    refuse(&outcome)?;
+    let files = if target.persist {
+        let files = files::plan(&root, &target, facts.hz, comment(choice))?;
+        for change in &files.changes {
+            atomic_file::check(&root, &change.path).context("nothing has changed")?;
+        }
+        known.next_boot = Some(files.next_boot);
+        known.cmdline_limit = files.cmdline_limit;
+        Some(files)
+    } else {
+        None
+    };
+    let outcome = preflight::check(&target, &known);
+    refuse(&outcome)?;
     let plan = Plan {
         purpose: Purpose::Apply,
         by: who(),
-        why: choice.why,
+        why: choice.why.clone(),
         target,
         settings: settings(&target, outcome.runtime, state.as_ref()),
-        files: Vec::new(),
+        files: files
+            .as_ref()
+            .map_or_else(Vec::new, |files| files.changes.clone()),
         pending_reboot: outcome.runtime == Runtime::PendingReboot,
+    };
+    let (reports, at_boot_before, at_boot, by_hand) = match files {
+        Some(files) => (
+            files.reports,
+            Some(files.before),
+            Some(files.after),
+            files.by_hand,
+        ),
+        None => (Vec::new(), None, None, Vec::new()),
     };
     let report = ApplyReport {
         kind: "apply".to_owned(),
@@ -130,13 +153,13 @@ async fn prepare(args: &ApplyArgs) -> Result<Prepared> {
         root: args.root.clone(),
         runtime: outcome.runtime,
         settings: plan.settings.clone(),
-        files: Vec::new(),
-        at_boot_before: None,
-        at_boot: None,
+        files: reports,
+        at_boot_before,
+        at_boot,
         pending_reboot: plan.pending_reboot,
         findings: outcome.findings,
         watch: None,
-        by_hand: Vec::new(),
+        by_hand,
         undo: None,
     };
     Ok(Prepared {
@@ -144,20 +167,84 @@ async fn prepare(args: &ApplyArgs) -> Result<Prepared> {
         facts,
         now,
         state,
-        before: choice.before,
         plan,
         report,
     })
 }
 
+/// Turns a refusal into an error, after what else was found.
+fn refuse(outcome: &Preflight) -> Result<()> {
+    let Some(refusal) = outcome.refusal() else {
+        return Ok(());
+    };
+    let warnings = outcome
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Warning);
+    super::trace::say(warnings.map(|finding| finding.message.clone()).collect());
+    bail!("refused: {}", refusal.message);
+}
+
+/// What stands beside a line in the files: when, by whom, by which evidence.
+fn comment(choice: &Choice) -> Vec<String> {
+    let by = who();
+    let user = by
+        .sudo_user
+        .unwrap_or_else(|| format!("uid {}", by.loginuid.unwrap_or(by.uid)));
+    let mut lines = vec![format!("{} by {user}: {}", utc_now(), choice.why.evidence)];
+    lines.extend(choice.why.reasons.first().cloned());
+    lines.push("auditwatch undo takes it back".to_owned());
+    lines
+}
+
+/// Takes an interrupted change back that wanted something else; whether it did.
+fn clear_the_way(prepared: &Prepared) -> Result<bool> {
+    let journal = JournalFile::open(&prepared.root)?;
+    let Some(change) = journal.journal().interrupted().cloned() else {
+        return Ok(false);
+    };
+    let was = format!(
+        "change {} was interrupted ({})",
+        change.id,
+        change.state.name()
+    );
+    if change.state != State::Reverting && change.plan.target == prepared.plan.target {
+        super::trace::say(vec![format!("{was}; it is finished now")]);
+        return Ok(false);
+    }
+    super::trace::say(vec![format!("{was}; it is taken back first")]);
+    let kernel = if prepared.now.is_some() && !change.plan.settings.is_empty() {
+        Some(Kernel::open(KernelNow::open(&prepared.facts))?)
+    } else {
+        None
+    };
+    let mut hands = Hands {
+        root: &prepared.root,
+        journal,
+        kernel,
+    };
+    let stays = hands
+        .take_back(
+            change.id,
+            &change.plan,
+            "interrupted, and another change came",
+        )
+        .with_context(|| format!("{was}, and cannot be taken back"))?;
+    super::trace::say(stays);
+    Ok(true)
+}
+
 /// Does it, each step journaled first.
-async fn carry_out(args: &ApplyArgs, prepared: Prepared) -> Result<ExitCode> {
+async fn carry_out(
+    args: &ApplyArgs,
+    prepared: Prepared,
+    before: Option<Window>,
+) -> Result<ExitCode> {
     let Prepared {
         root,
         facts,
         now,
         state,
-        before,
         plan,
         mut report,
     } = prepared;
@@ -166,10 +253,10 @@ async fn carry_out(args: &ApplyArgs, prepared: Prepared) -> Result<ExitCode> {
         journal: JournalFile::open(&root)?,
         kernel: now.map(Kernel::open).transpose()?,
     };
-    let (id, plan) = match resume(&mut hands, plan)? {
-        Resumed::Same(id, plan) => (id, plan),
-        Resumed::New(plan) if is_empty(&plan) => return print(args, &report),
-        Resumed::New(plan) => (hands.journal.begin(plan.clone())?, plan),
+    let (id, plan) = match hands.journal.journal().interrupted() {
+        Some(change) => (change.id, change.plan.clone()),
+        None if is_empty(&plan) => return print(args, &report),
+        None => (hands.journal.begin(plan.clone())?, plan),
     };
     report.id = Some(id);
     report.undo = Some(match &args.root {
@@ -244,6 +331,7 @@ fn preflight_facts(
         hz: facts.hz,
         privileges: facts.privileges.clone(),
         record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
+        next_boot: None,
         available_bytes: tasks::available_bytes().filter(|_| is_live),
         writers: if is_live {
             tasks::other_writers()
@@ -279,47 +367,6 @@ fn settings(target: &Target, runtime: Runtime, state: Option<&KernelState>) -> V
             (new != old).then_some(SettingChange { field, old, new })
         })
         .collect()
-}
-
-/// What is to be done in the light of a change that was interrupted.
-enum Resumed {
-    /// That one is gone on with.
-    Same(u64, Plan),
-    /// That one is out of the way.
-    New(Plan),
-}
-
-/// Goes on with an interrupted change where it wants the same, and takes it back where not.
-fn resume(hands: &mut Hands<'_>, mut plan: Plan) -> Result<Resumed> {
-    let Some(change) = hands.journal.journal().interrupted().cloned() else {
-        return Ok(Resumed::New(plan));
-    };
-    let was = format!(
-        "change {} was interrupted ({})",
-        change.id,
-        change.state.name()
-    );
-    if change.state != State::Reverting && change.plan.target == plan.target {
-        super::trace::say(vec![format!("{was}; it is finished now")]);
-        return Ok(Resumed::Same(change.id, change.plan));
-    }
-    super::trace::say(vec![format!("{was}; it is taken back first")]);
-    let stays = hands
-        .take_back(
-            change.id,
-            &change.plan,
-            "interrupted, and another change came",
-        )
-        .with_context(|| format!("{was}, and cannot be taken back"))?;
-    super::trace::say(stays);
-    // What is in force now may be another than when this was planned.
-    if let Some(kernel) = &mut hands.kernel
-        && plan.target.runtime
-        && !plan.pending_reboot
-    {
-        plan.settings = settings(&plan.target, Runtime::Set, kernel.now.state().as_ref());
-    }
-    Ok(Resumed::New(plan))
 }
 
 fn watch_length(args: &ApplyArgs) -> Duration {
@@ -387,13 +434,12 @@ async fn look_on(
     Ok(relapse)
 }
 
-fn say_findings(outcome: &Preflight) {
-    let lines = outcome
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Warning)
-        .map(|finding| finding.message.clone());
-    super::trace::say(lines.collect());
+/// Now, for a comment.
+fn utc_now() -> String {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    change::utc(u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 /// Asks on the terminal.
