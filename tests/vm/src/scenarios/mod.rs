@@ -1,5 +1,6 @@
 //! The scenarios, by subject.
 
+mod applying;
 mod benching;
 mod boot;
 mod consumers;
@@ -32,10 +33,13 @@ pub fn all() -> Vec<Scenario> {
         recording::SCENARIOS,
         recommending::SCENARIOS,
         benching::SCENARIOS,
+        applying::SCENARIOS,
         rescuing::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,
+        // The last: it locks the settings.
+        applying::LOCKING,
     ]
     .concat()
 }

@@ -21,7 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("rescue-raises-the-limit", raises),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What the issue asks for, from the start of the command to the last task's going on.
 const IN_TIME: Duration = Duration::from_secs(2);
 /// So many times somebody is to be stranded for once.
