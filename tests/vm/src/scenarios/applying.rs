@@ -45,7 +45,7 @@ const RULES_D: [(&str, &str); 3] = [
     ("rules.d/10-base.rules", "## base\n-D\n-f 1\n"),
     (
         "rules.d/99-site.rules",
-        "# site\n-w /etc/passwd -p wa -k site",
+        "# site\n-w /etc/passwd -p wa -k site\n",
     ),
     (
         "rules.d/audit.rules",
@@ -567,17 +567,17 @@ fn panics(scene: &mut Scene<'_>) -> Result<()> {
         limit: 64,
         ..Setup::default()
     };
-    let small = Consumer::Sink {
-        per_record_us: 0,
+    // Slow, and never so slow that kauditd gives a record up: what it gives up may overflow too.
+    let slow = Consumer::Sink {
+        per_record_us: 10_000,
         rcvbuf: Some(8192),
     };
-    let stage = Stage::set(scene.lab, &setup, small)?;
+    let stage = Stage::set(scene.lab, &setup, slow)?;
     AuditSocket::open()?.set(Setting::Failure(2))?;
     let seeing = scene.lab.memory()?.is_some();
     let mut findings = Findings::default();
     if seeing {
-        let storm = "--processes 8 --syscall 12 --at 0:stop-sink --at 100:await-waiters=8 --at 6000:cont-sink";
-        let (storm, _) = stage.storm(storm);
+        let (storm, _) = stage.storm("--processes 8 --syscall 60");
         let mut command = Command::new(&storm[0]);
         command.args(&storm[1..]);
         let mut process = Process::start(&scene.lab.directory, command)?;
