@@ -18,7 +18,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(&args),
         Command::Bench(command) => commands::bench::run(&command),
         Command::Recommend(args) => commands::recommend::run(&args),
-        Command::Status(args) => commands::status::run(args.wants_json()),
+        Command::Status(args) if args.files => commands::rules_view::run(&args),
+        Command::Status(args) => commands::status::run(args.output.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };
     outcome.unwrap_or_else(|error| {

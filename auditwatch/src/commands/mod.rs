@@ -7,6 +7,7 @@ mod output;
 pub mod recommend;
 mod recording_file;
 pub mod replay;
+pub mod rules_view;
 pub mod status;
 pub mod trace;
 

@@ -6,6 +6,7 @@ pub mod comparison;
 pub mod doctor;
 pub mod json;
 pub mod recommendation;
+pub mod rules_view;
 pub mod status;
 pub mod style;
 pub mod table;
