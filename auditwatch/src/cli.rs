@@ -85,10 +85,12 @@ pub enum Command {
     #[command(subcommand)]
     Bench(bench::BenchCommand),
     /// Show the audit settings and what they mean
-    #[command(
-        after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit"
-    )]
-    Status(OutputArgs),
+    #[command(after_help = "Examples:\n  \
+        auditwatch status\n  \
+        auditwatch status --json | jq .backlog_limit\n  \
+        auditwatch status --files                      what decides the limit at the next boot\n  \
+        auditwatch status --files --root /mnt/disk     on the disk of a stopped host")]
+    Status(StatusArgs),
     /// Say whether this host can be traced, and what to do where it cannot
     #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
     Doctor(OutputArgs),
@@ -243,6 +245,33 @@ impl PrintArgs {
     pub const fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show the backlog limit by source: the kernel, its command line, each rules file, and which line
+    /// decides at the next boot
+    #[arg(long)]
+    pub files: bool,
+    /// Read the files of the host whose disk is mounted here; no link leads out of it
+    #[arg(long, value_name = "DIR", requires = "files")]
+    pub root: Option<PathBuf>,
+    /// The awk that augenrules runs there; without it, what /usr/bin/awk leads to
+    #[arg(long, value_enum, requires = "files")]
+    pub awk: Option<AwkChoice>,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The awk that augenrules runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AwkChoice {
+    /// Debian's and Ubuntu's.
+    Mawk,
+    /// Fedora's, RHEL's, Amazon Linux's and SUSE's.
+    Gawk,
 }
 
 /// Options of commands that print one report.

@@ -42,6 +42,7 @@ pub mod rescue_report;
 pub mod rooted;
 pub mod rules;
 pub mod rules_edit;
+pub mod rules_view;
 pub mod sample;
 pub mod search;
 pub mod sleepers;

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         Command::Undo(args) => commands::undo::run(&args),
         Command::History(args) => commands::history::run(&args),
         Command::Rescue(args) => commands::rescue::run(&args),
-        Command::Status(args) => commands::status::run(args.wants_json()),
+        Command::Status(args) if args.files => commands::rules_view::run(&args),
+        Command::Status(args) => commands::status::run(args.output.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };
     outcome.unwrap_or_else(|error| {

@@ -12,6 +12,7 @@ pub mod recommend;
 mod recording_file;
 pub mod replay;
 pub mod rescue;
+pub mod rules_view;
 pub mod status;
 pub mod trace;
 pub mod undo;

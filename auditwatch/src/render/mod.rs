@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod json;
 pub mod recommendation;
 pub mod rescue;
+pub mod rules_view;
 pub mod status;
 pub mod style;
 pub mod table;
