@@ -162,7 +162,9 @@ impl Hands<'_> {
                     Err(SetError::Other(error)) => return Err(error),
                 }
             }
-            self.journal.step(id, State::RuntimeSet, None)?;
+            let note = (done.pending_reboot && !plan.pending_reboot)
+                .then(|| "the kernel refused it (EPERM, -e 2): pending reboot".to_owned());
+            self.journal.step(id, State::RuntimeSet, note)?;
         }
         if !plan.files.is_empty() {
             for file in staged {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use similar::TextDiff;
 
 use crate::{
@@ -50,8 +50,7 @@ pub(super) fn plan(
         wait_time: target.backlog_wait_time,
         comment,
     };
-    let edited = rules_edit::edit(&rules.tree, &rules.host(), &wanted)
-        .context("the files are not changed")?;
+    let edited = rules_edit::edit(&rules.tree, &rules.host(), &wanted)?;
     let cmdline_limit = rules
         .cmdline
         .as_ref()

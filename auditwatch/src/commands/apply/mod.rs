@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
 
 use self::{
     choice::{Choice, choose, floors},
@@ -29,7 +30,7 @@ use crate::{
     journal_file::{self, JournalFile},
     kernel::facts::Facts,
     memory,
-    preflight::{self, Preflight, Runtime, Severity},
+    preflight::{self, Finding, Preflight, Runtime, Severity},
     relapse::{self, Relapse, Window},
     render::{change, json},
     rooted::Root,
@@ -108,11 +109,16 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
     // A limit that is refused by itself is to be told before the files are looked at.
     let mut known = preflight_facts(args, &facts, now.as_ref(), state.as_ref());
     let outcome = preflight::check(&target, &known);
-    refuse(&outcome)?;
+    refuse(args, &outcome)?;
     let files = if target.persist {
-        let files = files::plan(&root, &target, facts.hz, comment(choice))?;
+        let way_out = if is_live {
+            "nothing has changed (--runtime-only sets the running kernel alone)"
+        } else {
+            "nothing has changed"
+        };
+        let files = files::plan(&root, &target, facts.hz, comment(choice)).context(way_out)?;
         for change in &files.changes {
-            atomic_file::check(&root, &change.path).context("nothing has changed")?;
+            atomic_file::check(&root, &change.path).context(way_out)?;
         }
         known.next_boot = Some(files.next_boot);
         known.cmdline_limit = files.cmdline_limit;
@@ -121,7 +127,7 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
         None
     };
     let outcome = preflight::check(&target, &known);
-    refuse(&outcome)?;
+    refuse(args, &outcome)?;
     let plan = Plan {
         purpose: Purpose::Apply,
         by: who(),
@@ -172,11 +178,33 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
     })
 }
 
+/// What scripts read of a change that was refused.
+#[derive(Serialize)]
+struct Refused<'a> {
+    /// Always `apply`.
+    kind: &'static str,
+    /// Version of this format; keys are only ever added to it.
+    schema: u32,
+    /// Why.
+    refused: &'a Finding,
+    /// All that was found.
+    findings: &'a [Finding],
+}
+
 /// Turns a refusal into an error, after what else was found.
-fn refuse(outcome: &Preflight) -> Result<()> {
+fn refuse(args: &ApplyArgs, outcome: &Preflight) -> Result<()> {
     let Some(refusal) = outcome.refusal() else {
         return Ok(());
     };
+    if args.output.wants_json() {
+        let refused = Refused {
+            kind: "apply",
+            schema: 1,
+            refused: refusal,
+            findings: &outcome.findings,
+        };
+        json::line(&mut io::stdout(), &refused).context("cannot write the report")?;
+    }
     let warnings = outcome
         .findings
         .iter()
