@@ -57,12 +57,15 @@ pub enum Command {
         Exit status: 3 when records were lost.")]
     Recommend(RecommendArgs),
     /// Set the backlog limit, now and for the next boot, so that it can be taken back
-    #[command(after_help = "Examples:\n  \
+    #[command(
+        override_usage = "auditwatch apply <N | --from RECORDING | --recommended> [OPTIONS]",
+        after_help = "Examples:\n  \
         auditwatch apply 8192 --dry-run             what would be done, with the diff\n  \
         auditwatch apply 8192                       now and across reboots; asks first\n  \
         auditwatch apply --recommended --for 10m    watch this host, then apply what it needs\n  \
         auditwatch apply --from trace.zst --yes     what a recording needed, without asking\n  \
-        auditwatch apply 8192 --root /mnt           on the mounted disk of a stopped instance")]
+        auditwatch apply 8192 --root /mnt           on the mounted disk of a stopped instance"
+    )]
     Apply(apply::ApplyArgs),
     /// Take back what apply has done, where it is still as apply left it
     #[command(

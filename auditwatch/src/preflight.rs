@@ -3,6 +3,8 @@
 //! In: what is to be changed, and facts of the host. Out: [`Preflight`]: findings with
 //! their weight, and what of the change can be done now. Pure.
 
+mod danger;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -141,7 +143,7 @@ pub fn check(target: &Target, facts: &Facts) -> Preflight {
     } else {
         Runtime::NotAsked
     };
-    dangerous(target, facts, &mut found);
+    danger::dangerous(target, facts, &mut found);
     memory(target, facts, &mut found);
     others(target, facts, &mut found);
     found
@@ -342,80 +344,6 @@ fn depth(target: &Target, state: &KernelState, old: u32, found: &mut Found) {
             format!(
                 "the queue is over its limit ({depth} of {old}); only the raise to {limit} is sent, and \
                  nothing is asked of the kernel until the queue is shorter"
-            ),
-        );
-    }
-}
-
-/// What could panic a host with `-f 2`: it is never sent, and never left for the next boot.
-fn dangerous(target: &Target, facts: &Facts, found: &mut Found) {
-    let now = facts
-        .state
-        .as_ref()
-        .filter(|_| target.runtime)
-        .map(|state| {
-            let panics = state.failure == Some(2);
-            ("this host", panics, state.limit, state.wait_time_jiffies)
-        });
-    let boot = facts.next_boot.filter(|_| target.persist).map(|boot| {
-        let panics = boot.failure == 2;
-        let who = "this host after its next boot";
-        (who, panics, Some(boot.limit), Some(boot.wait_time_jiffies))
-    });
-    let mut panics_at_all = false;
-    for (host, panics, limit, wait_time) in [now, boot].into_iter().flatten() {
-        panics_at_all |= panics;
-        if panics {
-            could_lose(target, host, limit, wait_time, found);
-        }
-    }
-    if panics_at_all && found.0.iter().all(|finding| finding.code != "panic") {
-        found.warn(
-            "panic",
-            "a lost record panics this host (-f 2): this change is in the safe direction, and is not taken \
-             back by itself"
-                .to_owned(),
-        );
-    }
-    if !panics_at_all && target.backlog_wait_time == Some(0) {
-        found.warn(
-            "wait_time",
-            "a wait time of 0 keeps tasks from sleeping, and drops records at once when the queue is full"
-                .to_owned(),
-        );
-    }
-}
-
-/// Refuses what makes a loss more likely than it is.
-fn could_lose(
-    target: &Target,
-    host: &str,
-    limit: Option<u32>,
-    wait_time: Option<u32>,
-    found: &mut Found,
-) {
-    let lowered = match (target.backlog_limit, limit) {
-        (Some(new), Some(0)) if new != 0 => Some((new, "none".to_owned())),
-        (Some(new), Some(old)) if new < old => Some((new, old.to_string())),
-        _ => None,
-    };
-    if let Some((new, old)) = lowered {
-        found.refuse(
-            "panic",
-            format!(
-                "a lost record panics {host} (-f 2), and a limit of {new} is lower than the present one \
-                 ({old}); only a raise is safe here"
-            ),
-        );
-    }
-    if let (Some(new), Some(old)) = (target.backlog_wait_time, wait_time)
-        && (new == 0 || new < old)
-    {
-        found.refuse(
-            "panic",
-            format!(
-                "a lost record panics {host} (-f 2), and a wait time of {new} jiffies instead of {old} makes \
-                 tasks give up sooner and lose theirs; leave --wait-time out"
             ),
         );
     }

@@ -3,20 +3,21 @@
 mod choice;
 mod files;
 mod watch;
+mod words;
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Serialize;
 
 use self::{
     choice::{Choice, choose, floors},
     watch::{LOOK_BEFORE, Onlooker},
+    words::{agreed, comment, print, refuse},
 };
 use super::{
     changing::{Hands, Kernel, who},
@@ -26,13 +27,14 @@ use crate::{
     atomic_file,
     change_report::ApplyReport,
     cli::apply::ApplyArgs,
+    host_rules::HostRules,
     journal::{Field, Plan, Purpose, SettingChange, State, Target},
     journal_file::{self, JournalFile},
     kernel::facts::Facts,
     memory,
-    preflight::{self, Finding, Preflight, Runtime, Severity},
+    preflight::{self, Runtime},
     relapse::{self, Relapse, Window},
-    render::{change, json},
+    render::change,
     rooted::Root,
     sample::KernelState,
     tasks,
@@ -105,9 +107,15 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
     }
     let mut now = is_live.then(|| KernelNow::open(&facts));
     let state = now.as_mut().and_then(KernelNow::state);
-    let target = target(args, choice, &facts)?;
+    let hz = if is_live {
+        facts.hz
+    } else {
+        let rules = HostRules::read(&root, None, None)?;
+        rules.hz.from.is_some().then_some(rules.hz.value)
+    };
+    let target = target(args, choice, hz)?;
     // A limit that is refused by itself is to be told before the files are looked at.
-    let mut known = preflight_facts(args, &facts, now.as_ref(), state.as_ref());
+    let mut known = preflight_facts(args, &facts, hz, now.as_ref(), state.as_ref());
     let outcome = preflight::check(&target, &known);
     refuse(args, &outcome)?;
     let files = if target.persist {
@@ -116,7 +124,7 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
         } else {
             "nothing has changed"
         };
-        let files = files::plan(&root, &target, facts.hz, comment(choice)).context(way_out)?;
+        let files = files::plan(&root, &target, hz, comment(choice)).context(way_out)?;
         for change in &files.changes {
             atomic_file::check(&root, &change.path).context(way_out)?;
         }
@@ -176,53 +184,6 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
         plan,
         report,
     })
-}
-
-/// What scripts read of a change that was refused.
-#[derive(Serialize)]
-struct Refused<'a> {
-    /// Always `apply`.
-    kind: &'static str,
-    /// Version of this format; keys are only ever added to it.
-    schema: u32,
-    /// Why.
-    refused: &'a Finding,
-    /// All that was found.
-    findings: &'a [Finding],
-}
-
-/// Turns a refusal into an error, after what else was found.
-fn refuse(args: &ApplyArgs, outcome: &Preflight) -> Result<()> {
-    let Some(refusal) = outcome.refusal() else {
-        return Ok(());
-    };
-    if args.output.wants_json() {
-        let refused = Refused {
-            kind: "apply",
-            schema: 1,
-            refused: refusal,
-            findings: &outcome.findings,
-        };
-        json::line(&mut io::stdout(), &refused).context("cannot write the report")?;
-    }
-    let warnings = outcome
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Warning);
-    super::trace::say(warnings.map(|finding| finding.message.clone()).collect());
-    bail!("refused: {}", refusal.message);
-}
-
-/// What stands beside a line in the files: when, by whom, by which evidence.
-fn comment(choice: &Choice) -> Vec<String> {
-    let by = who();
-    let user = by
-        .sudo_user
-        .unwrap_or_else(|| format!("uid {}", by.loginuid.unwrap_or(by.uid)));
-    let mut lines = vec![format!("{} by {user}: {}", utc_now(), choice.why.evidence)];
-    lines.extend(choice.why.reasons.first().cloned());
-    lines.push("auditwatch undo takes it back".to_owned());
-    lines
 }
 
 /// Takes an interrupted change back that wanted something else; whether it did.
@@ -326,9 +287,9 @@ async fn carry_out(
     })
 }
 
-/// What is to be set where.
-fn target(args: &ApplyArgs, choice: &Choice, facts: &Facts) -> Result<Target> {
-    let wait_time = match (args.wait_time, facts.hz) {
+/// What is to be set where. `hz`: ticks a second of the kernel that it is for.
+fn target(args: &ApplyArgs, choice: &Choice, hz: Option<u32>) -> Result<Target> {
+    let wait_time = match (args.wait_time, hz) {
         (None, _) => None,
         (Some(seconds), Some(hz)) => Some(seconds.checked_mul(hz).with_context(|| {
             format!("a wait time of {seconds} s is more than the kernel takes; name 600 or less")
@@ -349,6 +310,7 @@ fn target(args: &ApplyArgs, choice: &Choice, facts: &Facts) -> Result<Target> {
 fn preflight_facts(
     args: &ApplyArgs,
     facts: &Facts,
+    hz: Option<u32>,
     now: Option<&KernelNow>,
     state: Option<&KernelState>,
 ) -> preflight::Facts {
@@ -356,7 +318,7 @@ fn preflight_facts(
     preflight::Facts {
         state: state.cloned(),
         state_missing: now.and_then(KernelNow::missing),
-        hz: facts.hz,
+        hz,
         privileges: facts.privileges.clone(),
         record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
         next_boot: None,
@@ -460,37 +422,4 @@ async fn look_on(
     super::trace::say(hands.take_back(id, plan, &why)?);
     relapse.reverted = true;
     Ok(relapse)
-}
-
-/// Now, for a comment.
-fn utc_now() -> String {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    change::utc(u64::try_from(since.as_millis()).unwrap_or(0))
-}
-
-/// Asks on the terminal.
-fn agreed() -> Result<bool> {
-    let mut err = io::stderr();
-    write!(err, "Apply it? [y/N] ")
-        .and_then(|()| err.flush())
-        .context("cannot ask")?;
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-fn print(args: &ApplyArgs, report: &ApplyReport) -> Result<ExitCode> {
-    let mut out = io::stdout();
-    if args.output.wants_json() {
-        json::line(&mut out, report)
-    } else {
-        out.write_all(change::apply(report).as_bytes())
-    }
-    .context("cannot write the report")?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -16,16 +16,13 @@ use crate::lab::Setup;
 use crate::netlink::{self, AuditSocket};
 use crate::process::{Ended, Process, tail};
 use crate::scenario::{Boot, Scenario, Scene};
-use crate::sys;
 use crate::tasks;
 use crate::trial::{Consumer, Stage};
 use crate::wire::Setting;
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("apply-each-layout", each_layout).short(),
-    Scenario::new("apply-what-fails", what_fails).short(),
     Scenario::new("apply-what-others-changed", others),
-    Scenario::new("apply-killed", killed),
     Scenario::new("apply-where-a-loss-panics", panics),
     Scenario::new("apply-watched", watched),
 ];
@@ -34,14 +31,14 @@ pub const SCENARIOS: &[Scenario] = &[
 pub const LOCKING: &[Scenario] =
     &[Scenario::new("apply-locked-settings", locked).boot(Boot::Audit1)];
 
-const PATIENCE: Duration = Duration::from_mins(1);
-const ETC: &str = "/etc/audit";
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const ETC: &str = "/etc/audit";
 const ASIDE: &str = "/etc/audit.aside";
-const JOURNAL: &str = "/var/lib/auditwatch/journal.jsonl";
-const OLD: u32 = 320;
-const NEW: u32 = 9000;
+pub(super) const JOURNAL: &str = "/var/lib/auditwatch/journal.jsonl";
+pub(super) const OLD: u32 = 320;
+pub(super) const NEW: u32 = 9000;
 /// Rules as a host has them: a file without a line break at its end is among them.
-const RULES_D: [(&str, &str); 3] = [
+pub(super) const RULES_D: [(&str, &str); 3] = [
     ("rules.d/10-base.rules", "## base\n-D\n-f 1\n"),
     (
         "rules.d/99-site.rules",
@@ -58,10 +55,10 @@ const BY_HAND: [(&str, &str); 1] = [(
 )];
 
 /// `/etc/audit` with these files, until it is dropped.
-struct Etc;
+pub(super) struct Etc;
 
 impl Etc {
-    fn with(files: &[(&str, &str)]) -> Result<Self> {
+    pub(super) fn with(files: &[(&str, &str)]) -> Result<Self> {
         drop(fs::remove_dir_all(ASIDE));
         drop(fs::remove_file(JOURNAL));
         fs::rename(ETC, ASIDE).context("moving /etc/audit aside")?;
@@ -79,7 +76,7 @@ impl Drop for Etc {
     }
 }
 
-fn make(directory: &Path, files: &[(&str, &str)]) -> Result<()> {
+pub(super) fn make(directory: &Path, files: &[(&str, &str)]) -> Result<()> {
     fs::create_dir_all(directory)?;
     for (name, content) in files {
         let path = directory.join(name);
@@ -93,10 +90,10 @@ fn make(directory: &Path, files: &[(&str, &str)]) -> Result<()> {
 }
 
 /// A file: its bytes, its mode, its owner.
-type Kept = (Vec<u8>, u32, u32);
+pub(super) type Kept = (Vec<u8>, u32, u32);
 
 /// All files below a directory.
-fn files(directory: &Path) -> Result<BTreeMap<PathBuf, Kept>> {
+pub(super) fn files(directory: &Path) -> Result<BTreeMap<PathBuf, Kept>> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_owned()];
     while let Some(next) = open.pop() {
@@ -118,17 +115,17 @@ fn files(directory: &Path) -> Result<BTreeMap<PathBuf, Kept>> {
     Ok(found)
 }
 
-fn auditwatch(scene: &Scene<'_>, words: &[&str]) -> Result<Ended> {
+pub(super) fn auditwatch(scene: &Scene<'_>, words: &[&str]) -> Result<Ended> {
     start(scene, words)?.wait(PATIENCE)
 }
 
-fn start(scene: &Scene<'_>, words: &[&str]) -> Result<Process> {
+pub(super) fn start(scene: &Scene<'_>, words: &[&str]) -> Result<Process> {
     let mut command = Command::new(&scene.lab.auditwatch);
     command.args(words);
     Process::start(&scene.lab.directory, command)
 }
 
-fn report(ended: &Ended) -> Result<Value> {
+pub(super) fn report(ended: &Ended) -> Result<Value> {
     serde_json::from_str(&ended.stdout).with_context(|| {
         format!(
             "exit {}: {} {}",
@@ -139,12 +136,12 @@ fn report(ended: &Ended) -> Result<Value> {
     })
 }
 
-fn limit() -> Result<u32> {
+pub(super) fn limit() -> Result<u32> {
     Ok(netlink::status()?.backlog_limit)
 }
 
 /// Auditing on, with the old limit, and nobody registered.
-fn ready(scene: &Scene<'_>) -> Result<()> {
+pub(super) fn ready(scene: &Scene<'_>) -> Result<()> {
     scene.lab.clear()?;
     scene.lab.configure(&Setup {
         limit: OLD,
@@ -253,156 +250,6 @@ fn each_layout(scene: &mut Scene<'_>) -> Result<()> {
     findings.verdict()
 }
 
-/// A tree on a mounted disk, on which nothing may change.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn make(scene: &Scene<'_>, name: &str) -> Result<Self> {
-        let path = scene.lab.directory.join(name);
-        drop(fs::remove_dir_all(&path));
-        make(&path.join("etc/audit"), &RULES_D)?;
-        fs::create_dir_all(path.join("var/lib"))?;
-        Ok(Self(path))
-    }
-
-    fn text(&self) -> String {
-        self.0.display().to_string()
-    }
-
-    /// Applies, expects a refusal in one line that says so much, and nothing changed.
-    fn refuses(&self, scene: &mut Scene<'_>, says: &str, findings: &mut Findings) -> Result<()> {
-        let etc = self.0.join("etc");
-        let before = files(&etc)?;
-        let root = self.text();
-        let ended = auditwatch(scene, &["apply", "9000", "--yes", "--root", &root])?;
-        scene
-            .log
-            .push(format!("{says}: exit {}: {}", ended.code(), ended.stderr));
-        findings.equal(&format!("{says}: exit status"), ended.code(), 1);
-        findings.that(ended.stderr.contains(says), || {
-            format!("{says}: it says {}", ended.stderr)
-        });
-        findings.equal(&format!("{says}: lines"), ended.stderr.lines().count(), 1);
-        findings.that(files(&etc)? == before, || {
-            format!("{says}: something changed")
-        });
-        Ok(())
-    }
-}
-
-/// A tmpfs until it is dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn at(path: &Path, options: &str) -> Result<Self> {
-        sys::mount("tmpfs".as_ref(), path, "tmpfs", 0, options)?;
-        Ok(Self(path.to_owned()))
-    }
-
-    fn fill(&self) {
-        // Until nothing more fits: a byte at the end shows that.
-        let bytes = vec![b'x'; 1 << 20];
-        drop(fs::write(self.0.join("filler"), &bytes));
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
-}
-
-fn what_fails(scene: &mut Scene<'_>) -> Result<()> {
-    let mut findings = Findings::default();
-    let disk = Disk::make(scene, "full")?;
-    let mounted = Mounted::at(&disk.0.join("etc/audit"), "size=64k")?;
-    make(&disk.0.join("etc/audit"), &RULES_D)?;
-    mounted.fill();
-    disk.refuses(scene, "No space left", &mut findings)?;
-    drop(mounted);
-    let disk = Disk::make(scene, "full-journal")?;
-    let mounted = Mounted::at(&disk.0.join("var/lib"), "size=64k")?;
-    mounted.fill();
-    disk.refuses(scene, "No space left", &mut findings)?;
-    drop(mounted);
-    let disk = Disk::make(scene, "read-only")?;
-    let mounted = Mounted::at(&disk.0.join("etc/audit"), "size=64k")?;
-    make(&disk.0.join("etc/audit"), &RULES_D)?;
-    Command::new("mount")
-        .args(["-o", "remount,ro"])
-        .arg(disk.0.join("etc/audit"))
-        .status()?;
-    disk.refuses(scene, "Read-only file system", &mut findings)?;
-    drop(mounted);
-    let disk = Disk::make(scene, "missing")?;
-    fs::remove_dir_all(disk.0.join("etc/audit"))?;
-    disk.refuses(scene, "cannot open the directory", &mut findings)?;
-    let disk = Disk::make(scene, "directory")?;
-    fs::create_dir(disk.0.join("etc/audit/rules.d/zz-auditwatch.rules"))?;
-    disk.refuses(scene, "is a directory", &mut findings)?;
-    let disk = Disk::make(scene, "link")?;
-    symlink(
-        "/etc/elsewhere",
-        disk.0.join("etc/audit/rules.d/zz-auditwatch.rules"),
-    )?;
-    disk.refuses(scene, "symbolic link", &mut findings)?;
-    // As somebody who may not.
-    let etc = Etc::with(&RULES_D)?;
-    let before = files(Path::new(ETC))?;
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["inside", "user", "--"])
-        .arg(&scene.lab.auditwatch)
-        .args(["apply", "9000", "--yes"]);
-    let ended = Process::start(&scene.lab.directory, command)?.wait(PATIENCE)?;
-    findings.equal("exit status of a user", ended.code(), 1);
-    findings.that(ended.stderr.contains("root"), || {
-        format!("a user is told {}", ended.stderr)
-    });
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["inside", "pid-namespace", "--"])
-        .arg(&scene.lab.auditwatch)
-        .args(["apply", "9000", "--yes"]);
-    let ended = Process::start(&scene.lab.directory, command)?.wait(PATIENCE)?;
-    findings.equal("exit status in a container", ended.code(), 1);
-    findings.that(ended.stderr.contains("hostPID"), || {
-        format!("a container is told {}", ended.stderr)
-    });
-    let ended = auditwatch(scene, &["apply", "9000"])?;
-    findings.that(ended.code() == 1 && ended.stderr.contains("--yes"), || {
-        format!("without a terminal: {}", ended.stderr)
-    });
-    findings.that(files(Path::new(ETC))? == before, || {
-        "something changed".to_owned()
-    });
-    drop(etc);
-    // And one that works: on a disk, with the journal on it.
-    let disk = Disk::make(scene, "fine")?;
-    let before = files(&disk.0.join("etc"))?;
-    let root = disk.text();
-    let kernel = limit()?;
-    let ended = auditwatch(
-        scene,
-        &["apply", "9000", "--yes", "--root", &root, "--json"],
-    )?;
-    findings.equal("exit status with --root", ended.code(), 0);
-    findings.that(report(&ended)?["at_boot"]["backlog_limit"] == NEW, || {
-        ended.stdout.clone()
-    });
-    findings.equal("limit of this host", limit()?, kernel);
-    findings.that(
-        disk.0.join("var/lib/auditwatch/journal.jsonl").exists(),
-        || "there is no journal on the disk".to_owned(),
-    );
-    let undone = auditwatch(scene, &["undo", "--root", &root])?;
-    findings.equal("exit status of undo with --root", undone.code(), 0);
-    findings.that(files(&disk.0.join("etc"))? == before, || {
-        "not as it was".to_owned()
-    });
-    findings.verdict()
-}
-
 /// What somebody else has changed since is named, and nothing is touched.
 fn others(scene: &mut Scene<'_>) -> Result<()> {
     let mut findings = Findings::default();
@@ -440,124 +287,6 @@ fn others(scene: &mut Scene<'_>) -> Result<()> {
     drop(etc);
     scene.lab.clear()?;
     findings.verdict()
-}
-
-/// Kills of each kind: a few, or as many as a longer run asks for.
-fn kills() -> u32 {
-    std::env::var("VMTEST_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(3)
-}
-
-/// Kill -9 all over apply and undo: files are whole, and a second run finishes.
-fn killed(scene: &mut Scene<'_>) -> Result<()> {
-    let mut findings = Findings::default();
-    let etc = Etc::with(&RULES_D)?;
-    ready(scene)?;
-    let before = files(Path::new(ETC))?;
-    let began = Instant::now();
-    let applied = auditwatch(scene, &["apply", "9000", "--yes"])?;
-    let usual = began.elapsed();
-    ensure!(applied.code() == 0, "{}", applied.stderr);
-    let after = files(Path::new(ETC))?
-        .into_iter()
-        .map(|(path, kept)| (path, kept.0));
-    let after: BTreeMap<PathBuf, Vec<u8>> = after.collect();
-    let undone = auditwatch(scene, &["undo"])?;
-    ensure!(undone.code() == 0, "{}", undone.stderr);
-    let mut moments = BTreeMap::<String, u32>::new();
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for round in 0..kills() {
-        for undo in [false, true] {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            if undo {
-                let applied = auditwatch(scene, &["apply", "9000", "--yes"])?;
-                ensure!(applied.code() == 0, "round {round}: {}", applied.stderr);
-            }
-            let words: &[&str] = if undo {
-                &["undo"]
-            } else {
-                &["apply", "9000", "--yes"]
-            };
-            let size = fs::metadata(JOURNAL).map_or(0, |file| file.len());
-            let process = start(scene, words)?;
-            await_moment(random, usual, size, &process);
-            drop(process.signal(libc::SIGKILL));
-            process.wait(PATIENCE)?;
-            let history = report(&auditwatch(scene, &["history", "--json"])?)?;
-            let last = history["changes"]
-                .as_array()
-                .and_then(|all| all.last().cloned());
-            let state = last.unwrap_or_default()["state"].to_string();
-            *moments.entry(format!("{} {state}", words[0])).or_default() += 1;
-            // Whole: old, or new but for the moment that its comment tells.
-            let own = PathBuf::from(ETC).join("rules.d/zz-auditwatch.rules");
-            for (path, (bytes, ..)) in files(Path::new(ETC))? {
-                let is_old = before.get(&path).is_some_and(|kept| kept.0 == bytes);
-                let is_new = path == own
-                    && bytes.len() == after[&own].len()
-                    && bytes.ends_with(b"-b 9000\n");
-                let is_staged = path.to_string_lossy().ends_with(".auditwatch-new");
-                findings.that(is_old || is_new || is_staged, || {
-                    format!("round {round}: {} is torn: {bytes:?}", path.display())
-                });
-            }
-            let now = limit()?;
-            findings.that(now == OLD || now == NEW, || {
-                format!("round {round}: limit {now}")
-            });
-            if undo {
-                let again = auditwatch(scene, &["undo"])?;
-                let fine = again.code() == 0 || again.stderr.contains("nothing to take back");
-                findings.that(fine, || {
-                    format!("round {round}: undo again: {}", again.stderr)
-                });
-            } else {
-                let again = auditwatch(scene, &["apply", "9000", "--yes"])?;
-                findings.that(again.code() == 0, || {
-                    format!("round {round}: apply again: {}", again.stderr)
-                });
-                findings.equal(&format!("round {round}: limit"), limit()?, NEW);
-                findings.that(own.exists(), || format!("round {round}: no file"));
-                let undone = auditwatch(scene, &["undo"])?;
-                findings.that(undone.code() == 0, || {
-                    format!("round {round}: {}", undone.stderr)
-                });
-            }
-            findings.that(files(Path::new(ETC))? == before, || {
-                format!(
-                    "round {round} ({}): not as it was: {:?}",
-                    words[0],
-                    files(Path::new(ETC))
-                )
-            });
-            findings.equal(&format!("round {round}: limit in the end"), limit()?, OLD);
-        }
-    }
-    println!(
-        "# killed {} times, the journal said: {moments:?}",
-        2 * kills()
-    );
-    scene.log.push(format!("{moments:?}"));
-    drop(etc);
-    scene.lab.clear()?;
-    findings.verdict()
-}
-
-/// Half of them at any moment of a run, half of them a little after the journal's next line.
-fn await_moment(random: u64, usual: Duration, size: u64, process: &Process) {
-    if random & 1 == 0 {
-        let share = u32::try_from(random >> 8 & 0xff).unwrap_or(0);
-        std::thread::sleep(usual * share / 256);
-        return;
-    }
-    while fs::metadata(JOURNAL).map_or(0, |file| file.len()) == size && tasks::alive(process.id()) {
-        std::hint::spin_loop();
-    }
-    std::thread::sleep(Duration::from_micros((random >> 8) % 20_000));
 }
 
 /// A full queue on a host that a lost record panics: the raise is sent, nothing else ever is. Were

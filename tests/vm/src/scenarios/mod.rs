@@ -1,6 +1,8 @@
 //! The scenarios, by subject.
 
 mod applying;
+mod applying_disks;
+mod applying_kills;
 mod benching;
 mod boot;
 mod consumers;
@@ -34,6 +36,8 @@ pub fn all() -> Vec<Scenario> {
         recommending::SCENARIOS,
         benching::SCENARIOS,
         applying::SCENARIOS,
+        applying_disks::SCENARIOS,
+        applying_kills::SCENARIOS,
         rescuing::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,
