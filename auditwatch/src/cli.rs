@@ -1,5 +1,6 @@
 //! The command line: what can be asked for. It does nothing by itself.
 
+pub mod apply;
 pub mod bench;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -64,14 +65,44 @@ pub enum Command {
         auditwatch diagnose --json dmesg.txt | jq .lost_at_least\n\n\
         Exit status: 3 when something is wrong: losses, hung tasks, a panic, or reason to suspect them.")]
     Diagnose(DiagnoseArgs),
+    /// Set the backlog limit, now and for the next boot, so that it can be taken back
+    #[command(
+        override_usage = "auditwatch apply <N | --from RECORDING | --recommended> [OPTIONS]",
+        after_help = "Examples:\n  \
+        auditwatch apply 8192 --dry-run             what would be done, with the diff\n  \
+        auditwatch apply 8192                       now and across reboots; asks first\n  \
+        auditwatch apply --recommended --for 10m    watch this host, then apply what it needs\n  \
+        auditwatch apply --from trace.zst --yes     what a recording needed, without asking\n  \
+        auditwatch apply 8192 --root /mnt           on the mounted disk of a stopped instance"
+    )]
+    Apply(apply::ApplyArgs),
+    /// Take back what apply has done, where it is still as apply left it
+    #[command(
+        after_help = "Examples:\n  auditwatch undo          the last change\n  auditwatch undo 3        \
+            that one\n  auditwatch undo --dry-run"
+    )]
+    Undo(apply::UndoArgs),
+    /// List what was changed: when, why, by whom, from what to what
+    #[command(
+        after_help = "Examples:\n  auditwatch history\n  auditwatch history --json | jq '.changes[-1]'"
+    )]
+    History(apply::HistoryArgs),
+    /// Find tasks that sleep in the audit code for nothing, and free them
+    #[command(
+        after_help = "Examples:\n  auditwatch rescue          look, and explain\n  auditwatch rescue --yes    \
+            free them by the least means"
+    )]
+    Rescue(apply::RescueArgs),
     /// Run audit loads of known size, and hold the trace against the truth
     #[command(subcommand)]
     Bench(bench::BenchCommand),
     /// Show the audit settings and what they mean
-    #[command(
-        after_help = "Examples:\n  auditwatch status\n  auditwatch status --json | jq .backlog_limit"
-    )]
-    Status(OutputArgs),
+    #[command(after_help = "Examples:\n  \
+        auditwatch status\n  \
+        auditwatch status --json | jq .backlog_limit\n  \
+        auditwatch status --files                      what decides the limit at the next boot\n  \
+        auditwatch status --files --root /mnt/disk     on the disk of a stopped host")]
+    Status(StatusArgs),
     /// Say whether this host can be traced, and what to do where it cannot
     #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
     Doctor(OutputArgs),
@@ -186,6 +217,19 @@ impl Policy {
             Self::Stig => "stig",
         }
     }
+
+    /// The rule that asks for it.
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::Cis => {
+                "CIS Benchmarks, \"Ensure audit_backlog_limit is sufficient\": 8192 or more"
+            }
+            Self::Stig => {
+                "DISA STIG, V-274168 of Amazon Linux 2023 for one: less than 8192 is a finding"
+            }
+        }
+    }
 }
 
 /// Options of `diagnose`.
@@ -238,6 +282,33 @@ impl PrintArgs {
     pub const fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show the backlog limit by source: the kernel, its command line, each rules file, and which line
+    /// decides at the next boot
+    #[arg(long)]
+    pub files: bool,
+    /// Read the files of the host whose disk is mounted here; no link leads out of it
+    #[arg(long, value_name = "DIR", requires = "files")]
+    pub root: Option<PathBuf>,
+    /// The awk that augenrules runs there; without it, what /usr/bin/awk leads to
+    #[arg(long, value_enum, requires = "files")]
+    pub awk: Option<AwkChoice>,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The awk that augenrules runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AwkChoice {
+    /// Debian's and Ubuntu's.
+    Mawk,
+    /// Fedora's, RHEL's, Amazon Linux's and SUSE's.
+    Gawk,
 }
 
 /// Options of commands that print one report.

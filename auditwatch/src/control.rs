@@ -16,6 +16,8 @@ const AUDIT_ADD_RULE: u16 = 1011;
 const AUDIT_DEL_RULE: u16 = 1012;
 /// `AUDIT_TRUSTED_APP` (uapi): a USER message that means nothing to anybody else.
 const AUDIT_TRUSTED_APP: u16 = 1121;
+/// `AUDIT_USER_AVC` (uapi): the one USER message that becomes a record while auditing is off.
+const AUDIT_USER_AVC: u16 = 1107;
 /// Words of `struct audit_status` (uapi) up to `backlog_wait_time`.
 const STATUS_WORDS: usize = 10;
 
@@ -100,6 +102,14 @@ pub fn remove_rule(socket: &mut AuditSocket, rule: &SyscallRule) -> Result<(), N
 /// When the message cannot be sent.
 pub fn user_message(socket: &mut AuditSocket, text: &[u8]) -> Result<(), NetlinkError> {
     socket.post(AUDIT_TRUSTED_APP, text, false)
+}
+
+/// The same by the type that becomes a record even while auditing is off.
+///
+/// # Errors
+/// When the message cannot be sent.
+pub fn user_message_while_off(socket: &mut AuditSocket, text: &[u8]) -> Result<(), NetlinkError> {
+    socket.post(AUDIT_USER_AVC, text, false)
 }
 
 #[cfg(test)]

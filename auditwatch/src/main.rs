@@ -19,7 +19,12 @@ fn main() -> ExitCode {
         Command::Diagnose(args) => commands::diagnose::run(&args),
         Command::Bench(command) => commands::bench::run(&command),
         Command::Recommend(args) => commands::recommend::run(&args),
-        Command::Status(args) => commands::status::run(args.wants_json()),
+        Command::Apply(args) => commands::apply::run(&args),
+        Command::Undo(args) => commands::undo::run(&args),
+        Command::History(args) => commands::history::run(&args),
+        Command::Rescue(args) => commands::rescue::run(&args),
+        Command::Status(args) if args.files => commands::rules_view::run(&args),
+        Command::Status(args) => commands::status::run(args.output.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
     };
     outcome.unwrap_or_else(|error| {

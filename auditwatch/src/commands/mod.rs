@@ -1,16 +1,23 @@
 //! The commands: each reads options, wires the modules together, and writes.
 
+pub mod apply;
 pub mod bench;
+mod changing;
 pub mod compare;
 pub mod diagnose;
 pub mod doctor;
+pub mod history;
+mod kernel_now;
 mod log_source;
 mod output;
 pub mod recommend;
 mod recording_file;
 pub mod replay;
+pub mod rescue;
+pub mod rules_view;
 pub mod status;
 pub mod trace;
+pub mod undo;
 
 use std::process::ExitCode;
 

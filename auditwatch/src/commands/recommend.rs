@@ -40,7 +40,7 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
     let (summary, evidence) = match &args.recording {
         Some(path) => recording_file::read_all(path, |_| Ok(()))
             .with_context(|| format!("cannot read {}", path.display()))?,
-        None => watch(args).await?,
+        None => watch(args.window).await?,
     };
     let answer = recommend(&evidence, &wishes(args));
     let mut out = io::stdout();
@@ -94,7 +94,7 @@ const fn rule(policy: Policy) -> &'static str {
 }
 
 /// Traces for as long as was asked for, or until a signal.
-async fn watch(args: &RecommendArgs) -> Result<(Summary, Evidence)> {
+pub(super) async fn watch(window: Duration) -> Result<(Summary, Evidence)> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let facts = Facts::gather();
@@ -114,7 +114,7 @@ async fn watch(args: &RecommendArgs) -> Result<(Summary, Evidence)> {
     live.settle().await?;
     let zero = live.zero()?;
     let mut log = Log::new(trace::begin(&live, &facts), zero, None);
-    let end = tokio::time::Instant::now() + args.window;
+    let end = tokio::time::Instant::now() + window;
     let mut ticks = tokio::time::interval(live.interval(INTERVAL));
     loop {
         tokio::select! {

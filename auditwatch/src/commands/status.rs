@@ -32,7 +32,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(facts: &Facts) -> Result<StatusReport> {
+pub(super) fn report(facts: &Facts) -> Result<StatusReport> {
     let (state, state_missing) =
         match probe::read_kernel_state(&facts.symbols, facts.types.as_ref()) {
             Ok(state) => (Some(state), None),

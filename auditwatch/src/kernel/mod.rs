@@ -4,6 +4,7 @@
 
 pub mod btf;
 pub mod cmdline;
+pub mod core_memory;
 pub mod facts;
 pub mod privileges;
 pub mod symbols;

@@ -157,6 +157,34 @@ impl Probe {
         })
     }
 
+    /// A probe with no hook in place, which reads the kernel's variables and nothing else.
+    ///
+    /// # Errors
+    /// When the kernel refuses BPF.
+    pub fn reader(symbols: &Symbols, types: Option<&KernelTypes>) -> Result<Self, ProbeError> {
+        let globals = Globals::new(symbols, types, Extent::default(), None);
+        let mut ebpf = load(&globals)?;
+        load_readers(&mut ebpf)?;
+        let maps = Maps::take(
+            &mut ebpf,
+            &[],
+            Sight::default(),
+            globals.ticks_per_bin(),
+            None,
+        )?;
+        let diagnostics = Diagnostics::new(&mut ebpf);
+        Ok(Self {
+            ebpf,
+            maps,
+            diagnostics,
+            reports: Vec::new(),
+            programs: Vec::new(),
+            misses_at_zero: Vec::new(),
+            by_probes: false,
+            blind_spots: Vec::new(),
+        })
+    }
+
     /// What of a command cannot be seen here, in sentences.
     #[must_use]
     pub fn blind_spots(&self) -> &[String] {
@@ -286,28 +314,7 @@ pub fn read_kernel_state(
     symbols: &Symbols,
     types: Option<&KernelTypes>,
 ) -> Result<KernelState, ProbeError> {
-    let globals = Globals::new(symbols, types, Extent::default(), None);
-    let mut ebpf = load(&globals)?;
-    load_readers(&mut ebpf)?;
-    let maps = Maps::take(
-        &mut ebpf,
-        &[],
-        Sight::default(),
-        globals.ticks_per_bin(),
-        None,
-    )?;
-    let diagnostics = Diagnostics::new(&mut ebpf);
-    let mut probe = Probe {
-        ebpf,
-        maps,
-        diagnostics,
-        reports: Vec::new(),
-        programs: Vec::new(),
-        misses_at_zero: Vec::new(),
-        by_probes: false,
-        blind_spots: Vec::new(),
-    };
-    probe.state()
+    Probe::reader(symbols, types)?.state()
 }
 
 fn load_readers(ebpf: &mut Ebpf) -> Result<(), ProbeError> {

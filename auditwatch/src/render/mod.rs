@@ -2,11 +2,14 @@
 //! not measure or decide anything.
 
 pub mod bench;
+pub mod change;
 pub mod comparison;
 pub mod diagnosis;
 pub mod doctor;
 pub mod json;
 pub mod recommendation;
+pub mod rescue;
+pub mod rules_view;
 pub mod status;
 pub mod style;
 pub mod table;

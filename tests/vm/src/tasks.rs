@@ -93,6 +93,19 @@ pub fn audit_waiters() -> Vec<Task> {
         .collect()
 }
 
+/// All tasks that sleep in the audit code: for room, or after a message that they sent while there was none.
+pub fn asleep_in_audit() -> Vec<Task> {
+    numbered(Path::new("/proc"))
+        .iter()
+        .flat_map(|process| numbered(&process.join("task")))
+        .filter_map(|directory| {
+            let stat = fs::read_to_string(directory.join("stat")).ok()?;
+            (parse_stat(&stat)?.1 == 'D').then(|| Task::read(&directory))?
+        })
+        .filter(|task| task.waits_for_audit() || task.wchan == "audit_receive")
+        .collect()
+}
+
 /// The main threads of all processes of that name.
 pub fn named(comm: &str) -> Vec<Task> {
     numbered(Path::new("/proc"))

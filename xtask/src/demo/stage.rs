@@ -95,9 +95,14 @@ impl<W: Write> Stage<W> {
             second.ledger.dropped.sum()
         );
         ensure!(
-            second.ledger.attempted <= second.status.limit_end,
-            "the limit of act 2 was no upper bound: {} records were attempted",
-            second.ledger.attempted
+            second.stalls.count == 0,
+            "{} tasks waited in act 2",
+            second.stalls.count
+        );
+        ensure!(
+            second.status.limit_end > first.status.limit_end,
+            "no higher limit was applied: {}",
+            second.status.limit_end
         );
         ensure!(silent > 0, "nothing was lost in silence in act 3");
         ensure!(
@@ -164,9 +169,10 @@ mod tests {
 
     fn act(number: u32, lost: u64, silent: u64) -> String {
         format!(
-            "@act {number} {{\"status\":{{\"limit_end\":64}},\"ledger\":{{\"attempted\":9,\"delivered\":5,\
+            "@act {number} {{\"status\":{{\"limit_end\":{}}},\"ledger\":{{\"attempted\":9,\"delivered\":5,\
              \"dropped\":{{\"backlog_limit\":{lost},\"rate_limit\":0,\"out_of_memory\":0,\"retry_overflow\":0,\
-             \"hold_overflow\":0,\"silent\":{silent}}}}},\"depth\":{{\"max\":7}},\"stalls\":{{\"count\":0}}}}\n"
+             \"hold_overflow\":0,\"silent\":{silent}}}}},\"depth\":{{\"max\":7}},\"stalls\":{{\"count\":0}}}}\n",
+            320 * number
         )
     }
 

@@ -1,5 +1,8 @@
 //! The scenarios, by subject.
 
+mod applying;
+mod applying_disks;
+mod applying_kills;
 mod benching;
 mod boot;
 mod consumers;
@@ -13,6 +16,7 @@ mod producing;
 mod queue;
 mod recommending;
 mod recording;
+mod rescuing;
 mod rule_sets;
 mod settings;
 mod talkers;
@@ -35,9 +39,15 @@ pub fn all() -> Vec<Scenario> {
         recommending::SCENARIOS,
         diagnosing::SCENARIOS,
         benching::SCENARIOS,
+        applying::SCENARIOS,
+        applying_disks::SCENARIOS,
+        applying_kills::SCENARIOS,
+        rescuing::SCENARIOS,
         endings::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,
+        // The last: it locks the settings.
+        applying::LOCKING,
     ]
     .concat()
 }

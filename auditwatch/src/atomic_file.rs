@@ -1,0 +1,377 @@
+//! Files that are replaced whole: at every moment the old one or the new one is there.
+//!
+//! In: a root, a path, bytes. Out: the file with these bytes, with the mode, owner, security label and
+//! ACL of the one before. A replacement is staged first, all of it on disk beside the file; what can
+//! go wrong goes wrong then. It must not follow a link in the file's place: what a link points to
+//! belongs to somebody else.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{File, Metadata},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid, XattrFlags},
+    io::Errno,
+};
+use thiserror::Error;
+
+use crate::rooted::Root;
+
+/// Mode of a file that is new: as augenrules gives it.
+const NEW_MODE: u32 = 0o640;
+/// Attributes that are about the bytes, and would be wrong with others.
+const ABOUT_THE_BYTES: [&[u8]; 2] = [b"security.ima", b"security.evm"];
+
+/// What can go wrong.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// A system call failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file, as seen from outside of the root.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// There is a link in the file's place.
+    #[error(
+        "{} is a symbolic link to {}: what is there may be managed by others, and is left alone; put a \
+         regular file in its place, or edit the other by hand",
+        path.display(), target.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What it says.
+        target: PathBuf,
+    },
+    /// There is something else in the file's place.
+    #[error("{} is {what}, not a regular file; move it away", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// It has other names.
+    #[error(
+        "{} has {links} hard links, which would be parted from it; leave it one name",
+        path.display()
+    )]
+    HardLinks {
+        /// The file.
+        path: PathBuf,
+        /// Its names.
+        links: u64,
+    },
+}
+
+/// A file's place: its directory, and its name there.
+struct Place {
+    directory: File,
+    name: OsString,
+    /// As seen from outside of the root, for messages.
+    shown: PathBuf,
+}
+
+impl Place {
+    fn open(root: &Root, path: &Path) -> Result<Self, FileError> {
+        let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = root
+            .open_file(parent, flags, Mode::empty())
+            .map_err(|source| FileError::Io {
+                action: "open the directory",
+                path: root.outside(parent),
+                source,
+            })?;
+        Ok(Self {
+            directory,
+            name: path.file_name().unwrap_or_default().to_owned(),
+            shown: root.outside(path),
+        })
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(Errno) -> FileError {
+        let path = self.shown.clone();
+        move |error| FileError::Io {
+            action,
+            path,
+            source: error.into(),
+        }
+    }
+
+    /// The name of a replacement: one that no rules loader takes for rules, and that a later run finds.
+    fn beside(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(&self.name);
+        name.push(".auditwatch-new");
+        name
+    }
+
+    /// The file that is there, opened to be read; `None` where there is none.
+    fn existing(&self) -> Result<Option<File>, FileError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file: File = match fs::openat(&self.directory, &self.name, flags, Mode::empty()) {
+            Ok(file) => file.into(),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => {
+                let target = fs::readlinkat(&self.directory, &self.name, Vec::new())
+                    .map(|target| {
+                        PathBuf::from(OsString::from(target.to_string_lossy().into_owned()))
+                    })
+                    .unwrap_or_default();
+                return Err(FileError::Link {
+                    path: self.shown.clone(),
+                    target,
+                });
+            }
+            Err(error) => return Err(self.failed("open")(error)),
+        };
+        let found = self.metadata(&file)?;
+        let what = if found.is_dir() {
+            "a directory"
+        } else if found.is_file() {
+            if found.nlink() > 1 {
+                return Err(FileError::HardLinks {
+                    path: self.shown.clone(),
+                    links: found.nlink(),
+                });
+            }
+            return Ok(Some(file));
+        } else {
+            "a device, pipe or socket"
+        };
+        Err(FileError::NotAFile {
+            path: self.shown.clone(),
+            what,
+        })
+    }
+
+    fn metadata(&self, file: &File) -> Result<Metadata, FileError> {
+        file.metadata().map_err(|source| FileError::Io {
+            action: "look at",
+            path: self.shown.clone(),
+            source,
+        })
+    }
+
+    /// Takes away a replacement that an earlier run has left.
+    fn clear(&self) -> Result<(), FileError> {
+        match fs::unlinkat(&self.directory, self.beside(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed("clear the way for")(error)),
+        }
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
+        self.directory.sync_all().map_err(|source| FileError::Io {
+            action: "write the directory of",
+            path: self.shown.clone(),
+            source,
+        })
+    }
+}
+
+/// Looks whether a file could be replaced or made, as far as that shows before it is tried.
+///
+/// # Errors
+/// When it cannot: what is in its place is no regular file, there is no directory, or nothing can be
+/// written there.
+pub fn check(root: &Root, path: &Path) -> Result<(), FileError> {
+    let place = Place::open(root, path)?;
+    if place.existing()?.is_some() {
+        // Root passes all but a file that was made immutable, or is on a read-only file system.
+        fs::accessat(
+            &place.directory,
+            &place.name,
+            Access::WRITE_OK,
+            AtFlags::empty(),
+        )
+        .map_err(place.failed("change"))?;
+    }
+    fs::accessat(&place.directory, ".", Access::WRITE_OK, AtFlags::empty())
+        .map_err(place.failed("make a new version of"))
+}
+
+/// A replacement that is on disk, and not yet in its place. Dropped, it is taken away.
+pub struct Staged {
+    place: Place,
+    beside: OsString,
+    is_placed: bool,
+}
+
+/// Puts a file's replacement on disk, beside it.
+///
+/// # Errors
+/// When that cannot be, or what is in the file's place is no regular file: nothing has changed then.
+pub fn stage(root: &Root, path: &Path, bytes: &[u8]) -> Result<Staged, FileError> {
+    check(root, path)?;
+    let place = Place::open(root, path)?;
+    let existing = place.existing()?;
+    place.clear()?;
+    let beside = place.beside();
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Nobody else reads it before it has the mode of the one that it replaces.
+    let mode = Mode::from_raw_mode(0o600);
+    let file = fs::openat(&place.directory, &beside, flags, mode)
+        .map_err(place.failed("make a new version of"))?;
+    let staged = Staged {
+        place,
+        beside,
+        is_placed: false,
+    };
+    let mut file = File::from(file);
+    let failed = |source| FileError::Io {
+        action: "write a new version of",
+        path: staged.place.shown.clone(),
+        source,
+    };
+    file.write_all(bytes).map_err(failed)?;
+    match &existing {
+        Some(existing) => take_after(&file, existing, &staged.place)?,
+        None => fs::fchmod(&file, Mode::from_raw_mode(NEW_MODE))
+            .map_err(staged.place.failed("set the mode of"))?,
+    }
+    file.sync_all().map_err(failed)?;
+    Ok(staged)
+}
+
+/// Gives a new file the owner, mode and attributes of the one that it replaces.
+fn take_after(file: &File, existing: &File, place: &Place) -> Result<(), FileError> {
+    let found = place.metadata(existing)?;
+    let made = place.metadata(file)?;
+    if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
+        let (user, group) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+        fs::fchown(file, Some(user), Some(group)).map_err(place.failed("keep the owner of"))?;
+    }
+    fs::fchmod(file, Mode::from_raw_mode(found.mode()))
+        .map_err(place.failed("keep the mode of"))?;
+    for name in attribute_names(existing).map_err(place.failed("read the attributes of"))? {
+        if ABOUT_THE_BYTES.contains(&name.as_slice()) {
+            continue;
+        }
+        let value = attribute(existing, &name).map_err(place.failed("read the attributes of"))?;
+        if attribute(file, &name).is_ok_and(|has| has == value) {
+            continue;
+        }
+        fs::fsetxattr(file, name.as_slice(), &value, XattrFlags::empty())
+            .map_err(place.failed("keep the attributes (SELinux label, ACL) of"))?;
+    }
+    Ok(())
+}
+
+/// Names of a file's extended attributes; none where the file system has no such.
+fn attribute_names(file: &File) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut list = vec![0; 64 << 10];
+    let length = match fs::flistxattr(file, list.as_mut_slice()) {
+        Err(Errno::NOTSUP) => 0,
+        length => length?,
+    };
+    list.truncate(length);
+    let names = list.split(|&byte| byte == 0);
+    Ok(names
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect())
+}
+
+fn attribute(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0; 64 << 10];
+    let length = fs::fgetxattr(file, name, value.as_mut_slice())?;
+    value.truncate(length);
+    Ok(value)
+}
+
+impl Staged {
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot be: then the old one is there as before.
+    pub fn place(mut self) -> Result<(), FileError> {
+        let place = &self.place;
+        fs::renameat(
+            &place.directory,
+            &self.beside,
+            &place.directory,
+            &place.name,
+        )
+        .map_err(place.failed("replace"))?;
+        self.is_placed = true;
+        self.place.sync()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_placed {
+            // It is beside the point that it could not be: no loader reads it, and the next run
+            // clears it away.
+            let _ = fs::unlinkat(&self.place.directory, &self.beside, AtFlags::empty());
+        }
+    }
+}
+
+/// Takes a file away.
+///
+/// # Errors
+/// When it cannot be, or is no regular file.
+pub fn remove(root: &Root, path: &Path) -> Result<(), FileError> {
+    let place = Place::open(root, path)?;
+    place.clear()?;
+    if place.existing()?.is_none() {
+        return Ok(());
+    }
+    fs::unlinkat(&place.directory, &place.name, AtFlags::empty())
+        .map_err(place.failed("remove"))?;
+    place.sync()
+}
+
+/// The bytes of a file; `None` where there is none.
+///
+/// # Errors
+/// When it cannot be read, or is no regular file.
+pub fn read(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match Place::open(root, path) {
+        Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        place => {
+            if place?.existing()?.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+    root.read(path).map(Some).map_err(|source| FileError::Io {
+        action: "read",
+        path: root.outside(path),
+        source,
+    })
+}
+
+/// Takes away what an interrupted replacement has left beside a file.
+///
+/// # Errors
+/// When that cannot be.
+pub fn clear(root: &Root, path: &Path) -> Result<(), FileError> {
+    match Place::open(root, path) {
+        Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        place => place?.clear(),
+    }
+}
+
+/// Whether a name is that of a replacement in the making.
+#[must_use]
+pub fn is_leftover(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(b".auditwatch-new")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What `apply` is to set, and why: a number that was given, a recording's answer, or this host's.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    cli::apply::ApplyArgs,
+    commands::{recommend, recording_file},
+    journal::Why,
+    number::{count, duration},
+    preflight::Floor,
+    recommendation::{Verdict, Wishes, recommend},
+    relapse::Window,
+    report::Summary,
+};
+
+/// What to set.
+#[derive(Clone)]
+pub(super) struct Choice {
+    /// Backlog limit, records; `None` to leave it.
+    pub(super) limit: Option<u32>,
+    /// Why.
+    pub(super) why: Why,
+    /// What was counted on this host while the answer was sought; `None` where nothing was.
+    pub(super) before: Option<Window>,
+}
+
+/// Makes the choice.
+pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
+    let (summary, evidence, says) = if let Some(path) = &args.from {
+        let (summary, evidence) = recording_file::read_all(path, |_| Ok(()))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        (
+            summary,
+            evidence,
+            format!("the recording {}", path.display()),
+        )
+    } else if args.recommended {
+        let (summary, evidence) = recommend::watch(args.window).await?;
+        let says = format!("this host, watched for {}", duration(summary.duration_ns));
+        (summary, evidence, says)
+    } else {
+        let evidence = match args.limit {
+            Some(limit) => format!("the number given, {limit}"),
+            None => "the wait time given".to_owned(),
+        };
+        return Ok(Choice {
+            limit: args.limit,
+            why: Why {
+                evidence,
+                reasons: Vec::new(),
+            },
+            before: None,
+        });
+    };
+    let (floor, floor_reason) = floors(args)
+        .into_iter()
+        .max_by_key(|floor| floor.limit)
+        .map(|floor| (u64::from(floor.limit), floor.asked_by))
+        .unzip();
+    let answer = recommend(
+        &evidence,
+        &Wishes {
+            floor,
+            floor_reason,
+            ..Wishes::default()
+        },
+    );
+    let named = match answer.verdict {
+        Verdict::Raise | Verdict::Lower | Verdict::Keep => answer.limit,
+        Verdict::LimitWillNotHelp | Verdict::Unknown => None,
+    };
+    let Some(limit) = named else {
+        bail!(
+            "{says} names no limit to apply ({}): {}",
+            answer.verdict.name(),
+            answer.reasons.join("; ")
+        );
+    };
+    let limit = u32::try_from(limit)
+        .ok()
+        .with_context(|| format!("a limit of {} is more than the kernel takes", count(limit)))?;
+    Ok(Choice {
+        limit: Some(limit),
+        why: Why {
+            evidence: says,
+            reasons: answer.reasons,
+        },
+        before: args.recommended.then(|| window(&summary)),
+    })
+}
+
+/// Lowest limits that the options ask for.
+pub(super) fn floors(args: &ApplyArgs) -> Vec<Floor> {
+    let policy = args.policy.and_then(|policy| {
+        Some(Floor {
+            limit: u32::try_from(policy.least_limit()).ok()?,
+            asked_by: format!("the policy {} ({})", policy.name(), policy.rule()),
+        })
+    });
+    let asked = args.floor.map(|limit| Floor {
+        limit,
+        asked_by: format!("--floor {limit}"),
+    });
+    policy.into_iter().chain(asked).collect()
+}
+
+/// What a trace counted.
+fn window(summary: &Summary) -> Window {
+    let stalled = |stalls: &crate::report::StallSummary| {
+        // Who waits still has waited for some time.
+        stalls.total_ns
+            + stalls.waiting * u64::try_from(Duration::from_secs(1).as_nanos()).unwrap_or(0)
+    };
+    Window {
+        duration_ns: summary.duration_ns,
+        attempted: summary.ledger.attempted,
+        lost: summary.lost,
+        stalled_ns: summary.stalls.as_ref().map(stalled),
+        available_bytes: crate::tasks::available_bytes(),
+    }
+}

@@ -1,0 +1,171 @@
+//! What of the rules files has to change, and what the next boot makes of it.
+//!
+//! In: a root, what is wanted. Out: the changes, as the journal keeps them and as people see them. It
+//! writes nothing.
+
+use std::path::Path;
+
+use anyhow::Result;
+use similar::TextDiff;
+
+use crate::{
+    by_hand::{self, System},
+    change_report::{AtBootReport, FileReport},
+    host_rules::HostRules,
+    journal::{Content, FileChange, Target},
+    preflight::NextBoot,
+    rooted::Root,
+    rules::{Boot, Place},
+    rules_edit::{self, Edit, Wanted},
+};
+
+/// The files' part of a change.
+pub(super) struct Files {
+    /// For the journal.
+    pub(super) changes: Vec<FileChange>,
+    /// For the report.
+    pub(super) reports: Vec<FileReport>,
+    /// The next boot as it would have been.
+    pub(super) before: AtBootReport,
+    /// The next boot as it will be.
+    pub(super) after: AtBootReport,
+    /// The same for the preflight.
+    pub(super) next_boot: NextBoot,
+    /// The limit on the kernel's command line.
+    pub(super) cmdline_limit: Option<u32>,
+    /// What is left to be done by hand.
+    pub(super) by_hand: Vec<String>,
+}
+
+/// Plans the files' part.
+pub(super) fn plan(
+    root: &Root,
+    target: &Target,
+    hz: Option<u32>,
+    comment: Vec<String>,
+) -> Result<Files> {
+    let rules = HostRules::read(root, None, hz)?;
+    let wanted = Wanted {
+        limit: target.backlog_limit,
+        wait_time: target.backlog_wait_time,
+        comment,
+    };
+    let edited = rules_edit::edit(&rules.tree, &rules.host(), &wanted)?;
+    let cmdline_limit = rules
+        .cmdline
+        .as_ref()
+        .and_then(|cmdline| cmdline.value.backlog_limit);
+    let mut by_hand = Vec::new();
+    let system = system(root);
+    if let Some(limit) = target
+        .backlog_limit
+        .filter(|&limit| cmdline_limit != Some(limit))
+    {
+        let now = cmdline_limit.map_or_else(
+            || "64, the kernel's own".to_owned(),
+            |limit| format!("{limit}, by audit_backlog_limit= on its command line"),
+        );
+        by_hand.push(format!(
+            "# from boot until the rules are loaded the limit is {now}; for {limit} there too:"
+        ));
+        by_hand.push(by_hand::boot_limit(&system, limit));
+    }
+    if !target.runtime && root.is_own() && !edited.edits.is_empty() {
+        by_hand.push(
+            "# the files hold from the next boot on; for now: auditwatch apply N --runtime-only, or a restart \
+             of auditd, which loads all rules anew:"
+                .to_owned(),
+        );
+        by_hand.push(by_hand::restart_auditd(&system).to_owned());
+    }
+    Ok(Files {
+        changes: edited.edits.iter().map(change).collect(),
+        reports: edited.edits.iter().map(report).collect(),
+        before: at_boot(&edited.before),
+        after: at_boot(&edited.after),
+        next_boot: NextBoot {
+            limit: edited.before.settings.backlog_limit,
+            wait_time_jiffies: edited.before.settings.backlog_wait_time,
+            failure: edited.before.settings.failure,
+            enabled: edited.before.settings.enabled,
+        },
+        cmdline_limit,
+        by_hand,
+    })
+}
+
+fn change(edit: &Edit) -> FileChange {
+    FileChange {
+        path: edit.file.clone().into(),
+        before: edit.before.as_deref().map(Content::of),
+        after: Content::of(&edit.after),
+    }
+}
+
+fn report(edit: &Edit) -> FileReport {
+    let before = edit.before.clone().unwrap_or_default();
+    let (old, new) = (
+        String::from_utf8_lossy(&before),
+        String::from_utf8_lossy(&edit.after),
+    );
+    let name = if edit.before.is_some() {
+        edit.file.as_str()
+    } else {
+        "/dev/null"
+    };
+    FileReport {
+        path: edit.file.clone().into(),
+        created: edit.before.is_none(),
+        diff: TextDiff::from_lines(old.as_ref(), new.as_ref())
+            .unified_diff()
+            .header(name, &edit.file)
+            .to_string(),
+    }
+}
+
+fn at_boot(boot: &Boot) -> AtBootReport {
+    let place = |place: &Place| format!("{}:{}", place.file, place.line);
+    AtBootReport {
+        backlog_limit: Some(boot.settings.backlog_limit),
+        backlog_wait_time: Some(boot.settings.backlog_wait_time),
+        enabled: Some(boot.settings.enabled),
+        decided_by: boot.decided_by.as_ref().map(place),
+        stopped_at: boot
+            .stopped_at
+            .as_ref()
+            .map(|stop| format!("{}: {}", place(&stop.place), stop.why)),
+    }
+}
+
+/// What tells the distribution.
+fn system(root: &Root) -> System {
+    let text = |path: &str| {
+        root.read(Path::new(path))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    };
+    let has = |paths: &[&str]| {
+        paths
+            .iter()
+            .any(|path| root.metadata(Path::new(path)).is_ok())
+    };
+    let unit = text("/usr/lib/systemd/system/auditd.service");
+    System {
+        os_release: text("/etc/os-release"),
+        has_grubby: has(&["/usr/sbin/grubby", "/sbin/grubby"]),
+        has_update_grub: has(&["/usr/sbin/update-grub"]),
+        has_grub2: has(&["/boot/grub2"]),
+        has_default_grub: has(&["/etc/default/grub"]),
+        has_systemd: has(&[
+            "/run/systemd/system",
+            "/usr/lib/systemd/systemd",
+            "/lib/systemd/systemd",
+        ]),
+        auditd_unit: if unit.is_empty() {
+            text("/lib/systemd/system/auditd.service")
+        } else {
+            unit
+        },
+        has_service: has(&["/usr/sbin/service", "/sbin/service", "/usr/bin/service"]),
+    }
+}

@@ -1,0 +1,425 @@
+//! `auditwatch apply`: a limit chosen, looked at, journaled, set, persisted, and watched.
+
+mod choice;
+mod files;
+mod watch;
+mod words;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use self::{
+    choice::{Choice, choose, floors},
+    watch::{LOOK_BEFORE, Onlooker},
+    words::{agreed, comment, print, refuse},
+};
+use super::{
+    changing::{Hands, Kernel, who},
+    kernel_now::KernelNow,
+};
+use crate::{
+    atomic_file,
+    change_report::ApplyReport,
+    cli::apply::ApplyArgs,
+    host_rules::HostRules,
+    journal::{Field, Plan, Purpose, SettingChange, State, Target},
+    journal_file::{self, JournalFile},
+    kernel::facts::Facts,
+    memory,
+    preflight::{self, Runtime},
+    relapse::{self, Relapse, Window},
+    render::change,
+    rooted::Root,
+    sample::KernelState,
+    tasks,
+};
+
+/// Looking on where somebody sits before it.
+const USUAL_WATCH: Duration = Duration::from_mins(1);
+
+/// Runs the command.
+///
+/// # Errors
+/// When the change is refused, or failed; what it had done is taken back then.
+pub fn run(args: &ApplyArgs) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?
+        .block_on(apply(args))
+}
+
+/// All that is known before anything is done.
+struct Prepared {
+    root: Root,
+    facts: Facts,
+    /// The running kernel; `None` where a mounted disk is edited.
+    now: Option<KernelNow>,
+    /// Its settings before.
+    state: Option<KernelState>,
+    plan: Plan,
+    report: ApplyReport,
+}
+
+async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
+    if !args.yes && !args.dry_run {
+        ensure!(
+            io::stdin().is_terminal(),
+            "there is no terminal to ask on; add --yes to apply it unasked, or --dry-run to see what it would do"
+        );
+    }
+    let choice = choose(args).await?;
+    let mut prepared = prepare(args, &choice)?;
+    let interrupted = journal_file::read(&prepared.root)?.interrupted().is_some();
+    let nothing = is_empty(&prepared.plan) && !interrupted;
+    if args.dry_run || nothing {
+        return print(args, &prepared.report);
+    }
+    if !args.yes {
+        write!(io::stderr(), "{}", change::apply(&prepared.report))
+            .context("cannot show the plan")?;
+        ensure!(agreed()?, "nothing was changed, as was wished");
+    }
+    if interrupted && clear_the_way(&prepared)? {
+        prepared = prepare(args, &choice)?;
+    }
+    carry_out(args, prepared, choice.before).await
+}
+
+fn is_empty(plan: &Plan) -> bool {
+    plan.settings.is_empty() && plan.files.is_empty()
+}
+
+/// Looks, and plans; nothing is changed by it.
+fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
+    let at = args.root.as_deref().unwrap_or(Path::new("/"));
+    let root = Root::open(at).with_context(|| format!("cannot open {}", at.display()))?;
+    let is_live = args.root.is_none();
+    let facts = Facts::gather();
+    if is_live {
+        super::ensure_audit(&facts)?;
+    }
+    let mut now = is_live.then(|| KernelNow::open(&facts));
+    let state = now.as_mut().and_then(KernelNow::state);
+    let hz = if is_live {
+        facts.hz
+    } else {
+        let rules = HostRules::read(&root, None, None)?;
+        rules.hz.from.is_some().then_some(rules.hz.value)
+    };
+    let target = target(args, choice, hz)?;
+    // A limit that is refused by itself is to be told before the files are looked at.
+    let mut known = preflight_facts(args, &facts, hz, now.as_ref(), state.as_ref());
+    let outcome = preflight::check(&target, &known);
+    refuse(args, &outcome)?;
+    let files = if target.persist {
+        let way_out = if is_live {
+            "nothing has changed (--runtime-only sets the running kernel alone)"
+        } else {
+            "nothing has changed"
+        };
+        let files = files::plan(&root, &target, hz, comment(choice)).context(way_out)?;
+        for change in &files.changes {
+            atomic_file::check(&root, &change.path).context(way_out)?;
+        }
+        known.next_boot = Some(files.next_boot);
+        known.cmdline_limit = files.cmdline_limit;
+        Some(files)
+    } else {
+        None
+    };
+    let outcome = preflight::check(&target, &known);
+    refuse(args, &outcome)?;
+    let plan = Plan {
+        purpose: Purpose::Apply,
+        by: who(),
+        why: choice.why.clone(),
+        target,
+        settings: settings(&target, outcome.runtime, state.as_ref()),
+        files: files
+            .as_ref()
+            .map_or_else(Vec::new, |files| files.changes.clone()),
+        pending_reboot: outcome.runtime == Runtime::PendingReboot,
+    };
+    let (reports, at_boot_before, at_boot, by_hand) = match files {
+        Some(files) => (
+            files.reports,
+            Some(files.before),
+            Some(files.after),
+            files.by_hand,
+        ),
+        None => (Vec::new(), None, None, Vec::new()),
+    };
+    let report = ApplyReport {
+        kind: "apply".to_owned(),
+        schema: 1,
+        dry_run: args.dry_run,
+        id: None,
+        state: None,
+        target,
+        why: plan.why.clone(),
+        root: args.root.clone(),
+        runtime: outcome.runtime,
+        settings: plan.settings.clone(),
+        files: reports,
+        at_boot_before,
+        at_boot,
+        pending_reboot: plan.pending_reboot,
+        findings: outcome.findings,
+        watch: None,
+        by_hand,
+        undo: None,
+    };
+    Ok(Prepared {
+        root,
+        facts,
+        now,
+        state,
+        plan,
+        report,
+    })
+}
+
+/// Takes an interrupted change back that wanted something else; whether it did.
+fn clear_the_way(prepared: &Prepared) -> Result<bool> {
+    let journal = JournalFile::open(&prepared.root)?;
+    let Some(change) = journal.journal().interrupted().cloned() else {
+        return Ok(false);
+    };
+    let was = format!(
+        "change {} was interrupted ({})",
+        change.id,
+        change.state.name()
+    );
+    if change.state != State::Reverting && change.plan.target == prepared.plan.target {
+        super::trace::say(vec![format!("{was}; it is finished now")]);
+        return Ok(false);
+    }
+    super::trace::say(vec![format!("{was}; it is taken back first")]);
+    let kernel = if prepared.now.is_some() && !change.plan.settings.is_empty() {
+        Some(Kernel::open(KernelNow::open(&prepared.facts))?)
+    } else {
+        None
+    };
+    let mut hands = Hands {
+        root: &prepared.root,
+        journal,
+        kernel,
+    };
+    let stays = hands
+        .take_back(
+            change.id,
+            &change.plan,
+            "interrupted, and another change came",
+        )
+        .with_context(|| format!("{was}, and cannot be taken back"))?;
+    super::trace::say(stays);
+    Ok(true)
+}
+
+/// Does it, each step journaled first.
+async fn carry_out(
+    args: &ApplyArgs,
+    prepared: Prepared,
+    before: Option<Window>,
+) -> Result<ExitCode> {
+    let Prepared {
+        root,
+        facts,
+        now,
+        state,
+        plan,
+        mut report,
+    } = prepared;
+    let mut hands = Hands {
+        root: &root,
+        journal: JournalFile::open(&root)?,
+        kernel: now.map(Kernel::open).transpose()?,
+    };
+    let (id, plan) = match hands.journal.journal().interrupted() {
+        Some(change) => (change.id, change.plan.clone()),
+        None if is_empty(&plan) => return print(args, &report),
+        None => (hands.journal.begin(plan.clone())?, plan),
+    };
+    report.id = Some(id);
+    report.undo = Some(match &args.root {
+        None => format!("auditwatch undo {id}"),
+        Some(root) => format!("auditwatch undo {id} --root {}", root.display()),
+    });
+    let length = watch_length(args);
+    let onlooker = if plan.settings.is_empty() || length.is_zero() {
+        None
+    } else {
+        let begun = begin_watch(&facts, before, length).await;
+        if let Err(error) = &begun {
+            let note = format!("{error:#}");
+            hands.journal.step(id, State::Failed, Some(note))?;
+        }
+        Some(begun.context("cannot look on, so that nothing was changed; --watch 0 goes without")?)
+    };
+    let done = hands.carry_out(id, &plan)?;
+    if done.pending_reboot {
+        report.pending_reboot = true;
+        report.runtime = Runtime::PendingReboot;
+    } else if let Some(look) = onlooker {
+        let panics = state.is_some_and(|state| state.failure == Some(2));
+        report.watch = Some(look_on(&mut hands, id, &plan, look, length, panics).await?);
+    }
+    let reverted = report.watch.as_ref().is_some_and(|watch| watch.reverted);
+    if reverted {
+        report.state = Some(State::Reverted);
+        report.undo = None;
+    } else {
+        hands.journal.step(id, State::Verified, None)?;
+        report.state = Some(State::Verified);
+    }
+    print(args, &report)?;
+    Ok(if reverted {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// What is to be set where. `hz`: ticks a second of the kernel that it is for.
+fn target(args: &ApplyArgs, choice: &Choice, hz: Option<u32>) -> Result<Target> {
+    let wait_time = match (args.wait_time, hz) {
+        (None, _) => None,
+        (Some(seconds), Some(hz)) => Some(seconds.checked_mul(hz).with_context(|| {
+            format!("a wait time of {seconds} s is more than the kernel takes; name 600 or less")
+        })?),
+        (Some(_), None) => bail!(
+            "the kernel counts the wait time in ticks, and how many make a second is in no readable \
+             configuration of it; leave --wait-time out"
+        ),
+    };
+    Ok(Target {
+        backlog_limit: choice.limit,
+        backlog_wait_time: wait_time,
+        runtime: args.root.is_none() && !args.persist_only,
+        persist: !args.runtime_only,
+    })
+}
+
+fn preflight_facts(
+    args: &ApplyArgs,
+    facts: &Facts,
+    hz: Option<u32>,
+    now: Option<&KernelNow>,
+    state: Option<&KernelState>,
+) -> preflight::Facts {
+    let is_live = now.is_some();
+    preflight::Facts {
+        state: state.cloned(),
+        state_missing: now.and_then(KernelNow::missing),
+        hz,
+        privileges: facts.privileges.clone(),
+        record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
+        next_boot: None,
+        available_bytes: tasks::available_bytes().filter(|_| is_live),
+        writers: if is_live {
+            tasks::other_writers()
+        } else {
+            Vec::new()
+        },
+        cmdline_limit: facts
+            .boot
+            .as_ref()
+            .and_then(|boot| boot.backlog_limit)
+            .filter(|_| is_live),
+        floors: floors(args),
+    }
+}
+
+/// The running kernel's settings that differ from what is wanted, the limit first.
+fn settings(target: &Target, runtime: Runtime, state: Option<&KernelState>) -> Vec<SettingChange> {
+    let (Runtime::Set, Some(state)) = (runtime, state) else {
+        return Vec::new();
+    };
+    let wanted = [
+        (Field::BacklogLimit, target.backlog_limit, state.limit),
+        (
+            Field::BacklogWaitTime,
+            target.backlog_wait_time,
+            state.wait_time_jiffies,
+        ),
+    ];
+    wanted
+        .into_iter()
+        .filter_map(|(field, new, old)| {
+            let (new, old) = (new?, old?);
+            (new != old).then_some(SettingChange { field, old, new })
+        })
+        .collect()
+}
+
+fn watch_length(args: &ApplyArgs) -> Duration {
+    args.watch.unwrap_or_else(|| {
+        if io::stdin().is_terminal() {
+            USUAL_WATCH
+        } else {
+            Duration::ZERO
+        }
+    })
+}
+
+/// Begins to look on, and looks at how it was before, unless that is known.
+async fn begin_watch(
+    facts: &Facts,
+    before: Option<Window>,
+    length: Duration,
+) -> Result<(Onlooker, Window)> {
+    let mut onlooker = Onlooker::start(facts).await?;
+    let before = if let Some(before) = before {
+        before
+    } else {
+        let look = length.min(LOOK_BEFORE);
+        super::trace::say(vec![format!(
+            "looking for {} s at how it is before the change",
+            look.as_secs()
+        )]);
+        let (before, interrupted) = onlooker.window(look).await?;
+        ensure!(!interrupted, "interrupted before the change");
+        before
+    };
+    Ok((onlooker, before))
+}
+
+/// Looks on for that long, and takes the change back if something got worse.
+async fn look_on(
+    hands: &mut Hands<'_>,
+    id: u64,
+    plan: &Plan,
+    (mut onlooker, before): (Onlooker, Window),
+    length: Duration,
+    panics: bool,
+) -> Result<Relapse> {
+    super::trace::say(vec![format!(
+        "done; looking on for {} s (Ctrl-C ends that early, and keeps the change)",
+        length.as_secs()
+    )]);
+    let (after, _) = onlooker.window(length).await?;
+    drop(onlooker);
+    let mut relapse = relapse::compare(before, after);
+    if relapse.worse.is_empty() {
+        return Ok(relapse);
+    }
+    if panics {
+        super::trace::say(vec![format!(
+            "it got worse: {}; but a lost record panics this host (-f 2), so that nothing is taken back by \
+             itself",
+            relapse.worse.join("; ")
+        )]);
+        return Ok(relapse);
+    }
+    let why = format!("it got worse: {}", relapse.worse.join("; "));
+    super::trace::say(hands.take_back(id, plan, &why)?);
+    relapse.reverted = true;
+    Ok(relapse)
+}

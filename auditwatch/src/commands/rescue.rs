@@ -1,0 +1,444 @@
+//! `auditwatch rescue`: tasks that sleep in the audit code for nothing, and how they are freed.
+//!
+//! A record that comes makes `kauditd` pass over its queue once, and each pass wakes one sleeper. So one
+//! record at a time is made, by a message that is sent only while the queue has room: its sender would
+//! sleep as well otherwise. Where the queue is over its limit, the limit is raised first.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    changing::{Hands, Kernel, who},
+    kernel_now::KernelNow,
+};
+use crate::{
+    cli::apply::RescueArgs,
+    control::{self, Setting},
+    journal::{Field, Plan, Purpose, SettingChange, State, Target, Why},
+    journal_file::JournalFile,
+    kernel::facts::Facts,
+    memory,
+    netlink::AuditSocket,
+    number::{count, plural},
+    preflight,
+    render::{json, rescue},
+    rescue_report::{RescueReport, Step, Verdict},
+    rooted::Root,
+    sample::KernelState,
+    sleepers::{self, Look, Sleeper},
+    tasks,
+};
+
+/// Looks before a verdict, and the time between two.
+const LOOKS: u32 = 3;
+const BETWEEN: Duration = Duration::from_millis(100);
+/// For a record to wake somebody.
+const EFFECT: Duration = Duration::from_millis(50);
+/// Between two looks for that.
+const STEP: Duration = Duration::from_millis(2);
+/// Records without any effect before another kind is tried.
+const FRUITLESS: u32 = 3;
+/// For all of it. A pass of kauditd takes a second where auditd does not read.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// For a raised limit to be put back.
+const QUIET: Duration = Duration::from_secs(3);
+/// What the records say.
+const TEXT: &[u8] = b"op=auditwatch-rescue res=success";
+
+/// Runs the command.
+///
+/// # Errors
+/// When the host cannot be looked at, or a step failed.
+pub fn run(args: &RescueArgs) -> Result<ExitCode> {
+    let began = Instant::now();
+    let facts = Facts::gather();
+    super::ensure_audit(&facts)?;
+    let mut host = Host {
+        now: KernelNow::open(&facts),
+        kauditd: tasks::kauditd().map(|kauditd| kauditd.pid),
+        began,
+    };
+    let looks = host.looks();
+    let state = host.now.without_asking();
+    let mut report = RescueReport::of(&looks, state.as_ref());
+    report.asked_to_free = args.yes;
+    if args.yes && report.verdict.is_stuck() {
+        host.free(&facts, state.as_ref(), &mut report)?;
+    }
+    let mut out = io::stdout();
+    if args.output.wants_json() {
+        json::line(&mut out, &report)
+    } else {
+        out.write_all(rescue::text(&report).as_bytes())
+    }
+    .context("cannot write the report")?;
+    let is_stuck = match report.left {
+        Some(left) => left > 0,
+        None => report.verdict.is_stuck(),
+    };
+    Ok(if is_stuck {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The host that is looked at.
+struct Host {
+    now: KernelNow,
+    kauditd: Option<u32>,
+    began: Instant,
+}
+
+impl Host {
+    fn look(&mut self) -> Look {
+        let state = self.now.without_asking().unwrap_or_default();
+        Look {
+            depth: state.depth,
+            limit: state.limit,
+            kauditd_idle: self.kauditd.and_then(tasks::is_idle),
+            sleepers: tasks::audit_sleepers(),
+        }
+    }
+
+    /// Enough looks for a verdict; one where nobody sleeps.
+    fn looks(&mut self) -> Vec<Look> {
+        let mut looks = vec![self.look()];
+        while looks.len() < LOOKS as usize
+            && looks.last().is_some_and(|look| !look.sleepers.is_empty())
+        {
+            thread::sleep(BETWEEN);
+            looks.push(self.look());
+        }
+        looks
+    }
+
+    fn step(&self, report: &mut RescueReport, what: String, sleepers: usize) {
+        report.steps.push(Step {
+            at_ns: ns(self.began.elapsed()),
+            what,
+            sleepers_left: sleepers as u64,
+        });
+    }
+
+    /// Frees whoever is stuck.
+    fn free(
+        &mut self,
+        facts: &Facts,
+        state: Option<&KernelState>,
+        report: &mut RescueReport,
+    ) -> Result<()> {
+        if report.verdict == Verdict::NotKnown {
+            bail!(
+                "refused: {}; raise the limit by hand (auditctl -b N), and try again",
+                report.explanation.join("; ")
+            );
+        }
+        let mut socket = AuditSocket::open()?;
+        let root = Root::open(Path::new("/")).context("cannot open /")?;
+        let raised = if report.verdict == Verdict::Full {
+            let state = state.cloned().unwrap_or_default();
+            Some(self.raise(facts, &root, &state, report)?)
+        } else {
+            None
+        };
+        if report.verdict == Verdict::RetryRests {
+            self.move_retry(&mut socket, report)?;
+        } else {
+            self.wake(&mut socket, report)?;
+        }
+        if let Some((id, plan)) = raised {
+            self.lower(facts, &root, id, &plan, report)?;
+        }
+        Ok(())
+    }
+
+    /// Makes records until nobody is stuck: whoever went on may be left asleep again by another.
+    fn wake(&mut self, socket: &mut AuditSocket, report: &mut RescueReport) -> Result<()> {
+        let deadline = Instant::now() + DEADLINE;
+        let mut stuck: Vec<(u32, u64)> = report.sleepers.iter().map(sleep).collect();
+        let mut freed = 0;
+        loop {
+            let left = self.wake_these(socket, &stuck, deadline, report)?;
+            freed += (stuck.len() - left) as u64;
+            report.freed = Some(freed);
+            report.left = Some(left as u64);
+            if left > 0 {
+                return Ok(());
+            }
+            report.took_ns = Some(ns(self.began.elapsed()));
+            let looks = self.looks();
+            let again = sleepers::stranded(&looks);
+            if again.is_empty() {
+                return Ok(());
+            }
+            stuck = again.iter().map(sleep).collect();
+        }
+    }
+
+    /// Makes records until none of these sleeps any more, or the time is over; how many do.
+    fn wake_these(
+        &mut self,
+        socket: &mut AuditSocket,
+        stuck: &[(u32, u64)],
+        deadline: Instant,
+        report: &mut RescueReport,
+    ) -> Result<usize> {
+        let mut means = Means::Message;
+        let (mut sent, mut fruitless) = (0_u64, 0);
+        loop {
+            let look = self.look();
+            let left = still(&look.sleepers, stuck);
+            if left == 0 {
+                return Ok(0);
+            }
+            if Instant::now() > deadline {
+                let sent = format!("{sent} {}", plural(sent, "record"));
+                let what = format!("gave up after {sent}: {left} are stuck still");
+                self.step(report, what, look.sleepers.len());
+                return Ok(left);
+            }
+            if !look.takes_a_message() {
+                thread::sleep(STEP);
+                continue;
+            }
+            means.send(socket, look.limit)?;
+            sent += 1;
+            let after = effect(stuck, left);
+            if after < left {
+                fruitless = 0;
+                let what = format!("record {sent} ({}): {} went on", means.name(), left - after);
+                self.step(report, what, after);
+                continue;
+            }
+            fruitless += 1;
+            if fruitless == FRUITLESS {
+                fruitless = 0;
+                let next = means.next();
+                let what = format!(
+                    "{} has no effect (a rule may filter it): {} instead",
+                    means.name(),
+                    next.name()
+                );
+                self.step(report, what, after);
+                means = next;
+            }
+        }
+    }
+
+    /// Makes one record, so that the retry queue is gone through.
+    fn move_retry(&mut self, socket: &mut AuditSocket, report: &mut RescueReport) -> Result<()> {
+        let look = self.look();
+        if !look.takes_a_message() {
+            bail!("the queue is filling up, and moves by itself");
+        }
+        let before = report.retry_depth.unwrap_or(0);
+        Means::Message.send(socket, look.limit)?;
+        let deadline = Instant::now() + QUIET;
+        let mut after = before;
+        while after >= before && Instant::now() < deadline {
+            thread::sleep(STEP);
+            let state = self.now.without_asking().unwrap_or_default();
+            after = state.retry_depth.unwrap_or(before);
+        }
+        report.left = Some(u64::from(after >= before));
+        report.freed = Some(0);
+        report.took_ns = Some(ns(self.began.elapsed()));
+        self.step(
+            report,
+            format!(
+                "one record: {} records in the retry queue, {} before",
+                count(after.into()),
+                count(before.into())
+            ),
+            0,
+        );
+        Ok(())
+    }
+
+    /// Raises the limit above what stands in the queue, journaled.
+    fn raise(
+        &mut self,
+        facts: &Facts,
+        root: &Root,
+        state: &KernelState,
+        report: &mut RescueReport,
+    ) -> Result<(u64, Plan)> {
+        let (Some(depth), Some(old)) = (state.depth, state.limit) else {
+            bail!("the limit in force is not known");
+        };
+        let new = depth.max(old).saturating_mul(2).saturating_add(1024);
+        let target = Target {
+            backlog_limit: Some(new),
+            backlog_wait_time: None,
+            runtime: true,
+            persist: false,
+        };
+        let outcome = preflight::check(
+            &target,
+            &preflight::Facts {
+                state: Some(state.clone()),
+                hz: facts.hz,
+                privileges: facts.privileges.clone(),
+                record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
+                available_bytes: tasks::available_bytes(),
+                ..preflight::Facts::default()
+            },
+        );
+        if let Some(refusal) = outcome.refusal() {
+            bail!(
+                "refused: the limit would have to be raised to {new} first; {}",
+                refusal.message
+            );
+        }
+        let plan = Plan {
+            purpose: Purpose::Rescue,
+            by: who(),
+            why: Why {
+                evidence: "tasks wait for room in a queue over its limit".to_owned(),
+                reasons: report.explanation.clone(),
+            },
+            target,
+            settings: vec![SettingChange {
+                field: Field::BacklogLimit,
+                old,
+                new,
+            }],
+            files: Vec::new(),
+            pending_reboot: false,
+        };
+        let mut hands = Hands {
+            root,
+            journal: JournalFile::open(root)?,
+            kernel: Some(Kernel::open(KernelNow::open(facts))?),
+        };
+        let id = hands.journal.begin(plan.clone())?;
+        hands.carry_out(id, &plan)?;
+        hands.journal.step(id, State::Verified, None)?;
+        report.change = Some(id);
+        let sleepers = tasks::audit_sleepers().len();
+        self.step(report, format!("backlog_limit {old} -> {new}"), sleepers);
+        Ok((id, plan))
+    }
+
+    /// Puts the limit back, if the queue is short enough by now.
+    fn lower(
+        &mut self,
+        facts: &Facts,
+        root: &Root,
+        id: u64,
+        plan: &Plan,
+        report: &mut RescueReport,
+    ) -> Result<()> {
+        let Some(change) = plan.settings.first() else {
+            return Ok(());
+        };
+        let is_safe = |state: &KernelState| {
+            state.failure.is_some_and(|failure| failure != 2)
+                && state.depth.is_some_and(|depth| depth <= change.old / 2)
+        };
+        let deadline = Instant::now() + QUIET;
+        let mut safe = false;
+        while !safe && report.left == Some(0) && Instant::now() < deadline {
+            safe = self.now.without_asking().as_ref().is_some_and(is_safe);
+            thread::sleep(STEP);
+        }
+        let sleepers = tasks::audit_sleepers().len();
+        if !safe {
+            let stays = format!(
+                "backlog_limit stays {}: lower is not safe now; auditwatch undo {id} takes it back later",
+                change.new
+            );
+            self.step(report, stays, sleepers);
+            return Ok(());
+        }
+        let mut hands = Hands {
+            root,
+            journal: JournalFile::open(root)?,
+            kernel: Some(Kernel::open(KernelNow::open(facts))?),
+        };
+        hands.take_back(id, plan, "all are free")?;
+        let back = format!("backlog_limit {} -> {}", change.new, change.old);
+        self.step(report, back, sleepers);
+        Ok(())
+    }
+}
+
+/// How a record is made, the least first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    /// A USER message that means nothing to anybody else.
+    Message,
+    /// The type that becomes a record while auditing is off, too.
+    MessageWhileOff,
+    /// The limit set to what it is: no filter of messages holds that up.
+    SameLimit,
+}
+
+impl Means {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "a USER message",
+            Self::MessageWhileOff => "a USER_AVC message",
+            Self::SameLimit => "backlog_limit set to what it is",
+        }
+    }
+
+    const fn next(self) -> Self {
+        match self {
+            Self::Message => Self::MessageWhileOff,
+            Self::MessageWhileOff => Self::SameLimit,
+            Self::SameLimit => Self::Message,
+        }
+    }
+
+    fn send(self, socket: &mut AuditSocket, limit: Option<u32>) -> Result<()> {
+        match (self, limit) {
+            (Self::SameLimit, Some(limit)) => control::set(socket, Setting::BacklogLimit(limit)),
+            (Self::MessageWhileOff, _) => control::user_message_while_off(socket, TEXT),
+            (Self::Message | Self::SameLimit, _) => control::user_message(socket, TEXT),
+        }
+        .context("cannot make a record")
+    }
+}
+
+fn sleep(sleeper: &Sleeper) -> (u32, u64) {
+    (sleeper.tid, sleeper.sleeps)
+}
+
+/// Waits until somebody went on, and then until nobody more does for a moment; how many are left.
+fn effect(stuck: &[(u32, u64)], before: usize) -> usize {
+    let mut last = before;
+    let mut changed = Instant::now();
+    while changed.elapsed() < EFFECT {
+        let left = still(&tasks::audit_sleepers(), stuck);
+        if left == 0 {
+            return 0;
+        }
+        if left < last {
+            last = left;
+            changed = Instant::now();
+        }
+        thread::sleep(STEP);
+    }
+    last
+}
+
+/// How many of those are in the same sleep still.
+fn still(sleepers: &[Sleeper], stuck: &[(u32, u64)]) -> usize {
+    sleepers
+        .iter()
+        .filter(|sleeper| stuck.contains(&sleep(sleeper)))
+        .count()
+}
+
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

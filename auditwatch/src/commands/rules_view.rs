@@ -1,0 +1,116 @@
+//! `auditwatch status --files`: the backlog limit by source, and what the next boot comes to.
+
+use std::{io::Write as _, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use super::status;
+use crate::{
+    cli::{AwkChoice, StatusArgs},
+    host_rules::{HostRules, Known},
+    kernel::{cmdline::AuditBoot, facts::Facts},
+    render::{self, json},
+    rooted::Root,
+    rules::{self, Awk, remarks},
+    rules_view::{self, Cmdline, Inputs, Now, RulesView},
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the root or a rules file cannot be read, or the output cannot be written.
+pub fn run(args: &StatusArgs) -> Result<ExitCode> {
+    let view = view(args)?;
+    let mut out = std::io::stdout();
+    if args.output.wants_json() {
+        json::line(&mut out, &view)
+    } else {
+        out.write_all(render::rules_view::text(&view).as_bytes())
+    }
+    .context("cannot write the status")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn view(args: &StatusArgs) -> Result<RulesView> {
+    let path = args.root.as_deref().unwrap_or(Path::new("/"));
+    let root = Root::open(path).with_context(|| {
+        format!(
+            "cannot open {}, the root; name the directory where the disk is mounted",
+            path.display()
+        )
+    })?;
+    let facts = Facts::gather();
+    let awk = args.awk.map(|awk| match awk {
+        AwkChoice::Mawk => Awk::Mawk,
+        AwkChoice::Gawk => Awk::Gawk,
+    });
+    let host = HostRules::read(&root, awk, facts.hz)?;
+    let (now, now_missing) = if args.root.is_some() {
+        (None, None)
+    } else {
+        now(&facts)
+    };
+    Ok(RulesView::new(Inputs {
+        root: path.display().to_string(),
+        boot: rules::boot(&host.tree, &host.host()),
+        named: remarks::named(&host.tree),
+        now,
+        now_missing,
+        cmdline: host.cmdline.as_ref().map(cmdline),
+        awk: rules_view::Awk {
+            name: host.awk.value,
+            from: host.awk.from.clone(),
+        },
+        hz: host.hz.value,
+        notes: notes(&host),
+    }))
+}
+
+/// What is set now, by the same ways as `status` without files: never by a message to a queue that is over its limit.
+fn now(facts: &Facts) -> (Option<Now>, Option<String>) {
+    match super::ensure_audit(facts).and_then(|()| status::report(facts)) {
+        Ok(report) => (
+            Some(Now {
+                backlog_limit: report.backlog_limit,
+                backlog_wait_time: report.backlog_wait_time_jiffies,
+                enabled: report.enabled,
+                failure: report.failure,
+            }),
+            report
+                .backlog_limit
+                .is_none()
+                .then(|| report.missing.join("; ")),
+        ),
+        Err(error) => (None, Some(format!("the kernel's settings: {error:#}"))),
+    }
+}
+
+fn cmdline(known: &Known<AuditBoot>) -> Cmdline {
+    let boot = &known.value;
+    Cmdline {
+        backlog_limit: boot.backlog_limit,
+        audit: (boot.on || boot.off).then_some(boot.on),
+        from: known.from.clone(),
+    }
+}
+
+fn notes(host: &HostRules) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !host.is_whole {
+        notes.push(
+            "the root has no /usr/bin, so that paths, users and groups of rules are looked up on this host"
+                .to_owned(),
+        );
+    }
+    if host.hz.from.is_none() {
+        notes.push(format!(
+            "no kernel configuration was found: {} ticks a second are taken for the kernel's",
+            host.hz.value
+        ));
+    }
+    notes.push(
+        "the load is that of auditd 3.0.9: augenrules --load, or auditctl -R where there is no rules.d"
+            .to_owned(),
+    );
+    notes
+}

@@ -1,0 +1,251 @@
+//! Changes for people: what `apply`, `undo` and `history` say.
+
+use std::fmt::Write as _;
+
+use crate::{
+    change_report::{ApplyReport, AtBootReport, UndoReport},
+    journal::{Change, Journal, SettingChange, State},
+    preflight::{Runtime, Severity},
+    taking_back::Standing,
+};
+
+/// What `apply` has done, or would do.
+#[must_use]
+pub fn apply(report: &ApplyReport) -> String {
+    let mut text = Text::default();
+    text.row("because", &report.why.evidence);
+    for reason in &report.why.reasons {
+        text.row("", reason);
+    }
+    match report.runtime {
+        Runtime::Set => {
+            for change in &report.settings {
+                text.row("kernel", &setting(change));
+            }
+        }
+        Runtime::AlreadySo => text.row("kernel", "has it already"),
+        Runtime::PendingReboot => text.row("kernel", "locked until reboot (-e 2): pending reboot"),
+        Runtime::NotAsked => {}
+    }
+    for file in &report.files {
+        let does = if file.created { "new file" } else { "edited" };
+        text.row("file", &format!("{} ({does})", file.path.display()));
+        for line in file.diff.lines() {
+            text.row("", line);
+        }
+    }
+    if report.target.persist && report.files.is_empty() {
+        text.row("files", "need no change");
+    }
+    text.at_boot("boot, before", report.at_boot_before.as_ref());
+    text.at_boot("boot, now", report.at_boot.as_ref());
+    for finding in &report.findings {
+        let name = match finding.severity {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Refusal => "refused",
+        };
+        text.row(name, &finding.message);
+    }
+    for command in &report.by_hand {
+        text.row("by hand", command);
+    }
+    if let Some(watch) = &report.watch {
+        if watch.worse.is_empty() {
+            text.row("watched", "nothing got worse");
+        }
+        for line in &watch.worse {
+            text.row("worse", line);
+        }
+    }
+    text.row(
+        "state",
+        &match (report.dry_run, report.state) {
+            (true, _) => "nothing was done (--dry-run)".to_owned(),
+            (false, None) if report.settings.is_empty() && report.files.is_empty() => {
+                "nothing to do".to_owned()
+            }
+            (false, None) => "not done yet".to_owned(),
+            (false, Some(state)) => in_words(state).to_owned(),
+        },
+    );
+    if let Some(undo) = &report.undo {
+        text.row("undo", undo);
+    }
+    text.0
+}
+
+/// What `undo` has done, or would do.
+#[must_use]
+pub fn undo(report: &UndoReport) -> String {
+    let mut text = Text::default();
+    text.row("change", &report.id.to_string());
+    for part in &report.parts.settings {
+        let SettingChange { field, old, new } = part.change;
+        let line = match part.standing {
+            Standing::Ours => format!("{} {new} back to {old}", field.name()),
+            Standing::AsBefore => format!("{} is {old} already", field.name()),
+            Standing::Others | Standing::Unknown => format!("{} is left alone", field.name()),
+        };
+        text.row("kernel", &line);
+    }
+    for part in &report.parts.files {
+        let does = match part.standing {
+            Standing::Ours => "back as it was",
+            Standing::AsBefore => "is as it was already",
+            Standing::Others | Standing::Unknown => "is left alone",
+        };
+        text.row("file", &format!("{} {does}", part.path.display()));
+    }
+    for stays in &report.stays {
+        text.row("stays", stays);
+    }
+    let state = if report.dry_run {
+        "nothing was done (--dry-run)"
+    } else {
+        in_words(report.state)
+    };
+    text.row("state", state);
+    text.0
+}
+
+/// All changes, the latest last.
+#[must_use]
+pub fn history(journal: &Journal) -> String {
+    if journal.changes.is_empty() {
+        return "nothing was changed by auditwatch here\n".to_owned();
+    }
+    let mut text = Text::default();
+    for change in &journal.changes {
+        let when = utc(change.at_ms);
+        text.row(
+            &format!("change {}", change.id),
+            &format!("{when}, {}", in_words(change.state)),
+        );
+        text.row("  by", &by(change));
+        text.row("  because", &change.plan.why.evidence);
+        for reason in &change.plan.why.reasons {
+            text.row("", reason);
+        }
+        for one in &change.plan.settings {
+            text.row("  kernel", &setting(one));
+        }
+        if change.plan.pending_reboot {
+            text.row("  kernel", "was locked (-e 2): the next boot brings it");
+        }
+        for file in &change.plan.files {
+            let does = if file.before.is_some() {
+                "edited"
+            } else {
+                "new"
+            };
+            text.row("  file", &format!("{} ({does})", file.path.display()));
+        }
+        for note in &change.notes {
+            text.row("  note", note);
+        }
+    }
+    text.0
+}
+
+fn by(change: &Change) -> String {
+    let by = &change.plan.by;
+    let mut text = format!("uid {}", by.uid);
+    if let Some(loginuid) = by.loginuid {
+        let _ = write!(text, ", logged in as uid {loginuid}");
+    }
+    if let Some(user) = &by.sudo_user {
+        let _ = write!(text, ", sudo by {user}");
+    }
+    let _ = write!(text, ": {}", by.command.join(" "));
+    text
+}
+
+fn setting(change: &SettingChange) -> String {
+    format!("{} {} -> {}", change.field.name(), change.old, change.new)
+}
+
+const fn in_words(state: State) -> &'static str {
+    match state {
+        State::Planned => "planned, and interrupted before anything is known to be done",
+        State::RuntimeSet => "interrupted after the kernel was set",
+        State::Persisted => "interrupted after the files were written",
+        State::Verified => "done",
+        State::Reverting => "interrupted while it was taken back",
+        State::Reverted => "taken back",
+        State::Failed => "failed, and nothing of it is in force",
+    }
+}
+
+/// `2026-11-25 22:14:07 UTC`, by the calendar's own rule (days from civil, proleptic Gregorian).
+#[must_use]
+pub fn utc(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    // Years of 400 begin on 1 March of year 0, so that leap days come last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        time / 3600,
+        time / 60 % 60,
+        time % 60
+    )
+}
+
+/// Two columns.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn row(&mut self, name: &str, value: &str) {
+        let line = format!("{name:<14}{value}");
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+    }
+
+    fn at_boot(&mut self, name: &str, at_boot: Option<&AtBootReport>) {
+        let Some(at_boot) = at_boot else { return };
+        let limit = at_boot
+            .backlog_limit
+            .map_or_else(|| "not known".to_owned(), |limit| limit.to_string());
+        let by = at_boot
+            .decided_by
+            .as_ref()
+            .map_or_else(String::new, |by| format!(", by {by}"));
+        self.row(name, &format!("backlog_limit {limit}{by}"));
+        if at_boot.enabled == Some(2) {
+            self.row(
+                "",
+                "the rules lock the settings until the boot after (-e 2)",
+            );
+        }
+        if let Some(stopped) = &at_boot.stopped_at {
+            self.row("", &format!("the load stops at {stopped}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_by_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_772_323_199_999), "2026-02-28 23:59:59 UTC");
+        assert_eq!(utc(4_102_444_800_000), "2100-01-01 00:00:00 UTC");
+    }
+}

@@ -1,0 +1,146 @@
+//! The backlog limit by source, for people.
+
+use std::fmt::Write as _;
+
+use crate::{
+    number::duration,
+    rules::{Place, outcome::Layout},
+    rules_view::{RulesView, limit},
+};
+
+/// Most lost lines that are shown one by one.
+const MOST_LOST: usize = 10;
+
+/// The view as text.
+#[must_use]
+pub fn text(view: &RulesView) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<14}  {value}");
+    };
+    let boot = &view.at_boot;
+    row("root", &view.root);
+    row(
+        "now",
+        &view
+            .now
+            .and_then(|now| now.backlog_limit)
+            .map_or_else(|| "not measured".to_owned(), limit),
+    );
+    row("command line", &command_line(view));
+    row("layout", &layout(view));
+    for file in &view.files {
+        let value = match file.backlog_limit {
+            Some(records) => limit(records),
+            None => "no number".to_owned(),
+        };
+        let wins = if file.wins { "  <- decides" } else { "" };
+        row(
+            "file",
+            &format!("{}  {value}  `{}`{wins}", shown(&file.place), file.text),
+        );
+    }
+    row(
+        "at boot",
+        &format!(
+            "{}, {}",
+            limit(boot.backlog_limit),
+            match &boot.decided_by {
+                Some(place) => format!("decided by {}", shown(place)),
+                None => "which no rules file decides".to_owned(),
+            }
+        ),
+    );
+    row("wait time", &wait_time(view));
+    row(
+        "enabled",
+        match boot.enabled {
+            0 => "off",
+            1 => "on",
+            _ => "on, immutable until reboot",
+        },
+    );
+    match &boot.stopped_at {
+        Some(stop) => {
+            row("stops at", &format!("{}: {}", shown(&stop.place), stop.why));
+            if !stop.text.is_empty() {
+                row("", &format!("`{}`", stop.text));
+            }
+            row("lost by that", &format!("{} lines", boot.lost.len()));
+            for lost in boot.lost.iter().take(MOST_LOST) {
+                row("", &format!("{}  `{}`", shown(&lost.place), lost.text));
+            }
+            if boot.lost.len() > MOST_LOST {
+                row("", &format!("and {} more", boot.lost.len() - MOST_LOST));
+            }
+        }
+        None => row("stops at", "nowhere: the load runs to its end"),
+    }
+    for error in &boot.passed_over {
+        row(
+            "passed over",
+            &format!("{}: {}", shown(&error.place), error.why),
+        );
+    }
+    for line in &view.disagreements {
+        row("disagreement", line);
+    }
+    for remark in &view.remarks {
+        let place = remark.place.as_ref().map(|place| shown(place) + ": ");
+        row(
+            "remark",
+            &format!("{}{}", place.unwrap_or_default(), remark.text),
+        );
+    }
+    for note in &view.notes {
+        row("note", note);
+    }
+    text
+}
+
+fn shown(place: &Place) -> String {
+    format!("{}:{}", place.file, place.line)
+}
+
+fn command_line(view: &RulesView) -> String {
+    match &view.cmdline {
+        None => "not known".to_owned(),
+        Some(cmdline) => {
+            let value = cmdline
+                .backlog_limit
+                .map_or_else(|| "no audit_backlog_limit=".to_owned(), limit);
+            match &cmdline.from {
+                Some(from) => format!("{value} ({from})"),
+                None => value,
+            }
+        }
+    }
+}
+
+fn layout(view: &RulesView) -> String {
+    match view.layout {
+        Layout::HandKept => "audit.rules is kept by hand: there is no rules.d".to_owned(),
+        Layout::RulesD => {
+            let awk = format!("{:?}", view.awk.name).to_lowercase();
+            match &view.awk.from {
+                Some(from) => format!("augenrules compiles rules.d, with {awk} ({from})"),
+                None => {
+                    format!("augenrules compiles rules.d, with {awk}, which is a guess: --awk says")
+                }
+            }
+        }
+    }
+}
+
+fn wait_time(view: &RulesView) -> String {
+    let boot = &view.at_boot;
+    let time = duration(boot.wait_time_ns);
+    let decided = match &boot.wait_decided_by {
+        Some(place) => format!(", decided by {}", shown(place)),
+        None => String::new(),
+    };
+    format!(
+        "{} jiffies at {} a second, {time}{decided}",
+        boot.backlog_wait_time, view.hz
+    )
+}
