@@ -2,6 +2,7 @@
 
 mod benching;
 mod boot;
+mod boot_rules;
 mod consumers;
 mod cost;
 mod endings;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Scenario> {
         producing::SCENARIOS,
         midway::SCENARIOS,
         rule_sets::SCENARIOS,
+        boot_rules::SCENARIOS,
         harmless::SCENARIOS,
         cost::SCENARIOS,
         recording::SCENARIOS,
