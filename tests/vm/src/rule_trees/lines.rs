@@ -216,7 +216,8 @@ const PREFIXES: &[&str] = &[
     "\u{2003}", "\u{feff}", "\\s", "#", " #", "\t#", "s#",
 ];
 
-/// What may stand behind one.
+/// What may stand behind one. None has the kernel refuse a second setting of a line: whether auditctl notices that is a race
+/// within auditctl, and no two loads need agree.
 const SUFFIXES: &[&str] = &[
     " ",
     "   ",
@@ -236,7 +237,7 @@ const SUFFIXES: &[&str] = &[
     " -f 1",
     " -e 1",
     " --backlog_wait_time 5",
-    " --backlog_wait_time 999999999",
+    " --backlog_wait_time=x",
     "\\",
     "\u{3000}",
     " \u{0}x",
