@@ -230,3 +230,92 @@ fn what_cannot_be_compared_is_named() {
     }
     assert!(refused(&run(&["compare", "-", "-"])).contains("not both"));
 }
+
+/// A root with rules files, of a system that is not running.
+fn disk(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (path, content) in files {
+        let path = directory.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, content).expect("a file");
+    }
+    directory
+}
+
+#[test]
+fn the_line_that_decides_is_named_and_so_is_where_the_load_stops() {
+    let disk = disk(&[
+        ("etc/audit/rules.d/99-late.rules", "-b 32768\n"),
+        ("etc/audit/rules.d/audit.rules", "-D\n-b 8192\n-f 1\n"),
+        (
+            "etc/audit/rules.d/zz.rules",
+            "-a always,exit -S opne -k typo\n--backlog_wait_time 0\n-e 2\n",
+        ),
+    ]);
+    let root = disk.path().to_str().expect("text");
+    for awk in ["mawk", "gawk"] {
+        let output = run(&["status", "--files", "--json", "--root", root, "--awk", awk]);
+        assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
+        let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let boot = &said["at_boot"];
+        assert_eq!(boot["backlog_limit"], 8192);
+        assert_ne!(boot["enabled"], 2);
+        assert_eq!(boot["decided_by"]["file"], "/etc/audit/rules.d/audit.rules");
+        assert_eq!(boot["decided_by"]["line"], 2);
+        assert_eq!(boot["stopped_at"]["file"], "/etc/audit/rules.d/zz.rules");
+        assert_eq!(boot["stopped_at"]["line"], 1);
+        assert!(
+            boot["stopped_at"]["why"]
+                .as_str()
+                .is_some_and(|why| why.contains("opne")),
+            "{boot}"
+        );
+        assert_eq!(boot["lost"].as_array().map(Vec::len), Some(2));
+        assert!(said["now"].is_null());
+        assert!(said["cmdline"].is_null());
+        assert_eq!(said["files"].as_array().map(Vec::len), Some(2));
+        assert!(!said["disagreements"].as_array().expect("a list").is_empty());
+    }
+    let output = run(&["status", "--files", "--root", root]);
+    let table = text(&output.stdout);
+    assert!(table.contains("zz.rules:1"), "{table}");
+    assert!(table.contains("<- decides"), "{table}");
+}
+
+#[test]
+fn files_of_a_disk_are_read_within_it() {
+    let disk = disk(&[
+        ("etc/audit/rules.d/a.rules", "-b 77\n"),
+        ("usr/bin/mawk", ""),
+        (
+            "etc/default/grub",
+            "GRUB_CMDLINE_LINUX=\"audit=1 audit_backlog_limit=512\"\n",
+        ),
+    ]);
+    std::os::unix::fs::symlink("/etc/alternatives/awk", disk.path().join("usr/bin/awk"))
+        .expect("a link");
+    std::fs::create_dir_all(disk.path().join("etc/alternatives")).expect("a directory");
+    std::os::unix::fs::symlink("/usr/bin/mawk", disk.path().join("etc/alternatives/awk"))
+        .expect("a link");
+    let root = disk.path().to_str().expect("text");
+    let output = run(&["status", "--files", "--json", "--root", root]);
+    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["at_boot"]["backlog_limit"], 77);
+    assert_eq!(said["awk"]["name"], "mawk");
+    assert_eq!(said["cmdline"]["backlog_limit"], 512);
+    assert_eq!(said["cmdline"]["from"], "/etc/default/grub");
+}
+
+#[test]
+fn a_root_and_an_awk_belong_to_files() {
+    for arguments in [
+        &["status", "--root", "/"][..],
+        &["status", "--awk", "mawk"],
+        &["status", "--files", "--awk", "nawk"],
+    ] {
+        assert_eq!(decent(&run(arguments)), 2, "{arguments:?}");
+    }
+    let error = refused(&run(&["status", "--files", "--root", "/no/such/disk"]));
+    assert!(error.contains("/no/such/disk"), "{error}");
+}

@@ -19,6 +19,8 @@ pub mod outcome;
 pub mod placement;
 pub mod remarks;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 

@@ -28,17 +28,19 @@ use crate::{
 pub(crate) const SYSROOT: &str = "guest";
 
 /// Packages that every guest has.
-pub(crate) const PACKAGES: [&str; 6] = [
+pub(crate) const PACKAGES: [&str; 8] = [
     "auditd",
     "bash",
     "bpftool",
     "busybox-static",
+    "coreutils",
     "gawk",
+    "mawk",
     "strace",
 ];
 
 /// Programs taken from them.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 14] = [
     "auditd",
     "auditctl",
     "augenrules",
@@ -50,6 +52,9 @@ const PROGRAMS: [&str; 12] = [
     "bpftool",
     "busybox",
     "gawk",
+    // augenrules' order of files is that of this ls, which busybox does not have.
+    "ls",
+    "mawk",
     "strace",
 ];
 
@@ -57,12 +62,14 @@ const PROGRAMS: [&str; 12] = [
 pub(crate) const BENCH_SYSROOT: &str = "bench";
 
 /// Packages that a guest that measures has: every guest's, and the tools that auditwatch is compared with.
-pub(crate) const BENCH_PACKAGES: [&str; 8] = [
+pub(crate) const BENCH_PACKAGES: [&str; 10] = [
     "auditd",
     "bash",
     "bpftool",
     "busybox-static",
+    "coreutils",
     "gawk",
+    "mawk",
     "strace",
     "bpftrace",
     "linux-perf",

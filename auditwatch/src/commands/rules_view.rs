@@ -8,7 +8,10 @@ use super::status;
 use crate::{
     cli::{AwkChoice, StatusArgs},
     host_rules::{HostRules, Known},
-    kernel::{cmdline::AuditBoot, facts::Facts},
+    kernel::{
+        cmdline::AuditBoot,
+        facts::{self, Facts},
+    },
     render::{self, json},
     rooted::Root,
     rules::{self, Awk, remarks},
@@ -39,16 +42,15 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
             path.display()
         )
     })?;
-    let facts = Facts::gather();
     let awk = args.awk.map(|awk| match awk {
         AwkChoice::Mawk => Awk::Mawk,
         AwkChoice::Gawk => Awk::Gawk,
     });
-    let host = HostRules::read(&root, awk, facts.hz)?;
+    let host = HostRules::read(&root, awk, facts::running_hz())?;
     let (now, now_missing) = if args.root.is_some() {
         (None, None)
     } else {
-        now(&facts)
+        now(&Facts::gather())
     };
     Ok(RulesView::new(Inputs {
         root: path.display().to_string(),

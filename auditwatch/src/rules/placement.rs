@@ -18,9 +18,16 @@ pub struct Placement {
     pub boot: Boot,
 }
 
-/// The name of a drop-in that is loaded last: behind all others by version, and by nature behind every name that
-/// begins with a digit or a letter before z.
-const DROP_IN: &str = "zz-auditwatch.rules";
+/// Names of a drop-in, the first of which that comes behind all others is taken: `-` sorts behind every letter, and `_` behind
+/// that.
+const DROP_INS: [&str; 6] = [
+    "zz-auditwatch.rules",
+    "zz-zz-auditwatch.rules",
+    "zz_auditwatch.rules",
+    "_auditwatch.rules",
+    "_zz-auditwatch.rules",
+    "__auditwatch.rules",
+];
 
 /// Where a limit wins: the line that decides now, replaced in its place; or else a drop-in of its own behind all files
 /// of rules.d, or a new line at the end of a hand-kept file. `None` when neither brings the limit about, since the load
@@ -39,7 +46,8 @@ pub fn of(tree: &Tree, host: &Host, limit: u32) -> Option<Placement> {
     candidates.into_iter().flatten().find_map(|candidate| {
         let boot = boot(&candidate.tree, host);
         let wins = boot.settings.backlog_limit == limit && boot.decided_by.is_some();
-        let is_no_worse = boot.stopped_at == now.stopped_at || boot.stopped_at.is_none();
+        let stops_no_earlier = boot.lost.len() <= now.lost.len();
+        let is_no_worse = boot.stopped_at.is_none() || now.stopped_at.is_some() && stops_no_earlier;
         (wins && is_no_worse).then_some(Placement {
             file: candidate.file,
             content: candidate.content,
@@ -145,19 +153,18 @@ fn replaced(tree: &Tree, place: &Place, limit: u32) -> Option<Candidate> {
 /// end would swallow its first line.
 fn drop_in(tree: &Tree, limit: u32) -> Option<Candidate> {
     let entries = tree.rules_d.as_deref()?;
-    let mut name = DROP_IN.to_owned();
-    let others: Vec<&[u8]> = entries
-        .iter()
-        .map(|entry| entry.name.as_slice())
-        .filter(|other| *other != DROP_IN.as_bytes())
-        .collect();
-    let last = file_names::in_order(&others).pop();
-    // Each z more sorts further behind; names of z alone may be any length.
-    while last.as_deref().is_some_and(|last| {
-        file_names::by_version(last, name.as_bytes()).is_ge() && name.len() < 200
-    }) {
-        name.insert(0, 'z');
-    }
+    let names: Vec<&[u8]> = entries.iter().map(|entry| entry.name.as_slice()).collect();
+    let name = DROP_INS.into_iter().find(|name| {
+        let name = name.as_bytes();
+        let others: Vec<&[u8]> = names
+            .iter()
+            .copied()
+            .filter(|other| *other != name)
+            .collect();
+        file_names::in_order(&others)
+            .last()
+            .is_none_or(|last| file_names::by_version(last, name).is_lt())
+    })?;
     let content = format!("\n-b {limit}\n").into_bytes();
     Some(candidate(tree, &format!("{RULES_D}/{name}"), content, None))
 }

@@ -17,6 +17,7 @@ mod process;
 mod producers;
 mod quiet;
 mod rule;
+mod rule_trees;
 mod scenario;
 mod scenarios;
 mod sink;
@@ -42,6 +43,7 @@ use crate::kernel_words::{KernelMemory, WordMap};
 use crate::netlink::AuditSocket;
 use crate::quiet::QuietArgs;
 use crate::rule::Rule;
+use crate::rule_trees::RuleTreesArgs;
 use crate::scenario::Pass;
 use crate::sink::SinkArgs;
 use crate::storm_args::{LoadArgs, StormArgs};
@@ -109,6 +111,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         save: Option<PathBuf>,
     },
+    /// Load generated trees of rules files with the real tools, and hold what auditwatch says of them
+    /// against what the kernel has then
+    RuleTrees(RuleTreesArgs),
     /// Run a command in a bad place
     Inside(InsideArgs),
     /// The second half of `inside pid-namespace`
@@ -145,6 +150,11 @@ fn run(command: Command) -> Result<ExitCode> {
             auditwatch,
         } => {
             if !scenario::run(pass, &filter, &auditwatch)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::RuleTrees(args) => {
+            if !rule_trees::main(&args)? {
                 return Ok(ExitCode::FAILURE);
             }
         }

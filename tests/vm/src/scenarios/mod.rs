@@ -5,6 +5,7 @@ mod applying_disks;
 mod applying_kills;
 mod benching;
 mod boot;
+mod boot_rules;
 mod consumers;
 mod cost;
 mod diagnosing;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Scenario> {
         midway::SCENARIOS,
         talkers::SCENARIOS,
         rule_sets::SCENARIOS,
+        boot_rules::SCENARIOS,
         harmless::SCENARIOS,
         cost::SCENARIOS,
         recording::SCENARIOS,
