@@ -5,12 +5,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::{Awk, Entry, Leads, Lookup, Machine, Settings};
 
-/// A host where every path leads to a file.
+/// A host where every path leads to a file, but for the directory that they are in.
 struct Anywhere;
 
 impl Lookup for Anywhere {
-    fn path(&self, _: &[u8]) -> Leads {
-        Leads::File
+    fn path(&self, path: &[u8]) -> Leads {
+        if path == b"/etc" {
+            Leads::Directory
+        } else {
+            Leads::File
+        }
     }
     fn user(&self, _: &[u8]) -> Option<u32> {
         None

@@ -357,22 +357,26 @@ fn watched(scene: &mut Scene<'_>) -> Result<()> {
         rcvbuf: Some(8192),
     };
     let stage = Stage::set(scene.lab, &setup, slow)?;
-    let (storm, _) = stage.storm("--syscall 100000 --gap-us 5000");
-    let mut command = Command::new(&storm[0]);
-    command.args(&storm[1..]);
-    let process = Process::start(&scene.lab.directory, command)?;
     let words = [
         "apply",
-        "20",
+        "100",
         "--runtime-only",
         "--watch",
-        "3s",
+        "4s",
         "--yes",
         "--json",
     ];
-    let ended = auditwatch(scene, &words)?;
-    process.signal(libc::SIGKILL)?;
-    process.wait(PATIENCE)?;
+    let mut process = start(scene, &words)?;
+    process.until("looking on", PATIENCE, |p| {
+        p.errors().contains("looking on")
+    })?;
+    findings.equal("limit while it looks on", limit()?, 100);
+    let (storm, _) = stage.storm("--processes 4 --syscall 1000");
+    let mut command = Command::new(&storm[0]);
+    command.args(&storm[1..]);
+    let storm = Process::start(&scene.lab.directory, command)?;
+    let ended = process.wait(PATIENCE)?;
+    storm.wait(PATIENCE)?;
     scene.log.push(format!("{} {}", ended.stdout, ended.stderr));
     let told = report(&ended)?;
     findings.equal("exit status", ended.code(), 1);

@@ -45,7 +45,7 @@ fn rounds() -> u32 {
 
 /// Writers before a consumer that stops, and askers that use up the wake-ups: they are left asleep.
 const STORM: &str =
-    "--processes 24 --syscall 40 --at 0:ask=24 --at 400:stop-sink --at 1800:cont-sink";
+    "--processes 24 --syscall 400 --at 0:ask=24 --at 400:stop-sink --at 1800:cont-sink";
 
 fn frees(scene: &mut Scene<'_>) -> Result<()> {
     let mut findings = Findings::default();
@@ -80,6 +80,7 @@ fn one(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<bool> {
     let process = Process::start(&scene.lab.directory, command)?;
     let memory = scene.lab.memory()?;
     let stranded = await_stranded(&process, memory.as_ref())?;
+    println!("# {} tasks are stranded", stranded.len());
     if stranded.len() < WRITERS {
         // Those few are freed by the end of the storm's wait, or by what follows it.
         rescue(scene, &["--yes"])?;
