@@ -57,10 +57,12 @@ pub struct HostRules {
 
 /// Something that keeps the rules from being read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {cause}", path.display())]
+#[error("cannot read {}{}", path.display(), if *is_denied { "; root may: run it as root" } else { "" })]
 pub struct Unreadable {
     /// What.
     pub path: PathBuf,
+    /// Whether it is for want of permission.
+    pub is_denied: bool,
     /// Why.
     #[source]
     pub cause: io::Error,
@@ -137,6 +139,7 @@ impl HostRules {
 fn unreadable(root: &Root, path: &Path, cause: io::Error) -> Unreadable {
     Unreadable {
         path: root.outside(path),
+        is_denied: cause.kind() == io::ErrorKind::PermissionDenied,
         cause,
     }
 }
@@ -217,7 +220,6 @@ fn awk(root: &Root) -> Known<Awk> {
             let name = path.file_name().map(|name| name.as_bytes().to_vec());
             let found = match name.as_deref() {
                 Some(b"mawk") => Some(Awk::Mawk),
-                // original-awk and busybox know no \s either way; gawk is what else calls itself awk.
                 Some(b"gawk") => Some(Awk::Gawk),
                 _ => None,
             };
