@@ -242,8 +242,19 @@ fn awk(root: &Root) -> Known<Awk> {
     }
 }
 
-/// The locale of services: systemd's own files; without any it is C.UTF-8.
+/// The locale of services: systemd's own files; without any it is C.UTF-8. A locale whose data are not installed is C
+/// to every program, whatever it is called.
 fn locale(root: &Root) -> Known<bool> {
+    let installed = ["C.utf8", "C.UTF-8", "locale-archive"].iter().any(|name| {
+        root.metadata(&Path::new("/usr/lib/locale").join(name))
+            .is_ok()
+    });
+    if !installed {
+        return Known {
+            value: false,
+            from: Some("/usr/lib/locale has no locales".to_owned()),
+        };
+    }
     for path in ["/etc/locale.conf", "/etc/default/locale"] {
         let Ok(content) = root.read(Path::new(path)) else {
             continue;
