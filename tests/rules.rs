@@ -161,7 +161,8 @@ fn compare(path: &Path) -> (usize, Vec<String>) {
             } else {
                 Awk::Gawk
             },
-            utf8: true,
+            // The guest has no locales installed.
+            utf8: false,
             hz: HZ,
             before: Settings::of_kernel(HZ),
             machine: Machine::X86_64,

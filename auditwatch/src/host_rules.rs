@@ -57,10 +57,12 @@ pub struct HostRules {
 
 /// Something that keeps the rules from being read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {cause}", path.display())]
+#[error("cannot read {}{}", path.display(), if *is_denied { "; root may: run it as root" } else { "" })]
 pub struct Unreadable {
     /// What.
     pub path: PathBuf,
+    /// Whether it is for want of permission.
+    pub is_denied: bool,
     /// Why.
     #[source]
     pub cause: io::Error,
@@ -137,6 +139,7 @@ impl HostRules {
 fn unreadable(root: &Root, path: &Path, cause: io::Error) -> Unreadable {
     Unreadable {
         path: root.outside(path),
+        is_denied: cause.kind() == io::ErrorKind::PermissionDenied,
         cause,
     }
 }
@@ -217,7 +220,6 @@ fn awk(root: &Root) -> Known<Awk> {
             let name = path.file_name().map(|name| name.as_bytes().to_vec());
             let found = match name.as_deref() {
                 Some(b"mawk") => Some(Awk::Mawk),
-                // original-awk and busybox know no \s either way; gawk is what else calls itself awk.
                 Some(b"gawk") => Some(Awk::Gawk),
                 _ => None,
             };
@@ -240,8 +242,19 @@ fn awk(root: &Root) -> Known<Awk> {
     }
 }
 
-/// The locale of services: systemd's own files; without any it is C.UTF-8.
+/// The locale of services: systemd's own files; without any it is C.UTF-8. A locale whose data are not installed is C
+/// to every program, whatever it is called.
 fn locale(root: &Root) -> Known<bool> {
+    let installed = ["C.utf8", "C.UTF-8", "locale-archive"].iter().any(|name| {
+        root.metadata(&Path::new("/usr/lib/locale").join(name))
+            .is_ok()
+    });
+    if !installed {
+        return Known {
+            value: false,
+            from: Some("/usr/lib/locale has no locales".to_owned()),
+        };
+    }
     for path in ["/etc/locale.conf", "/etc/default/locale"] {
         let Ok(content) = root.read(Path::new(path)) else {
             continue;
