@@ -17,7 +17,7 @@ use crate::{
     cli::{Format, Policy, RecommendArgs},
     kernel::facts::Facts,
     model::evidence::Evidence,
-    probe,
+    number, probe,
     recommendation::{Wishes, explain, policy, recommend},
     recording::End,
     render::{json, recommendation, style::Style},
@@ -113,6 +113,10 @@ pub(super) async fn watch(window: Duration) -> Result<(Summary, Evidence)> {
     trace::say(live.opening_words());
     live.settle().await?;
     let zero = live.zero()?;
+    trace::say(vec![format!(
+        "watching for {}; Ctrl-C ends it early",
+        number::duration(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX))
+    )]);
     let mut log = Log::new(trace::begin(&live, &facts), zero, None);
     let end = tokio::time::Instant::now() + window;
     let mut ticks = tokio::time::interval(live.interval(INTERVAL));

@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct Choice {
     /// Backlog limit, records; `None` to leave it.
     pub(super) limit: Option<u32>,
+    /// Files that bring a higher limit stay as they are: this one is the least that suffices.
+    pub(super) is_least: bool,
     /// Why.
     pub(super) why: Why,
     /// What was counted on this host while the answer was sought; `None` where nothing was.
@@ -47,6 +49,7 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
         };
         return Ok(Choice {
             limit: args.limit,
+            is_least: false,
             why: Why {
                 evidence,
                 reasons: Vec::new(),
@@ -67,22 +70,23 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
             ..Wishes::default()
         },
     );
-    let named = match answer.verdict {
-        Verdict::Raise | Verdict::Lower | Verdict::Keep => answer.limit,
-        Verdict::LimitWillNotHelp | Verdict::Unknown => None,
-    };
-    let Some(limit) = named else {
-        bail!(
+    let limit = match (answer.verdict, answer.limit) {
+        (Verdict::Raise | Verdict::Lower, Some(limit)) => {
+            Some(u32::try_from(limit).ok().with_context(|| {
+                format!("a limit of {} is more than the kernel takes", count(limit))
+            })?)
+        }
+        // What is in force suffices. That is no reason to write it anywhere: the next boot may bring more.
+        (Verdict::Keep, _) => None,
+        _ => bail!(
             "{says} names no limit to apply ({}): {}",
             answer.verdict.name(),
             answer.reasons.join("; ")
-        );
+        ),
     };
-    let limit = u32::try_from(limit)
-        .ok()
-        .with_context(|| format!("a limit of {} is more than the kernel takes", count(limit)))?;
     Ok(Choice {
-        limit: Some(limit),
+        limit,
+        is_least: answer.verdict == Verdict::Raise,
         why: Why {
             evidence: says,
             reasons: answer.reasons,

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use similar::TextDiff;
 
+use super::{choice::Choice, words::comment};
 use crate::{
     by_hand::{self, System},
     change_report::{AtBootReport, FileReport},
@@ -15,7 +16,7 @@ use crate::{
     journal::{Content, FileChange, Target},
     preflight::NextBoot,
     rooted::Root,
-    rules::{Boot, Place},
+    rules::{self, Boot, Place},
     rules_edit::{self, Edit, Wanted},
 };
 
@@ -42,20 +43,32 @@ pub(super) fn plan(
     root: &Root,
     target: &Target,
     hz: Option<u32>,
-    comment: Vec<String>,
+    choice: &Choice,
 ) -> Result<Files> {
     let rules = HostRules::read(root, None, hz)?;
+    let mut by_hand = Vec::new();
+    let mut limit = target.backlog_limit;
+    if let Some(least) = limit.filter(|_| choice.is_least) {
+        let boot = rules::boot(&rules.tree, &rules.host())
+            .settings
+            .backlog_limit;
+        if boot >= least {
+            limit = None;
+            by_hand.push(format!(
+                "# the files bring {boot} at the next boot, which suffices: they stay as they are"
+            ));
+        }
+    }
     let wanted = Wanted {
-        limit: target.backlog_limit,
+        limit,
         wait_time: target.backlog_wait_time,
-        comment,
+        comment: comment(choice),
     };
     let edited = rules_edit::edit(&rules.tree, &rules.host(), &wanted)?;
     let cmdline_limit = rules
         .cmdline
         .as_ref()
         .and_then(|cmdline| cmdline.value.backlog_limit);
-    let mut by_hand = Vec::new();
     let system = system(root);
     if let Some(limit) = target
         .backlog_limit

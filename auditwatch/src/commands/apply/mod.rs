@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::{
     choice::{Choice, choose, floors},
     watch::{LOOK_BEFORE, Onlooker},
-    words::{agreed, comment, print, refuse},
+    words::{agreed, print, refuse},
 };
 use super::{
     changing::{Hands, Kernel, who},
@@ -124,7 +124,7 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
         } else {
             "nothing has changed"
         };
-        let files = files::plan(&root, &target, hz, comment(choice)).context(way_out)?;
+        let files = files::plan(&root, &target, hz, choice).context(way_out)?;
         for change in &files.changes {
             atomic_file::check(&root, &change.path).context(way_out)?;
         }

@@ -6,7 +6,7 @@ use crate::rule_trees::{self, Awk, RuleTreesArgs};
 use crate::scenario::{Scenario, Scene};
 
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("rule-trees-mawk", |s| trees(s, Awk::Mawk)).short(),
+    Scenario::new("rule-trees-mawk", |s| trees(s, Awk::Mawk)),
     Scenario::new("rule-trees-gawk", |s| trees(s, Awk::Gawk)),
 ];
 
