@@ -111,7 +111,7 @@ pub fn own(buffer: u64) {
         && let Some(record) = read_field::<u64>(buffer, off_buffer_skb())
     {
         // What finds no place is lost by others, should it be lost.
-        let _ = OWNERS.insert(record, &run.key, 0);
+        let _ = OWNERS.insert(record, run.key, 0);
     }
 }
 
