@@ -17,8 +17,8 @@ use crate::trial::{Consumer, FAST, Stage, Trial, trace_command};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("talkers-by-reason", by_reason).short().both(),
-    Scenario::new("talkers-refused", refused).short().both(),
-    Scenario::new("talkers-stalled", stalled).short(),
+    Scenario::new("talkers-refused", refused).both(),
+    Scenario::new("talkers-stalled", stalled),
     Scenario::new("talkers-lost-later", lost_later).short(),
     Scenario::new("talkers-crowd", crowd).short(),
     Scenario::new("talkers-groups", groups),
@@ -150,8 +150,8 @@ fn lost_later(scene: &mut Scene<'_>) -> Result<()> {
 /// More processes than there are places: none of their records goes astray, and their name, reason and
 /// group stay known.
 fn crowd(scene: &mut Scene<'_>) -> Result<()> {
-    let storm = "--syscall 4 --processes 150 --uid 1000";
-    let trial = Trial::new(storm).options(&["--talker-slots", "64"]);
+    let storm = "--syscall 4 --processes 50 --uid 1000";
+    let trial = Trial::new(storm).options(&["--talker-slots", "16"]);
     let seen = scene.trial(&trial)?;
     let mut findings = seen.common();
     let missed = seen.books.missed;
@@ -162,7 +162,7 @@ fn crowd(scene: &mut Scene<'_>) -> Result<()> {
         ("cgroup", "/"),
     ] {
         let got = share(&seen.summary, list, name, "records");
-        findings.near(&format!("records of {name}"), got, 4 * 150 * 3, missed);
+        findings.near(&format!("records of {name}"), got, 4 * 50 * 3, missed);
     }
     let first = &seen.summary.list("talkers")?[0];
     findings.that(first["processes"].is_null(), || {
