@@ -166,7 +166,12 @@ fn command_and_others(scene: &mut Scene<'_>) -> Result<()> {
 fn command_in_audit(scene: &mut Scene<'_>) -> Result<()> {
     let mut findings = Findings::default();
     let share = |scene: &mut Scene<'_>, rules: Vec<Rule>, findings: &mut Findings| -> Result<f64> {
-        let seen = scene.trial(&Trial::new("--syscall 25000").limit(0).rules(rules))?;
+        let trial = Trial {
+            // 75,000 records, on a machine that may be busy.
+            time_limit: 2 * PATIENCE,
+            ..Trial::new("--syscall 25000").limit(0).rules(rules)
+        };
+        let seen = scene.trial(&trial)?;
         findings.take(seen.laws().verdict());
         let samples = seen.summary.number("command.samples.system")?;
         findings.at_least("samples in the kernel", samples, 20);
