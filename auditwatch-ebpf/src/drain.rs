@@ -202,8 +202,9 @@ fn pass(socket: u64, queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
     0
 }
 
-/// Notes how long the retry and hold queue are; returns whether there is anything in them. Records leave them in passes, and the retry queue when the connection
-/// to auditd is given up: just before they are longest.
+/// Notes how long the retry and hold queue are; returns whether there is anything in them. Records leave
+/// them in passes, and the retry queue when the connection to auditd is given up: just before they are
+/// longest.
 #[inline(always)]
 fn note_depths() -> bool {
     if !gate_is_open() {

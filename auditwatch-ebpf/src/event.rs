@@ -19,14 +19,14 @@ use crate::{
 #[map]
 static CLASSES: PerCpuArray<EventClass> = PerCpuArray::with_max_entries(EVENT_CLASSES, 0);
 
-/// `AUDIT_SYSCALL` (uapi).
-const SYSCALL: u32 = 1300;
+/// `AUDIT_SYSCALL` (uapi), the first record type of events.
+pub const SYSCALL: u32 = 1300;
 /// `AUDIT_EOE` (uapi): the last record of an event.
 const EOE: u32 = 1320;
 /// `AUDIT_URINGOP` (uapi): in place of SYSCALL.
-const URINGOP: u32 = 1336;
+pub const URINGOP: u32 = 1336;
 /// From here on up to [`BEYOND_CAUSES`] are the records of events, but for user messages.
-const EVENTS: u32 = 1300;
+const EVENTS: u32 = SYSCALL;
 /// Types of records that make an event of a system call which no rule asks for: AVC, ANOM and
 /// the like (`audit_log_start` marks the context when it is granted, kernel/audit.c).
 const CAUSES: u32 = 1400;

@@ -61,8 +61,7 @@ pub fn read_u32(address: u64) -> u32 {
 /// # Safety
 /// `base` is an argument of a trampoline or a task that the kernel's BTF says is a pointer to that
 /// structure, or comes from one by such a load: the verifier checks that, and the offset by the
-/// running kernel's types. The
-/// kernel guards the load: a bad pointer reads as 0.
+/// running kernel's types. The kernel guards the load: a bad pointer reads as 0.
 #[inline(always)]
 pub unsafe fn load<T: Copy>(base: u64, offset: u32) -> Option<T> {
     if offset == u32::MAX {

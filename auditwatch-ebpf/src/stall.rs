@@ -146,9 +146,7 @@ fn ended(start: &StallStart, refused: bool) -> u64 {
 // struct audit_buffer *audit_log_start(struct audit_context *ctx, gfp_t gfp_mask, int type)
 #[fexit]
 pub fn audit_log_start_exit(ctx: FExitContext) -> u32 {
-    if any_waiter() {
-        end(bpf_get_current_pid_tgid() as u32, false);
-    }
+    granted();
     talker::own(ctx.arg(3));
     0
 }
@@ -157,14 +155,22 @@ pub fn audit_log_start_exit(ctx: FExitContext) -> u32 {
 /// probes are to be had, and the callers that jump into a split part.
 #[kprobe]
 pub fn attempt_over_probe(_ctx: ProbeContext) -> u32 {
-    end(bpf_get_current_pid_tgid() as u32, false);
+    granted();
     0
 }
 
 #[kretprobe]
 pub fn attempt_over_return(_ctx: RetProbeContext) -> u32 {
-    end(bpf_get_current_pid_tgid() as u32, false);
+    granted();
     0
+}
+
+/// The current thread's attempt is over. While nobody waits, that costs no helper.
+#[inline(always)]
+fn granted() {
+    if any_waiter() {
+        end(bpf_get_current_pid_tgid() as u32, false);
+    }
 }
 
 /// Whether any thread is followed. Once the gate is shut none is let go: who

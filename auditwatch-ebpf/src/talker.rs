@@ -25,6 +25,7 @@ use aya_ebpf::{
 
 use crate::{
     demand::ticks,
+    event::{SYSCALL, URINGOP},
     globals::{
         counts_talkers, has_typed_task, off_audit_context, off_buffer_skb, off_comm,
         off_context_kind, off_filter_key, off_major,
@@ -42,12 +43,8 @@ static CROWD: HashMap<TalkerKey, TalkerCounts> = HashMap::with_max_entries(TALKE
 #[map]
 static OWNERS: LruHashMap<u64, TalkerKey> = LruHashMap::with_max_entries(OWNER_SLOTS, 0);
 
-/// `AUDIT_SYSCALL` (uapi), the first record type of events.
-const SYSCALL: u32 = 1300;
 /// `AUDIT_NETFILTER_PKT` (uapi): of a packet, whichever task it interrupts.
 const PACKET: u32 = 1324;
-/// `AUDIT_URINGOP` (uapi).
-const URINGOP: u32 = 1336;
 /// Number of types for events.
 const EVENTS: u32 = 100;
 /// Types that only ever follow SYSCALL or URINGOP in their event (`audit_log_exit`, 5.10 to 7.2), by

@@ -252,17 +252,13 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::journal::{By, Purpose, Target, Why};
+    use crate::journal;
 
     fn plan() -> Plan {
         Plan {
-            purpose: Purpose::Apply,
-            by: By::default(),
-            why: Why::default(),
-            target: Target::default(),
             settings: Vec::new(),
             files: Vec::new(),
-            pending_reboot: false,
+            ..journal::tests::plan()
         }
     }
 

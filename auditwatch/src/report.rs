@@ -205,6 +205,24 @@ pub struct TalkerSums {
     pub stall_max_ns: Option<u64>,
 }
 
+impl TalkerSums {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            records: self.records.saturating_add(other.records),
+            bytes: match (self.bytes, other.bytes) {
+                (Some(own), Some(others)) => Some(own.saturating_add(others)),
+                (own, others) => own.or(others),
+            },
+            dropped: self.dropped.saturating_add(other.dropped),
+            stalls: self.stalls.saturating_add(other.stalls),
+            stall_ns: self.stall_ns.saturating_add(other.stall_ns),
+            stall_max_ns: self.stall_max_ns.max(other.stall_max_ns),
+        }
+    }
+}
+
 /// What all records that have something in common come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {

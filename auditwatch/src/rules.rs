@@ -20,7 +20,7 @@ pub mod placement;
 pub mod remarks;
 pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use serde::Serialize;
 

@@ -169,27 +169,7 @@ pub fn forbidden(change: &SettingChange, state: &KernelState) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{By, FileChange, Purpose, Target, Why};
-
-    fn plan() -> Plan {
-        Plan {
-            purpose: Purpose::Apply,
-            by: By::default(),
-            why: Why::default(),
-            target: Target::default(),
-            settings: vec![SettingChange {
-                field: Field::BacklogLimit,
-                old: 320,
-                new: 8192,
-            }],
-            files: vec![FileChange {
-                path: "/etc/audit/rules.d/zz-auditwatch.rules".into(),
-                before: None,
-                after: Content::of(b"\n-b 8192\n"),
-            }],
-            pending_reboot: false,
-        }
-    }
+    use crate::journal::tests::plan;
 
     fn state(limit: u32) -> KernelState {
         KernelState {

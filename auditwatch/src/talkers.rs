@@ -83,8 +83,7 @@ impl Talkers {
             return None;
         }
         let mut groups: BTreeMap<RowId<'_>, Vec<&Sampled>> = BTreeMap::new();
-        let nothing = TalkerCounts::default();
-        for talker in self.rows.values().filter(|row| row.counts != nothing) {
+        for talker in self.told() {
             let id = &talker.id;
             let row = (
                 id.comm.as_str(),
@@ -100,9 +99,9 @@ impl Talkers {
             .map(|group| row(group, record_bytes))
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(weight(&row.sums)));
-        let told = sum(rows.iter().map(|row| &row.sums));
+        let told = sum(rows.iter().map(|row| row.sums));
         let beyond = rows.split_off(rows.len().min(MOST_ROWS));
-        let shown = sum(rows.iter().map(|row| &row.sums));
+        let shown = sum(rows.iter().map(|row| row.sums));
         let records = totals.attempted.saturating_sub(shown.records);
         Some(TalkersReport {
             other: OtherTalkers {
@@ -120,6 +119,13 @@ impl Talkers {
             by: self.shares(record_bytes),
             rows,
         })
+    }
+
+    /// Those that did something: a run that was filed without its process leaves a row of nothing.
+    fn told(&self) -> impl Iterator<Item = &Sampled> {
+        self.rows
+            .values()
+            .filter(|row| row.counts != TalkerCounts::default())
     }
 
     fn shares(&self, record_bytes: Option<u64>) -> Shares {
@@ -147,10 +153,9 @@ impl Talkers {
         record_bytes: Option<u64>,
     ) -> Vec<Share> {
         let mut sums: BTreeMap<Option<String>, TalkerSums> = BTreeMap::new();
-        let nothing = TalkerCounts::default();
-        for talker in self.rows.values().filter(|row| row.counts != nothing) {
+        for talker in self.told() {
             let entry = sums.entry(name(talker)).or_default();
-            *entry = sum([&*entry, &of(&talker.counts, record_bytes)]);
+            *entry = entry.plus(of(&talker.counts, record_bytes));
         }
         let mut shares: Vec<Share> = sums
             .into_iter()
@@ -161,7 +166,7 @@ impl Talkers {
             let rest = shares.split_off(MOST_SHARES - 1);
             shares.push(Share {
                 name: Some(REST.to_owned()),
-                sums: sum(rest.iter().map(|share| &share.sums)),
+                sums: sum(rest.iter().map(|share| share.sums)),
             });
         }
         shares
@@ -184,32 +189,17 @@ fn of(counts: &TalkerCounts, record_bytes: Option<u64>) -> TalkerSums {
     }
 }
 
-fn sum<'a>(all: impl IntoIterator<Item = &'a TalkerSums>) -> TalkerSums {
+fn sum(all: impl IntoIterator<Item = TalkerSums>) -> TalkerSums {
     let none = TalkerSums {
-        bytes: None,
         stall_max_ns: Some(0),
         ..TalkerSums::default()
     };
-    all.into_iter().fold(none, |a, b| TalkerSums {
-        records: a.records.saturating_add(b.records),
-        bytes: match (a.bytes, b.bytes) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        },
-        dropped: a.dropped.saturating_add(b.dropped),
-        stalls: a.stalls.saturating_add(b.stalls),
-        stall_ns: a.stall_ns.saturating_add(b.stall_ns),
-        stall_max_ns: a.stall_max_ns.max(b.stall_max_ns),
-    })
+    all.into_iter().fold(none, TalkerSums::plus)
 }
 
 /// A row of talkers that differ in nothing but their process.
 fn row(group: &[&Sampled], record_bytes: Option<u64>) -> Talker {
-    let sums = sum(group
-        .iter()
-        .map(|talker| of(&talker.counts, record_bytes))
-        .collect::<Vec<_>>()
-        .iter());
+    let sums = sum(group.iter().map(|talker| of(&talker.counts, record_bytes)));
     // Some one of the group, at least: it would not be there otherwise.
     let most = group
         .iter()

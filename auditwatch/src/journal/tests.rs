@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn plan() -> Plan {
+/// A change of the limit in the kernel and in a new file.
+pub(crate) fn plan() -> Plan {
     Plan {
         purpose: Purpose::Apply,
         by: By::default(),

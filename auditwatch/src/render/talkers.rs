@@ -29,7 +29,7 @@ pub(super) fn lines(
         .map(|row| line(&row.sums, attempted, &who(row), style))
         .collect();
     if let Some(other) = &summary.talkers_other {
-        let sums = rest.iter().fold(other.sums, |sum, row| add(sum, row.sums));
+        let sums = rest.iter().fold(other.sums, |sum, row| sum.plus(row.sums));
         let talkers = other.talkers + rest.len() as u64;
         if sums.records > 0 || sums.dropped > 0 {
             let mut name = match talkers {
@@ -195,15 +195,4 @@ fn victims(rows: &[Talker]) -> Option<String> {
         })
         .collect();
     (!named.is_empty()).then(|| named.join("; "))
-}
-
-const fn add(a: TalkerSums, b: TalkerSums) -> TalkerSums {
-    TalkerSums {
-        records: a.records + b.records,
-        bytes: None,
-        dropped: a.dropped + b.dropped,
-        stalls: a.stalls + b.stalls,
-        stall_ns: a.stall_ns + b.stall_ns,
-        stall_max_ns: None,
-    }
 }

@@ -42,7 +42,8 @@ fn host(awk: Awk) -> Host<'static> {
     }
 }
 
-fn compiled(files: &[(&str, &str)]) -> Tree {
+/// Files of rules.d.
+pub(crate) fn compiled(files: &[(&str, &str)]) -> Tree {
     Tree {
         rules_d: Some(
             files
@@ -57,7 +58,8 @@ fn compiled(files: &[(&str, &str)]) -> Tree {
     }
 }
 
-fn hand_kept(content: &str) -> Tree {
+/// An audit.rules that is kept by hand.
+pub(crate) fn hand_kept(content: &str) -> Tree {
     Tree {
         rules_d: None,
         audit_rules: AuditRules::File {

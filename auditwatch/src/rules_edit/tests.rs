@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::{Awk, Entry, Leads, Lookup, Machine, Settings};
+use crate::rules::{
+    Awk, Leads, Lookup, Machine, Settings,
+    tests::{compiled, hand_kept},
+};
 
 /// A host where every path leads to a file, but for the directory that they are in.
 struct Anywhere;
@@ -41,32 +44,6 @@ fn host(awk: Awk) -> Host<'static> {
     }
 }
 
-fn rules_d(files: &[(&str, &str)]) -> Tree {
-    Tree {
-        rules_d: Some(
-            files
-                .iter()
-                .map(|(name, content)| Entry {
-                    name: name.as_bytes().to_vec(),
-                    content: Some(content.as_bytes().to_vec()),
-                })
-                .collect(),
-        ),
-        audit_rules: AuditRules::Missing,
-    }
-}
-
-fn by_hand(content: &str) -> Tree {
-    Tree {
-        rules_d: None,
-        audit_rules: AuditRules::File {
-            content: content.as_bytes().to_vec(),
-            mode: 0o640,
-            owner: 0,
-        },
-    }
-}
-
 fn limit(limit: u32) -> Wanted {
     Wanted {
         limit: Some(limit),
@@ -81,7 +58,7 @@ fn text(edit: &Edit) -> String {
 
 #[test]
 fn the_drop_in_sorts_behind_the_distributions_own_file() {
-    let tree = rules_d(&[
+    let tree = compiled(&[
         ("10-base.rules", "-D\n-f 1\n"),
         ("audit.rules", "-D\n-b 8192\n-w /etc/passwd -p wa"),
     ]);
@@ -105,7 +82,7 @@ fn the_drop_in_sorts_behind_the_distributions_own_file() {
 #[test]
 fn an_indented_line_that_wins_is_edited_in_its_place() {
     // mawk leaves it among the rules, behind all that is hoisted.
-    let tree = rules_d(&[("50-site.rules", "# ours\n  -b 4096\n-w /etc/group -p wa\n")]);
+    let tree = compiled(&[("50-site.rules", "# ours\n  -b 4096\n-w /etc/group -p wa\n")]);
     let edited = edit(&tree, &host(Awk::Mawk), &limit(8192)).expect("it wins");
     assert_eq!(edited.after.settings.backlog_limit, 8192);
     let in_place = edited
@@ -124,7 +101,7 @@ fn an_indented_line_that_wins_is_edited_in_its_place() {
 
 #[test]
 fn a_hand_kept_file_keeps_its_comments_and_its_order() {
-    let tree = by_hand("# first\n-D\n# the buffer\n-b 320\n-f 1\n-w /etc/passwd -p wa\n");
+    let tree = hand_kept("# first\n-D\n# the buffer\n-b 320\n-f 1\n-w /etc/passwd -p wa\n");
     let edited = edit(&tree, &host(Awk::Gawk), &limit(8192)).expect("it wins");
     assert_eq!(
         text(&edited.edits[0]),
@@ -139,7 +116,7 @@ fn a_hand_kept_file_keeps_its_comments_and_its_order() {
 
 #[test]
 fn where_no_line_decides_one_is_put_in_behind_the_deletion() {
-    let tree = by_hand("# first\n-D\n-w /etc/passwd -p wa\n");
+    let tree = hand_kept("# first\n-D\n-w /etc/passwd -p wa\n");
     let wanted = Wanted {
         wait_time: Some(15_000),
         ..limit(8192)
@@ -160,7 +137,7 @@ fn where_no_line_decides_one_is_put_in_behind_the_deletion() {
 
 #[test]
 fn a_load_that_stops_before_the_line_is_named() {
-    let tree = by_hand("-D\n-x nonsense\n-b 320\n");
+    let tree = hand_kept("-D\n-x nonsense\n-b 320\n");
     // The top of the file is before anything that could stop it.
     let edited = edit(&tree, &host(Awk::Gawk), &limit(8192)).expect("it wins");
     assert_eq!(edited.after.settings.backlog_limit, 8192);
@@ -168,7 +145,7 @@ fn a_load_that_stops_before_the_line_is_named() {
 
 #[test]
 fn only_what_was_asked_for_changes() {
-    let tree = rules_d(&[("audit.rules", "-D\n-b 320\n--backlog_wait_time 60000\n")]);
+    let tree = compiled(&[("audit.rules", "-D\n-b 320\n--backlog_wait_time 60000\n")]);
     let waits = Wanted {
         limit: None,
         wait_time: Some(250),
@@ -233,11 +210,11 @@ proptest! {
     ) {
         let names = ["10-a.rules", "99-b.rules", "audit.rules", "zzz.rules"];
         let tree = if is_by_hand {
-            by_hand(&files.concat())
+            hand_kept(&files.concat())
         } else {
             let pairs: Vec<(&str, &str)> = names.iter().copied()
                 .zip(files.iter().map(String::as_str)).collect();
-            rules_d(&pairs)
+            compiled(&pairs)
         };
         let awk = if mawk { Awk::Mawk } else { Awk::Gawk };
         if let Ok(edited) = edit(&tree, &host(awk), &limit(wanted)) {

@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// An ordinary user, so that rules can tell the producers from the harness.
 const USER: u32 = 1000;
 
-fn exec_rule() -> Rule {
+/// Programs that this user runs.
+pub(super) fn exec_rule() -> Rule {
     Rule::exit(&[libc::SYS_execve], "programs").for_uid(USER)
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::producing::exec_rule;
 use crate::findings::Findings;
 use crate::lab::Setup;
 use crate::process::Process;
-use crate::rule::Rule;
 use crate::scenario::{Scenario, Scene};
 use crate::summary::Summary;
 use crate::talking::{self, share, sum};
@@ -29,12 +29,6 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Threads that may be moved to another CPU between asking and being refused: whose the refused
 /// record was is not told then.
 const MOVED: i64 = 5;
-/// An ordinary user, so that rules can tell the producers from the harness.
-const USER: u32 = 1000;
-
-fn exec_rule() -> Rule {
-    Rule::exit(&[libc::SYS_execve], "programs").for_uid(USER)
-}
 
 /// Three kinds of records from one process, each for its own reason.
 fn by_reason(scene: &mut Scene<'_>) -> Result<()> {
