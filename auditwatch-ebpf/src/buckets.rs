@@ -5,26 +5,57 @@
 #[must_use]
 #[expect(
     clippy::inline_always,
-    clippy::cast_possible_truncation,
-    reason = "older kernels do not allow a call from every kind of program; an exponent is below 64"
+    reason = "older kernels do not allow a call from every kind of program"
 )]
 #[inline(always)]
-pub const fn log2(value: u64) -> u32 {
+pub fn log2(value: u64) -> u32 {
     // Without a branch: the verifier would walk each of the 64 ways through them, and all that
     // follows on each.
     let top = value >> 63;
-    let mut rest = value >> top;
-    let mut exponent = top;
-    let mut width = 32;
+    below_half(value >> top, 32, top)
+}
+
+/// Place of the highest bit of a value below 2^63, and `exponent` more; `width` is a power of two, and the
+/// value below 2^(2 width).
+#[expect(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    reason = "as for `log2`; an exponent is below 64"
+)]
+#[inline(always)]
+fn below_half(value: u64, mut width: u32, mut exponent: u64) -> u32 {
+    let mut rest = value;
     while width > 0 {
         // 1 where the upper part is not empty.
-        let above = (((1_u64 << width) - 1).wrapping_sub(rest)) >> 63;
-        let shift = above * width;
+        let above = sign(((1_u64 << width) - 1).wrapping_sub(rest));
+        let shift = above * u64::from(width);
         rest >>= shift;
         exponent += shift;
         width /= 2;
     }
     exponent as u32
+}
+
+/// The highest bit. The compiler for BPF would make a branch of the shift, if it knew of it.
+#[expect(
+    clippy::inline_always,
+    reason = "older kernels do not allow a call from every kind of program"
+)]
+#[inline(always)]
+fn sign(value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = value;
+        // SAFETY: the instruction shifts its own register and does nothing else.
+        unsafe {
+            core::arch::asm!("{0} >>= 63", inout(reg) value, options(pure, nomem, nostack));
+        }
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        value >> 63
+    }
 }
 
 /// Bucket of a queue depth: exact below 4, then four buckets for each power of
@@ -35,11 +66,11 @@ pub const fn log2(value: u64) -> u32 {
     reason = "older kernels do not allow a call from every kind of program"
 )]
 #[inline(always)]
-pub const fn depth_bucket(depth: u32) -> u32 {
+pub fn depth_bucket(depth: u32) -> u32 {
     if depth < 4 {
         return depth;
     }
-    let exponent = log2(depth as u64);
+    let exponent = below_half(u64::from(depth), 16, 0);
     let quarter = (depth >> (exponent - 2)) & 3;
     (exponent - 1) * 4 + quarter
 }

@@ -94,10 +94,8 @@ fn read(ctx: &impl EbpfContext, socket: u64, flags: u32) {
         } else {
             pause_ns = took;
         }
-        let bucket = log2(took) as usize;
-        if bucket < STALL_BUCKETS {
-            ledger.service_hist[bucket] += 1;
-        }
+        let bucket = log2(took) as usize & (STALL_BUCKETS - 1);
+        ledger.service_hist[bucket] += 1;
     } else if ledger.filled_ticks != 0 {
         // With nothing left by the read before, what is there now came later: had auditd been
         // ready, it would have taken it at once.
@@ -109,7 +107,7 @@ fn read(ctx: &impl EbpfContext, socket: u64, flags: u32) {
     if pause_ns != 0 {
         ledger.pauses += 1;
         ledger.pauses_ns += pause_ns;
-        rare::report(ctx, RARE_PAUSE, pause_ns);
+        rare::report_while_roomy(ctx, RARE_PAUSE, pause_ns);
     }
     ledger.read_ns = now;
 }

@@ -1,7 +1,7 @@
 //! What `kauditd` does with records: it takes them off the main queue, delivers
 //! them, retries them, holds them. One thread for the whole host.
 
-use auditwatch_ebpf::{RARE_RESET, depth_bucket};
+use auditwatch_ebpf::{DEPTH_BUCKETS, RARE_RESET, depth_bucket};
 use aya_ebpf::{
     EbpfContext,
     helpers::bpf_get_current_pid_tgid,
@@ -80,14 +80,13 @@ fn drained(skb: u64, end: impl FnOnce() -> Option<u32>, data: impl FnOnce() -> O
         add(drained_of_type(u32::from(record_type)), 1);
     }
     if let Some(depth) = main_depth() {
-        let bucket = depth_bucket(depth) as usize;
+        // A number of buckets that is a power of two: a mask bounds it, and there is no branch.
+        let bucket = depth_bucket(depth) as usize & (DEPTH_BUCKETS - 1);
         // SAFETY: as above; the bucket is within the array.
         unsafe {
             raise(&raw mut (*ledger).depth_max, u64::from(depth));
             consumer::note_depth(depth);
-            if bucket < auditwatch_ebpf::DEPTH_BUCKETS {
-                add((&raw mut (*ledger).depth_hist).cast::<u64>().add(bucket), 1);
-            }
+            add((&raw mut (*ledger).depth_hist).cast::<u64>().add(bucket), 1);
         }
     }
     0

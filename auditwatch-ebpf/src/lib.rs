@@ -5,6 +5,7 @@
 //! aya, on the standard library, or on any kernel header: kernel offsets are
 //! values that the loader finds in the running kernel's BTF.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod buckets;
 mod talkers;

@@ -1,6 +1,6 @@
 //! Losses that the kernel counts: `audit_log_lost`, by message.
 
-use auditwatch_ebpf::{AttemptRow, LOSS_NAME_BYTES, LossCount, RARE_FIRST_LOSS, TalkerCounts};
+use auditwatch_ebpf::{AttemptRow, LossCount, RARE_FIRST_LOSS, TalkerCounts};
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_NOEXIST,
@@ -12,7 +12,7 @@ use aya_ebpf::{
 use crate::{
     command, demand,
     maps::{LOSSES, attempts, drain, gate_is_open, own},
-    memory::add,
+    memory::{add, zeroes},
     rare, stall, talker,
 };
 
@@ -30,11 +30,11 @@ pub fn audit_log_lost_probe(ctx: ProbeContext) -> u32 {
     }
 }
 
-/// Whose loss it is, where that matters.
+/// Whose loss it is, where that matters: 1 of those whose it is.
 #[derive(Clone, Copy)]
 struct Whose {
-    own: bool,
-    command: bool,
+    own: u64,
+    command: u64,
 }
 
 #[inline(always)]
@@ -68,18 +68,15 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
         }
     }
     let whose = Whose {
-        own,
-        command: command::has_current_task(),
+        own: u64::from(own),
+        command: u64::from(command::has_current_task()),
     };
     if count(message, whose) {
         return 0;
     }
-    let mut first = LossCount {
-        calls: 0,
-        own: 0,
-        command: 0,
-        name: [0; LOSS_NAME_BYTES],
-    };
+    // SAFETY: a `LossCount` is words and bytes without padding, which zeroes are valid for.
+    let mut first: LossCount =
+        unsafe { core::mem::transmute(zeroes::<{ size_of::<LossCount>() / 8 }>()) };
     // SAFETY: the helper checks the address itself and fails cleanly.
     let _ = unsafe { bpf_probe_read_kernel_str_bytes(message as *const u8, &mut first.name) };
     // Another CPU may be first; the entry is there in either case.
@@ -118,12 +115,9 @@ fn count(message: u64, whose: Whose) -> bool {
     // SAFETY: a map value is alive for the program's run.
     unsafe {
         add(&raw mut (*entry).calls, 1);
-        if whose.own {
-            add(&raw mut (*entry).own, 1);
-        }
-        if whose.command {
-            add(&raw mut (*entry).command, 1);
-        }
+        // Not in branches: the verifier would walk all that follows once more for each.
+        add(&raw mut (*entry).own, whose.own);
+        add(&raw mut (*entry).command, whose.command);
     }
     true
 }

@@ -19,6 +19,18 @@ pub fn add(counter: *mut u64, value: u64) {
     }
 }
 
+/// Words of zeroes, as the compiler does not know: to write many it would call a function that goes
+/// byte by byte, which the verifier follows in each round.
+#[inline(always)]
+pub fn zeroes<const N: usize>() -> [u64; N] {
+    let zero: u64;
+    // SAFETY: the instruction writes its own register and nothing else.
+    unsafe {
+        core::arch::asm!("{zero} = 0", zero = out(reg) zero, options(pure, nomem, nostack));
+    }
+    [zero; N]
+}
+
 /// Raises a maximum. Two CPUs that race may lose the smaller update, which the
 /// next larger value mends: the programs that write a maximum run one at a time
 /// on all but `auditd_reset`'s path.

@@ -134,10 +134,8 @@ fn ended(start: &StallStart, refused: bool) -> u64 {
             add(&raw mut (*ledger).command_total_ns, duration);
             raise(&raw mut (*ledger).command_max_ns, duration);
         }
-        let bucket = log2(duration) as usize;
-        if bucket < STALL_BUCKETS {
-            add((&raw mut (*ledger).hist).cast::<u64>().add(bucket), 1);
-        }
+        let bucket = log2(duration) as usize & (STALL_BUCKETS - 1);
+        add((&raw mut (*ledger).hist).cast::<u64>().add(bucket), 1);
     }
     duration
 }

@@ -4,8 +4,6 @@
 //! files it when another one begins. Processes that find no place are filed without their ids:
 //! their control groups and reasons are few.
 
-use core::hint::black_box;
-
 use auditwatch_ebpf::{
     AttemptRow, HAND_SENT, LONG_SEND_TICKS, NO_SYSCALL, OWNER_SLOTS, TALKER_SLOTS, TalkerCounts,
     TalkerKey, TalkerRun,
@@ -31,7 +29,7 @@ use crate::{
         off_context_kind, off_filter_key, off_major,
     },
     maps::{attempts, drain, live},
-    memory::{add, load, raise, read_field},
+    memory::{add, load, raise, read_field, zeroes},
 };
 
 #[map]
@@ -198,24 +196,19 @@ fn file(run: &TalkerRun) {
 /// Nothing done, nothing befallen.
 #[inline(always)]
 pub fn nothing() -> TalkerCounts {
+    let [zero] = zeroes();
     TalkerCounts {
-        records: 0,
-        refused: 0,
-        lost: 0,
-        stalls: 0,
-        stalled_ns: 0,
-        longest_ns: 0,
+        records: zero,
+        refused: zero,
+        lost: zero,
+        stalls: zero,
+        stalled_ns: zero,
+        longest_ns: zero,
     }
 }
 
-/// Words of zeroes, as the compiler does not know: it would call a function that goes byte by byte.
-#[inline(always)]
-fn zeroes<const N: usize>() -> [u64; N] {
-    [black_box(0); N]
-}
-
 /// Adds to a talker's counts. What finds no place at all is what the rows lack of the ledger.
-#[inline(always)]
+#[inline(never)]
 fn enter(key: &TalkerKey, counts: &TalkerCounts) {
     if !merge(&TALKERS, key, counts) {
         let anybody = TalkerKey { process: 0, ..*key };

@@ -29,8 +29,9 @@ impl Place {
         }
     }
 
-    /// By a function's name, which gcc may have split.
-    fn of(function: &str) -> Option<Self> {
+    /// By the name of the function that a task sleeps in, which gcc may have split.
+    #[must_use]
+    pub fn of(function: &str) -> Option<Self> {
         match function.split('.').next()? {
             "audit_log_start" => Some(Self::AuditLogStart),
             "audit_receive" => Some(Self::AuditReceive),
@@ -64,17 +65,13 @@ pub fn name_and_state(stat: &str) -> Option<(&str, char)> {
     Some((stat.get(open + 1..close)?, state))
 }
 
-/// Where a task sleeps, by its `stack`, or by its `wchan` where that is not to be had (which
-/// kernels before 5.16 know of few).
+/// The function that sleeps, by a task's `stack`.
 #[must_use]
-pub fn place(stack: Option<&str>, wchan: Option<&str>) -> Option<Place> {
-    let by_stack = stack.and_then(|stack| {
-        stack
-            .lines()
-            .filter_map(|line| line.split_whitespace().nth(1)?.split('+').next())
-            .find(|function| !SCHEDULING.contains(function))
-    });
-    Place::of(by_stack.or(wchan)?.trim())
+pub fn top_of(stack: &str) -> Option<&str> {
+    stack
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.split('+').next())
+        .find(|function| !SCHEDULING.contains(function))
 }
 
 /// The number of the system call of `/proc/PID/syscall`.
@@ -206,16 +203,14 @@ mod tests {
     fn the_place_is_where_the_sleep_begins() {
         let stack = "[<0>] __schedule+0x1/0x2\n[<0>] schedule_timeout+0x95/0x150\n\
             [<0>] audit_log_start.part.0+0x1f0/0x4a0\n[<0>] audit_log_exit+0x1/0x2\n";
-        assert_eq!(place(Some(stack), None), Some(Place::AuditLogStart));
+        let place = |stack| top_of(stack).and_then(Place::of);
+        assert_eq!(place(stack), Some(Place::AuditLogStart));
         let for_a_lock = "[<0>] schedule_preempt_disabled+0x1/0x2\n[<0>] audit_receive+0x9/0x10\n";
-        assert_eq!(place(Some(for_a_lock), Some("audit_receive")), None);
-        assert_eq!(
-            place(Some(""), Some("audit_receive\n")),
-            Some(Place::AuditReceive)
-        );
-        assert_eq!(place(None, Some("0")), None);
-        assert_eq!(place(None, Some("audit_receive_msg")), None);
-        assert_eq!(place(None, None), None);
+        assert_eq!(place(for_a_lock), None);
+        assert_eq!(place(""), None);
+        assert_eq!(Place::of("audit_receive"), Some(Place::AuditReceive));
+        assert_eq!(Place::of("0"), None);
+        assert_eq!(Place::of("audit_receive_msg"), None);
     }
 
     #[test]

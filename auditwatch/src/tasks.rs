@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     preflight::Writer,
-    sleepers::{self, Sleeper},
+    sleepers::{self, Place, Sleeper},
 };
 
 /// Programs that set audit's limit by their own configuration when they start, by command name
@@ -44,10 +44,7 @@ fn sleeper(process: &Path, task: &Path) -> Option<Sleeper> {
     let (comm, 'D') = sleepers::name_and_state(&stat)? else {
         return None;
     };
-    let place = sleepers::place(
-        text(task, "stack").as_deref(),
-        text(task, "wchan").as_deref(),
-    )?;
+    let place = Place::of(&sleeps_in(task)?)?;
     Some(Sleeper {
         pid: number(process)?,
         tid: number(task)?,
@@ -58,6 +55,30 @@ fn sleeper(process: &Path, task: &Path) -> Option<Sleeper> {
             .and_then(|status| sleepers::status_number(&status, "voluntary_ctxt_switches:"))
             .unwrap_or(0),
     })
+}
+
+/// The kernel function that a task sleeps in; `None` where it runs, or where nobody tells.
+///
+/// `wchan` is asked first: the kernel walks no stack of a running task for it. For `stack` it walks
+/// that of any task, and kernels from 5.18 on warn where a running one is within a function with a
+/// return probe (`rethook_find_ret_addr`).
+fn sleeps_in(task: &Path) -> Option<String> {
+    let told = text(task, "wchan")?;
+    let function = told.trim();
+    let by_stack = || sleepers::top_of(&text(task, "stack")?).map(str::to_owned);
+    match function {
+        "" | "0" if wchan_tells() => None,
+        // In `audit_receive` it may also wait for audit's lock, which `wchan` does not tell apart.
+        "" | "0" | "audit_receive" => by_stack(),
+        _ => Some(function.to_owned()),
+    }
+}
+
+/// Whether `wchan` names the function that a task sleeps in. Before 5.16 it looks for frame pointers
+/// that most kernels have not, and says 0: also of the first of all kernel threads, which sleeps in
+/// the function that it is named after.
+fn wchan_tells() -> bool {
+    text(Path::new("/proc/2"), "wchan").is_some_and(|told| told.trim() == "kthreadd")
 }
 
 /// The kernel's sending thread; `None` where there is none.
@@ -88,15 +109,8 @@ pub fn is_idle(pid: u32) -> Option<bool> {
     if state == 'R' {
         return Some(false);
     }
-    let stack = text(&process, "stack").filter(|stack| !stack.trim().is_empty());
-    match (stack, text(&process, "wchan").as_deref().map(str::trim)) {
-        // While it sends, another function is on the stack.
-        (Some(stack), _) => {
-            Some(stack.contains("kauditd_thread+") && !stack.contains("kauditd_send_queue+"))
-        }
-        (None, None | Some("" | "0")) => None,
-        (None, Some(wchan)) => Some(wchan == "kauditd_thread"),
-    }
+    // While it sends, it sleeps in another function, if at all.
+    sleeps_in(&process).map(|function| function == "kauditd_thread")
 }
 
 /// Programs of the host that set audit's limit too.

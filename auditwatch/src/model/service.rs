@@ -38,6 +38,8 @@ pub struct Service {
     /// When it took nothing although there was something: from, to, ns of `CLOCK_MONOTONIC`;
     /// in order.
     pub pauses: Vec<(u64, u64)>,
+    /// Pauses that are counted, but of which is not known when they were.
+    pub pauses_without_time: u64,
 }
 
 impl Service {
@@ -53,8 +55,10 @@ impl Service {
         let mut served = consumer.served;
         let mut served_ns = consumer.served_ns;
         let mut pauses = Vec::new();
+        let mut pauses_told = 0;
         for event in events {
             if let EventKind::Pause { duration_ns } = event.what {
+                pauses_told += 1;
                 if duration_ns > longest_pace_ns {
                     pauses.push((event.at_ns.saturating_sub(duration_ns), event.at_ns));
                 } else {
@@ -81,6 +85,7 @@ impl Service {
             socket_is_measured: measured.is_some(),
             kauditd_ns: KAUDITD_NS,
             pauses,
+            pauses_without_time: consumer.pauses.saturating_sub(pauses_told),
         })
     }
 

@@ -145,6 +145,15 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
                 .to_owned(),
         );
     }
+    if service.pauses_without_time > 0 {
+        trust.at_most(
+            Confidence::Medium,
+            format!(
+                "the consumer paused {} times more than could be told: trace with a shorter --interval",
+                count(service.pauses_without_time)
+            ),
+        );
+    }
     if evidence.attempted.unwrap_or(0) < MANY_ATTEMPTS {
         trust.at_most(
             Confidence::Medium,

@@ -276,6 +276,7 @@ mod tests {
             usual_ns: None,
             socket_records: 200.0,
             socket_is_measured: true,
+            pauses_without_time: 0,
             kauditd_ns: 3_000.0,
             pauses: Vec::new(),
         }
