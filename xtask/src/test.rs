@@ -50,7 +50,7 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
     /// When a guest is killed, such as 90s, 5m or 1h.
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration::parse)]
     time_limit: Duration,
 }
 

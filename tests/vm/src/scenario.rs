@@ -15,7 +15,9 @@ use crate::trial::{self, Evidence, Form, Trial};
 /// Which scenarios are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Pass {
-    /// All for a host booted without `audit=`.
+    /// All for a host booted without `audit=`, as often and as large as their figures ask for.
+    Whole,
+    /// All of these, in a size that every change can be tested with.
     Full,
     /// The most telling ones.
     Short,
@@ -88,7 +90,7 @@ impl Scenario {
 
     fn belongs(&self, pass: Pass) -> bool {
         match pass {
-            Pass::Full => self.boot == Boot::Plain,
+            Pass::Whole | Pass::Full => self.boot == Boot::Plain,
             Pass::Short => self.boot == Boot::Plain && self.short,
             Pass::Audit1 => self.boot == Boot::Audit1,
             Pass::Audit0 => self.boot == Boot::Audit0,
@@ -121,6 +123,14 @@ impl Scene<'_> {
     pub fn trial(&mut self, trial: &Trial) -> Result<Evidence> {
         trial::run(self.lab, self.form, trial, &mut self.log)
     }
+}
+
+/// How often a scenario does what it does: as often as a longer run asks for by `VMTEST_ROUNDS`.
+pub fn rounds(otherwise: u32) -> u32 {
+    std::env::var("VMTEST_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 /// A scenario that does not apply here says why by this error.

@@ -12,18 +12,13 @@ use super::applying::{
 };
 use crate::findings::Findings;
 use crate::process::Process;
-use crate::scenario::{Scenario, Scene};
+use crate::scenario::{Scenario, Scene, rounds};
 use crate::tasks;
 
 pub const SCENARIOS: &[Scenario] = &[Scenario::new("apply-killed", killed)];
 
-/// Kills of each kind: a few, or as many as a longer run asks for.
-fn kills() -> u32 {
-    std::env::var("VMTEST_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(3)
-}
+/// Kills of each kind, unless a longer run asks for more.
+const KILLS: u32 = 3;
 
 /// Kill -9 all over apply and undo: files are whole, and a second run finishes.
 fn killed(scene: &mut Scene<'_>) -> Result<()> {
@@ -43,7 +38,7 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
     ensure!(undone.code() == 0, "{}", undone.stderr);
     let mut moments = BTreeMap::<String, u32>::new();
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for round in 0..kills() {
+    for round in 0..rounds(KILLS) {
         for undo in [false, true] {
             random ^= random << 13;
             random ^= random >> 7;
@@ -114,7 +109,7 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
     }
     println!(
         "# killed {} times, the journal said: {moments:?}",
-        2 * kills()
+        2 * rounds(KILLS)
     );
     scene.log.push(format!("{moments:?}"));
     drop(etc);

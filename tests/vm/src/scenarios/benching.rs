@@ -20,21 +20,33 @@ use crate::wire::{Setting, Status};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("bench-library", library).short(),
-    Scenario::new("bench-needed", needed).short(),
+    Scenario::new("bench-needed", needed),
     Scenario::new("bench-sweep", sweep),
-    Scenario::new("bench-compared", compared).short(),
+    Scenario::new("bench-compared", compared),
     Scenario::new("bench-killed", killed),
     Scenario::new("bench-keeper-killed", keeper_killed).short(),
-    Scenario::new("bench-interrupted", interrupted).short(),
-    Scenario::new("bench-refused", refused).short(),
+    Scenario::new("bench-interrupted", interrupted),
+    Scenario::new("bench-refused", refused),
 ];
 
 const PATIENCE: Duration = Duration::from_mins(3);
 const JOURNAL: &str = "/run/auditwatch/bench.json";
-/// Storms of the short pass: each kind of end that a record can have.
-const SHORT: [&str; 3] = ["boot-burst", "non-blocking", "rate-limited"];
-/// Moments at which a bench is killed.
-const KILLS: u64 = 20;
+/// Storms of the smaller passes: each kind of end that a record can have, and the first of these alone on
+/// the kernels that are tested least.
+const SOME: [&str; 6] = [
+    "boot-burst",
+    "non-blocking",
+    "rate-limited",
+    "wait-time-default",
+    "busy-sshd",
+    "long-exec",
+];
+const SHORT: usize = 3;
+/// Moments at which a bench is killed, and in the smaller passes.
+const KILLS: u32 = 20;
+const SOME_KILLS: u32 = 4;
+/// From the first moment to the last.
+const KILLED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a bench must put back.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,8 +118,13 @@ fn last_line(ended: &Ended) -> Result<Value> {
 }
 
 fn storms(scene: &Scene<'_>) -> Result<Vec<String>> {
-    if scene.pass == Pass::Short {
-        return Ok(SHORT.map(str::to_owned).to_vec());
+    let some = match scene.pass {
+        Pass::Whole => None,
+        Pass::Short => SOME.get(..SHORT),
+        _ => Some(&SOME[..]),
+    };
+    if let Some(some) = some {
+        return Ok(some.iter().map(|&name| name.to_owned()).collect());
     }
     let ended = bench(scene, &["list"])?.wait(PATIENCE)?;
     let names: Vec<String> = ended
@@ -280,7 +297,11 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
     let host = Host::set(scene)?;
     let before = BpfObjects::count()?;
     let mut findings = Findings::default();
-    for kill in 0..KILLS {
+    let kills = match scene.pass {
+        Pass::Whole => KILLS,
+        _ => SOME_KILLS,
+    };
+    for kill in 0..kills {
         let record = scene.lab.directory.join("killed.zst");
         drop(fs::remove_file(&record));
         let words = [
@@ -292,7 +313,7 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
         ];
         let process = bench(scene, &words)?;
         // The first moments are those of the preparations.
-        std::thread::sleep(Duration::from_millis(kill * 150));
+        std::thread::sleep(KILLED_WITHIN * kill / kills);
         let victim = match kill % 2 {
             0 => Some(process.id()),
             _ => part("sink").or_else(|| Some(process.id())),

@@ -37,9 +37,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("no-tracefs", |s| works(s, Place::NoTracefs, NO_STALL, &[])).both(),
 ];
 
-/// What is null where everything is measured: there is no reason for another source, and no time
-/// of stalls where nobody stalled.
-const NO_STALL: &[&str] = &["source_reason", "stalls.p50_ns", "stalls.p99_ns"];
+/// What is null where everything is measured: there is no reason for another source, no time of stalls where
+/// nobody stalled, and no longest stall of all those that have no row.
+const NO_STALL: &[&str] = &[
+    "source_reason",
+    "stalls.p50_ns",
+    "stalls.p99_ns",
+    "talkers_other.stall_max_ns",
+];
 
 /// What is null without BTF: whatever stands in a structure of the kernel (its records, the lengths
 /// of its queues), and what follows from it. Who waits is not known, so neither is who was admitted.
@@ -66,6 +71,8 @@ const NO_TYPES: &[&str] = &[
     "source_reason",
     "stalls",
     "status.auditd_pid",
+    "talkers_other.bytes",
+    "talkers_other.stall_max_ns",
     "types",
 ];
 
@@ -88,6 +95,7 @@ const NO_VARIABLES: &[&str] = &[
     "source_reason",
     "stalls.p50_ns",
     "stalls.p99_ns",
+    "talkers_other.stall_max_ns",
 ];
 
 /// What went wrong stands in one line on stderr, without a panic. `before`: lines that said what is

@@ -15,7 +15,7 @@ use crate::summary::Summary;
 use crate::trial::{self, FAST, Stage};
 
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("replay-is-the-trace", replay_is_the_trace).short(),
+    Scenario::new("replay-is-the-trace", replay_is_the_trace),
     Scenario::new("recorder-killed", recorder_killed),
     Scenario::new("recording-not-overwritten", recording_not_overwritten),
 ];

@@ -11,7 +11,7 @@ use crate::kernel_words::KernelMemory;
 use crate::lab::Setup;
 use crate::netlink;
 use crate::process::{Ended, Process, tail};
-use crate::scenario::{Scenario, Scene, Skipped};
+use crate::scenario::{Scenario, Scene, Skipped, rounds};
 use crate::tasks::{self, Task};
 use crate::trial::{Consumer, Stage};
 
@@ -32,18 +32,12 @@ const TRIES: u32 = 6;
 const WRITERS: usize = 24;
 /// Tasks that have slept for so long beside room will not be woken.
 const SURELY: Duration = Duration::from_millis(1500);
+/// Looks at a queue that is stuck most of the time.
+const LOOKS: u32 = 8;
 const SMALL: Consumer = Consumer::Sink {
     per_record_us: 0,
     rcvbuf: Some(8192),
 };
-
-/// How often the whole is done: once, or as often as a longer run asks for.
-fn rounds() -> u32 {
-    std::env::var("VMTEST_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1)
-}
 
 /// Writers before a consumer that stops, and askers that use up the wake-ups: they are left asleep.
 const STORM: &str =
@@ -53,9 +47,9 @@ fn frees(scene: &mut Scene<'_>) -> Result<()> {
     let mut findings = Findings::default();
     let mut done = 0;
     let mut tried = 0;
-    while done < rounds() {
+    while done < rounds(1) {
         ensure!(
-            tried < TRIES + 4 * rounds(),
+            tried < TRIES + 4 * rounds(1),
             "nobody is stranded in {tried} tries"
         );
         if tried == TRIES && done == 0 {
@@ -117,7 +111,7 @@ fn one(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<bool> {
         report["freed"].as_u64().unwrap_or(0),
         stranded.len() as u64,
     );
-    let bound = if rounds() > 1 {
+    let bound = if rounds(1) > 1 {
         IN_TIME
     } else {
         IN_TIME_SHARED
@@ -226,7 +220,8 @@ fn finds_nothing(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 /// A queue over its limit before a consumer that has stopped: the limit is raised, who waits goes on,
-/// and the limit is put back once that is safe.
+/// and the limit is put back once that is safe. `kauditd` tries to send a record for half a second; then it
+/// moves all others out of the queue at once, and whoever looks just then sees nothing stuck.
 fn raises(scene: &mut Scene<'_>) -> Result<()> {
     let Some(memory) = scene.lab.memory()? else {
         let why = "the queue cannot be seen here while it is full";
@@ -237,8 +232,7 @@ fn raises(scene: &mut Scene<'_>) -> Result<()> {
         ..Setup::default()
     };
     let stage = Stage::set(scene.lab, &setup, SMALL)?;
-    let storm =
-        "--processes 8 --syscall 30 --at 0:stop-sink --at 100:await-waiters=8 --at 30000:cont-sink";
+    let storm = "--processes 8 --syscall 300 --at 0:stop-sink --at 100:await-waiters=8 --at 30000:cont-sink";
     let (storm, _) = stage.storm(storm);
     let mut command = Command::new(&storm[0]);
     command.args(&storm[1..]);
@@ -247,13 +241,24 @@ fn raises(scene: &mut Scene<'_>) -> Result<()> {
         tasks::asleep_in_audit().len() >= 8
     })?;
     let mut findings = Findings::default();
-    let looked = parse(&rescue(scene, &[])?)?;
+    let (mut looked, mut report, mut stuck) = (Value::Null, Value::Null, Vec::new());
+    for _ in 0..LOOKS {
+        looked = parse(&rescue(scene, &[])?)?;
+        if looked["verdict"] == "full" {
+            break;
+        }
+    }
     findings.that(looked["verdict"] == "full", || looked.to_string());
-    let stuck = tasks::asleep_in_audit();
-    let freed = rescue(scene, &["--yes"])?;
-    scene.log.push(format!("{} {}", freed.stdout, freed.stderr));
-    let report = parse(&freed)?;
-    findings.equal("exit status", freed.code(), 0);
+    for _ in 0..LOOKS {
+        stuck = tasks::asleep_in_audit();
+        let freed = rescue(scene, &["--yes"])?;
+        scene.log.push(format!("{} {}", freed.stdout, freed.stderr));
+        report = parse(&freed)?;
+        findings.equal("exit status", freed.code(), 0);
+        if report["change"].is_u64() {
+            break;
+        }
+    }
     let left = still(&stuck, &tasks::asleep_in_audit());
     findings.that(left.is_empty(), || format!("still asleep: {left:?}"));
     findings.that(report["change"].is_u64(), || {

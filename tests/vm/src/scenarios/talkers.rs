@@ -10,7 +10,7 @@ use super::producing::exec_rule;
 use crate::findings::Findings;
 use crate::lab::Setup;
 use crate::process::Process;
-use crate::scenario::{Scenario, Scene};
+use crate::scenario::{Scenario, Scene, rounds};
 use crate::summary::Summary;
 use crate::talking::{self, share, sum};
 use crate::trial::{Consumer, FAST, Stage, Trial, trace_command};
@@ -21,6 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("talkers-stalled", stalled),
     Scenario::new("talkers-lost-later", lost_later).short(),
     Scenario::new("talkers-crowd", crowd).short(),
+    Scenario::new("talkers-many-processes", many_processes),
     Scenario::new("talkers-groups", groups),
     Scenario::new("talkers-off", off),
 ];
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Threads that may be moved to another CPU between asking and being refused: whose the refused
 /// record was is not told then.
 const MOVED: i64 = 5;
+
+/// Short-lived processes of a round.
+const PROCESSES: u32 = 200;
 
 /// Three kinds of records from one process, each for its own reason.
 fn by_reason(scene: &mut Scene<'_>) -> Result<()> {
@@ -162,6 +166,31 @@ fn crowd(scene: &mut Scene<'_>) -> Result<()> {
     findings.that(first["processes"].is_null(), || {
         format!("the crowd is counted as {} processes", first["processes"])
     });
+    findings.verdict()
+}
+
+/// Processes that live for one record's event: their reason and group stay known to the record, and memory
+/// does not grow with them.
+fn many_processes(scene: &mut Scene<'_>) -> Result<()> {
+    let processes = PROCESSES * rounds(1);
+    let storm = format!("--exec {processes} --uid 1000");
+    let mut trial = Trial::new(&storm).rules(vec![exec_rule()]);
+    trial.time_limit += Duration::from_millis(100) * processes;
+    let seen = scene.trial(&trial)?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    let (attempted, missed) = (seen.books.attempted, seen.books.missed);
+    findings.at_least("attempted", attempted, 5 * i64::from(processes));
+    for (list, name) in [("key", "programs"), ("syscall", "execve"), ("cgroup", "/")] {
+        let got = share(&seen.summary, list, name, "records");
+        findings.near(&format!("records of {name}"), got, attempted, missed);
+    }
+    findings.between(
+        "VmHWM of auditwatch, KiB",
+        seen.ended.peak_kib,
+        1,
+        32 * 1024,
+    );
     findings.verdict()
 }
 
