@@ -394,7 +394,7 @@ fn the_default_of_the_boot_is_told() {
         "{set:?}"
     );
     assert!(set.action.contains("audit_backlog_limit="), "{set:?}");
-    assert_eq!(set.undo.as_deref(), Some("auditctl -b 64"));
+    assert_eq!(set.undo.as_deref(), Some("auditwatch undo"));
 }
 
 #[test]

@@ -22,7 +22,11 @@ fn a_burst_needs_what_came_less_what_went() {
     assert!((2_600..=2_640).contains(&needed), "{needed}");
     assert_eq!(answer.limit, Some((needed * 12).div_ceil(10)));
     assert_eq!(answer.confidence, Confidence::High);
-    assert_eq!(answer.undo.as_deref(), Some("auditctl -b 64"), "{answer:?}");
+    assert_eq!(
+        answer.undo.as_deref(),
+        Some("auditwatch undo"),
+        "{answer:?}"
+    );
     let at_need = answer.curve.iter().find(|point| point.limit == needed);
     assert_eq!(at_need.map(|point| point.lost), Some(0));
     let now = answer.curve.iter().find(|point| point.limit == 64);

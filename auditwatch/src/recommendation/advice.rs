@@ -25,6 +25,14 @@ pub struct Advice {
     pub needed: Option<u64>,
 }
 
+/// What takes a limit back that [`apply`] has set, from the kernel and from the files.
+pub(super) const UNDO: &str = "auditwatch undo";
+
+/// What sets a limit now and for the next boots.
+pub(super) fn apply(limit: u64) -> String {
+    format!("auditwatch apply {limit}")
+}
+
 impl Advice {
     pub(super) fn new(
         action: impl Into<String>,

@@ -2,6 +2,7 @@
 
 use super::{
     Bottleneck, Confidence, Need, Recommendation, Verdict, Wishes,
+    advice::{UNDO, apply},
     cause::cause,
     confidence::{self, SHORT_NS, Trust},
     consumer,
@@ -294,8 +295,8 @@ fn finish(
     answer.memory_folklore_bytes = shown.map(|limit| limit.saturating_mul(FOLKLORE_BYTES));
     let sets = matches!(answer.verdict, Verdict::Raise | Verdict::Lower);
     if let Some(limit) = answer.limit.filter(|_| sets) {
-        answer.apply = Some(format!("auditctl -b {limit}"));
-        answer.undo = evidence.limit.map(|old| format!("auditctl -b {old}"));
+        answer.apply = Some(apply(limit));
+        answer.undo = Some(UNDO.to_owned());
     }
     if wishes.headroom <= 0.0 && sets {
         answer.confidence = answer.confidence.min(Confidence::Medium);

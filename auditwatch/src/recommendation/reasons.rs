@@ -1,7 +1,10 @@
 //! Reasons: the answer in words. Every figure in them is one of the trace's.
 
 use super::{
-    Advice, Bottleneck, Need, Overload, Wishes, advice::ranked, consumer::made_before, wait_time,
+    Advice, Bottleneck, Need, Overload, Wishes,
+    advice::{UNDO, apply, ranked},
+    consumer::made_before,
+    wait_time,
 };
 use crate::{
     model::{demand::whole, evidence::Evidence, service::Service},
@@ -393,8 +396,8 @@ pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64) -> Advice {
             }
         ),
     )
-    .by(format!("auditctl -b {limit}"))
-    .undone_by(evidence.limit.map(|old| format!("auditctl -b {old}")))
+    .by(apply(limit))
+    .undone_by(Some(UNDO.to_owned()))
     .needing(need);
     if hurt > 0 {
         advice.sparing(hurt)

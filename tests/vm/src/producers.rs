@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
+use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::netlink::AuditSocket;
 use crate::storm_args::{LoadArgs, Produced};
@@ -28,6 +30,7 @@ enum Kind {
     User,
     Exec,
     Files,
+    Uring,
 }
 
 /// Runs the load on threads of this process and adds up what they did.
@@ -37,6 +40,7 @@ pub fn run(load: &LoadArgs) -> Result<Produced> {
         (Kind::User, load.user),
         (Kind::Exec, load.exec),
         (Kind::Files, load.files),
+        (Kind::Uring, load.uring),
     ]
     .into_iter()
     .filter(|k| k.1 > 0)
@@ -72,6 +76,7 @@ enum Work {
     User(AuditSocket, String),
     Exec(String),
     Files(PathBuf),
+    Uring(Box<IoUring>),
 }
 
 fn produce(
@@ -132,6 +137,10 @@ fn prepare(kind: Kind, number: u32, load: &LoadArgs) -> Result<Work> {
             fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
             Work::Files(directory)
         }
+        Kind::Uring => {
+            sys::set_comm("storm-uring");
+            Work::Uring(Box::new(IoUring::new(2).context("setting up io_uring")?))
+        }
     };
     if let Some(loginuid) = load.loginuid {
         fs::write("/proc/thread-self/loginuid", loginuid.to_string())
@@ -162,6 +171,10 @@ impl Work {
                 files(directory, event)?;
                 produced.files += 1;
             }
+            Self::Uring(ring) => {
+                open_by_ring(ring, event)?;
+                produced.uring += 1;
+            }
         }
         Ok(())
     }
@@ -180,7 +193,7 @@ impl Work {
             Self::Files(directory) => {
                 drop(fs::remove_dir_all(&*directory));
             }
-            Self::Syscall | Self::Exec(_) => {}
+            Self::Syscall | Self::Exec(_) | Self::Uring(_) => {}
         }
     }
 }
@@ -206,6 +219,29 @@ fn execute(argument: &str) -> Result<()> {
         .status()
         .context("running a program")?;
     anyhow::ensure!(status.success(), "the program ended with {status}");
+    Ok(())
+}
+
+/// Opens a file through a ring: at once within the call, or by a worker.
+fn open_by_ring(ring: &mut IoUring, event: u64) -> Result<()> {
+    let flags = if event.is_multiple_of(2) {
+        squeue::Flags::empty()
+    } else {
+        squeue::Flags::ASYNC
+    };
+    let open = opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), c"/etc/passwd".as_ptr())
+        .flags(libc::O_RDONLY | libc::O_CLOEXEC)
+        .build()
+        .flags(flags);
+    // SAFETY: the path lives for ever, and the ring has room: each entry is waited for.
+    unsafe { ring.submission().push(&open) }.context("the ring is full")?;
+    ring.submit_and_wait(1).context("entering the ring")?;
+    let done = ring.completion().next().context("nothing is complete")?;
+    if done.result() < 0 {
+        return Err(io::Error::from_raw_os_error(-done.result())).context("opening by the ring");
+    }
+    // SAFETY: the descriptor was opened just now, and nobody else knows of it.
+    drop(unsafe { OwnedFd::from_raw_fd(done.result()) });
     Ok(())
 }
 

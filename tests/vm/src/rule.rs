@@ -6,6 +6,8 @@ use anyhow::{Result, ensure};
 pub const FILTER_EXIT: u32 = 4;
 /// The rule list that keeps record types out.
 pub const FILTER_EXCLUDE: u32 = 5;
+/// The rule list that is consulted at the end of an operation of `io_uring`; 5.16 and later.
+pub const FILTER_URING: u32 = 7;
 const ACTION_ALWAYS: u32 = 2;
 const OP_EQUAL: u32 = 0x4000_0000;
 /// Rule field: the effective user id.
@@ -56,6 +58,16 @@ impl Rule {
     pub fn for_uid(mut self, uid: u32) -> Self {
         self.fields.push((FIELD_UID, uid));
         self
+    }
+
+    /// `-a always,io_uring -S .. -k KEY`.
+    pub fn uring(operation: u8, key: &str) -> Self {
+        Self {
+            list: FILTER_URING,
+            syscalls: vec![u32::from(operation)],
+            fields: Vec::new(),
+            key: Some(key.to_owned()),
+        }
     }
 
     /// `-a always,exclude -F msgtype=..`.

@@ -116,6 +116,7 @@ fn spawn_worker(load: &LoadArgs) -> Result<Child> {
         ("--user", load.user),
         ("--exec", load.exec),
         ("--files", load.files),
+        ("--uring", load.uring),
         ("--threads", u64::from(load.threads)),
         ("--gap-us", load.gap_us),
         ("--argv-bytes", load.argv_bytes as u64),

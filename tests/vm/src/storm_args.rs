@@ -24,6 +24,9 @@ pub struct LoadArgs {
     /// Rounds of file-system work per producer
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub files: u64,
+    /// Files opened through `io_uring` per producer, every second one by a worker of the kernel's
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub uring: u64,
     /// Producers of each kind
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: u32,
@@ -160,6 +163,8 @@ pub struct Produced {
     pub exec: u64,
     /// Rounds of file-system work.
     pub files: u64,
+    /// Files opened through `io_uring`.
+    pub uring: u64,
     /// What could not be done.
     pub failed: u64,
     /// The longest that one event took.
@@ -173,6 +178,7 @@ impl Produced {
         self.user += other.user;
         self.exec += other.exec;
         self.files += other.files;
+        self.uring += other.uring;
         self.failed += other.failed;
         self.max_latency_ns = self.max_latency_ns.max(other.max_latency_ns);
     }

@@ -5,15 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use io_uring::opcode;
 
 use super::producing::exec_rule;
 use crate::findings::Findings;
 use crate::lab::Setup;
+use crate::netlink::AuditSocket;
 use crate::process::Process;
-use crate::scenario::{Scenario, Scene, rounds};
+use crate::rule::Rule;
+use crate::scenario::{Scenario, Scene, Skipped, rounds};
 use crate::summary::Summary;
 use crate::talking::{self, share, sum};
 use crate::trial::{Consumer, FAST, Stage, Trial, trace_command};
+use crate::wire;
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("talkers-by-reason", by_reason).short().both(),
@@ -22,6 +26,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("talkers-lost-later", lost_later).short(),
     Scenario::new("talkers-crowd", crowd).short(),
     Scenario::new("talkers-many-processes", many_processes),
+    Scenario::new("talkers-uring", uring).short(),
     Scenario::new("talkers-groups", groups),
     Scenario::new("talkers-off", off),
 ];
@@ -190,6 +195,46 @@ fn many_processes(scene: &mut Scene<'_>) -> Result<()> {
         seen.ended.peak_kib,
         1,
         32 * 1024,
+    );
+    findings.verdict()
+}
+
+/// Operations of `io_uring`, within a system call and by a worker: their records are of the process that
+/// asked for them, by the key of their rule.
+fn uring(scene: &mut Scene<'_>) -> Result<()> {
+    const OPENED: u32 = 60;
+    let rule = Rule::uring(opcode::OpenAt::CODE, "rings");
+    scene.lab.clear()?;
+    if AuditSocket::open()?.add_rule(&rule).is_err() {
+        let why = "this kernel has no rules for io_uring";
+        return Err(Skipped(why.to_owned()).into());
+    }
+    let storm = format!("--uring {OPENED}");
+    let seen = scene.trial(&Trial::new(&storm).rules(vec![rule]))?;
+    let mut findings = seen.common();
+    seen.no_loss(&mut findings);
+    let (attempted, missed) = (seen.books.attempted, seen.books.missed);
+    let received = seen.received_of(wire::URINGOP);
+    findings.equal("URINGOP received", received, i64::from(OPENED));
+    let of = |list: &str, name: &str| share(&seen.summary, list, name, "records");
+    findings.near(
+        "records of key rings",
+        of("key", "rings"),
+        attempted,
+        missed,
+    );
+    findings.at_least(
+        "records of type URINGOP",
+        of("record_type", "URINGOP"),
+        i64::from(OPENED),
+    );
+    let pid = seen.summary.list("talkers")?[0]["pid"].clone();
+    findings.that(
+        seen.summary
+            .list("talkers")?
+            .iter()
+            .all(|row| row["key"] != "rings" || row["pid"] == pid),
+        || "the workers are not told to be their process".to_owned(),
     );
     findings.verdict()
 }
