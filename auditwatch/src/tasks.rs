@@ -38,6 +38,21 @@ pub fn audit_sleepers() -> Vec<Sleeper> {
     found
 }
 
+/// How many of these are in the same sleep still. Only they are looked at.
+#[must_use]
+pub fn still_asleep(sleepers: &[Sleeper]) -> usize {
+    let sleeps_on = |sleeper: &&Sleeper| {
+        let task = PathBuf::from(format!("/proc/{}/task/{}", sleeper.pid, sleeper.tid));
+        // A task that runs has not gone to sleep once more yet.
+        text(&task, "status").is_some_and(|status| {
+            status.contains("\nState:\tD")
+                && sleepers::status_number(&status, "voluntary_ctxt_switches:")
+                    == Some(sleeper.sleeps)
+        })
+    };
+    sleepers.iter().filter(sleeps_on).count()
+}
+
 /// A task, if it sleeps there. The state is cheap to read, the stack is not.
 fn sleeper(process: &Path, task: &Path) -> Option<Sleeper> {
     let stat = text(task, "stat")?;

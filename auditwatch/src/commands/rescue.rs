@@ -4,6 +4,8 @@
 //! record at a time is made, by a message that is sent only while the queue has room: its sender would
 //! sleep as well otherwise. Where the queue is over its limit, the limit is raised first.
 
+mod messenger;
+
 use std::{
     io::{self, Write as _},
     path::Path,
@@ -14,18 +16,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use self::messenger::{Means, Messenger};
 use super::{
     changing::{Hands, Kernel, who},
     kernel_now::KernelNow,
 };
 use crate::{
     cli::apply::RescueArgs,
-    control::{self, Setting},
     journal::{Field, Plan, Purpose, SettingChange, State, Target, Why},
     journal_file::JournalFile,
     kernel::facts::Facts,
     memory,
-    netlink::AuditSocket,
     number::{count, plural},
     preflight,
     render::{json, rescue},
@@ -49,9 +50,6 @@ const FRUITLESS: u32 = 3;
 const DEADLINE: Duration = Duration::from_mins(1);
 /// For a raised limit to be put back.
 const QUIET: Duration = Duration::from_secs(3);
-/// What the records say.
-const TEXT: &[u8] = b"op=auditwatch-rescue res=success";
-
 /// Runs the command.
 ///
 /// # Errors
@@ -99,12 +97,20 @@ struct Host {
 
 impl Host {
     fn look(&mut self) -> Look {
+        Look {
+            sleepers: tasks::audit_sleepers(),
+            ..self.queue()
+        }
+    }
+
+    /// A look at the queue alone.
+    fn queue(&mut self) -> Look {
         let state = self.now.without_asking().unwrap_or_default();
         Look {
             depth: state.depth,
             limit: state.limit,
             kauditd_idle: self.kauditd.and_then(tasks::is_idle),
-            sleepers: tasks::audit_sleepers(),
+            sleepers: Vec::new(),
         }
     }
 
@@ -141,7 +147,7 @@ impl Host {
                 report.explanation.join("; ")
             );
         }
-        let mut socket = AuditSocket::open()?;
+        let mut messenger = Messenger::ready()?;
         let root = Root::open(Path::new("/")).context("cannot open /")?;
         let raised = if report.verdict == Verdict::Full {
             let state = state.cloned().unwrap_or_default();
@@ -150,9 +156,9 @@ impl Host {
             None
         };
         if report.verdict == Verdict::RetryRests {
-            self.move_retry(&mut socket, report)?;
+            self.move_retry(&mut messenger, report)?;
         } else {
-            self.wake(&mut socket, report)?;
+            self.wake(&mut messenger, report)?;
         }
         if let Some((id, plan)) = raised {
             self.lower(facts, &root, id, &plan, report)?;
@@ -161,12 +167,12 @@ impl Host {
     }
 
     /// Makes records until nobody is stuck: whoever went on may be left asleep again by another.
-    fn wake(&mut self, socket: &mut AuditSocket, report: &mut RescueReport) -> Result<()> {
+    fn wake(&mut self, messenger: &mut Messenger, report: &mut RescueReport) -> Result<()> {
         let deadline = Instant::now() + DEADLINE;
-        let mut stuck: Vec<(u32, u64)> = report.sleepers.iter().map(sleep).collect();
+        let mut stuck = report.sleepers.clone();
         let mut freed = 0;
         loop {
-            let left = self.wake_these(socket, &stuck, deadline, report)?;
+            let left = self.wake_these(messenger, &stuck, deadline, report)?;
             freed += (stuck.len() - left) as u64;
             report.freed = Some(freed);
             report.left = Some(left as u64);
@@ -175,43 +181,42 @@ impl Host {
             }
             report.took_ns = Some(ns(self.began.elapsed()));
             let looks = self.looks();
-            let again = sleepers::stranded(&looks);
-            if again.is_empty() {
+            stuck = sleepers::stranded(&looks);
+            if stuck.is_empty() {
                 return Ok(());
             }
-            stuck = again.iter().map(sleep).collect();
         }
     }
 
     /// Makes records until none of these sleeps any more, or the time is over; how many do.
     fn wake_these(
         &mut self,
-        socket: &mut AuditSocket,
-        stuck: &[(u32, u64)],
+        messenger: &mut Messenger,
+        stuck: &[Sleeper],
         deadline: Instant,
         report: &mut RescueReport,
     ) -> Result<usize> {
         let mut means = Means::Message;
         let (mut sent, mut fruitless) = (0_u64, 0);
         loop {
-            let look = self.look();
-            let left = still(&look.sleepers, stuck);
+            let left = tasks::still_asleep(stuck);
             if left == 0 {
                 return Ok(0);
             }
             if Instant::now() > deadline {
                 let sent = format!("{sent} {}", plural(sent, "record"));
                 let what = format!("gave up after {sent}: {left} are stuck still");
-                self.step(report, what, look.sleepers.len());
+                self.step(report, what, left);
                 return Ok(left);
             }
-            if !look.takes_a_message() {
+            let queue = self.queue();
+            if !queue.takes_a_message() {
                 thread::sleep(STEP);
                 continue;
             }
-            means.send(socket, look.limit)?;
+            messenger.send(means, queue.limit)?;
             sent += 1;
-            let after = effect(stuck, left);
+            let after = self.effect(stuck, left);
             if after < left {
                 fruitless = 0;
                 let what = format!("record {sent} ({}): {} went on", means.name(), left - after);
@@ -233,14 +238,36 @@ impl Host {
         }
     }
 
+    /// Waits until somebody went on, and then until `kauditd` rests again and nobody more does; how many are
+    /// left.
+    fn effect(&self, stuck: &[Sleeper], before: usize) -> usize {
+        let mut last = before;
+        let mut changed = Instant::now();
+        while changed.elapsed() < EFFECT {
+            let left = tasks::still_asleep(stuck);
+            if left == 0 {
+                return 0;
+            }
+            let rests = self.kauditd.and_then(tasks::is_idle) == Some(true);
+            if left < last {
+                last = left;
+                changed = Instant::now();
+            } else if left < before && rests {
+                return left;
+            }
+            thread::sleep(STEP);
+        }
+        last
+    }
+
     /// Makes one record, so that the retry queue is gone through.
-    fn move_retry(&mut self, socket: &mut AuditSocket, report: &mut RescueReport) -> Result<()> {
+    fn move_retry(&mut self, messenger: &mut Messenger, report: &mut RescueReport) -> Result<()> {
         let look = self.look();
         if !look.takes_a_message() {
             bail!("the queue is filling up, and moves by itself");
         }
         let before = report.retry_depth.unwrap_or(0);
-        Means::Message.send(socket, look.limit)?;
+        messenger.send(Means::Message, look.limit)?;
         let deadline = Instant::now() + QUIET;
         let mut after = before;
         while after >= before && Instant::now() < deadline {
@@ -369,74 +396,6 @@ impl Host {
         self.step(report, back, sleepers);
         Ok(())
     }
-}
-
-/// How a record is made, the least first.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Means {
-    /// A USER message that means nothing to anybody else.
-    Message,
-    /// The type that becomes a record while auditing is off, too.
-    MessageWhileOff,
-    /// The limit set to what it is: no filter of messages holds that up.
-    SameLimit,
-}
-
-impl Means {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Message => "a USER message",
-            Self::MessageWhileOff => "a USER_AVC message",
-            Self::SameLimit => "backlog_limit set to what it is",
-        }
-    }
-
-    const fn next(self) -> Self {
-        match self {
-            Self::Message => Self::MessageWhileOff,
-            Self::MessageWhileOff => Self::SameLimit,
-            Self::SameLimit => Self::Message,
-        }
-    }
-
-    fn send(self, socket: &mut AuditSocket, limit: Option<u32>) -> Result<()> {
-        match (self, limit) {
-            (Self::SameLimit, Some(limit)) => control::set(socket, Setting::BacklogLimit(limit)),
-            (Self::MessageWhileOff, _) => control::user_message_while_off(socket, TEXT),
-            (Self::Message | Self::SameLimit, _) => control::user_message(socket, TEXT),
-        }
-        .context("cannot make a record")
-    }
-}
-
-fn sleep(sleeper: &Sleeper) -> (u32, u64) {
-    (sleeper.tid, sleeper.sleeps)
-}
-
-/// Waits until somebody went on, and then until nobody more does for a moment; how many are left.
-fn effect(stuck: &[(u32, u64)], before: usize) -> usize {
-    let mut last = before;
-    let mut changed = Instant::now();
-    while changed.elapsed() < EFFECT {
-        let left = still(&tasks::audit_sleepers(), stuck);
-        if left == 0 {
-            return 0;
-        }
-        if left < last {
-            last = left;
-            changed = Instant::now();
-        }
-        thread::sleep(STEP);
-    }
-    last
-}
-
-/// How many of those are in the same sleep still.
-fn still(sleepers: &[Sleeper], stuck: &[(u32, u64)]) -> usize {
-    sleepers
-        .iter()
-        .filter(|sleeper| stuck.contains(&sleep(sleeper)))
-        .count()
 }
 
 fn ns(duration: Duration) -> u64 {
