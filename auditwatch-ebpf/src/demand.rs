@@ -51,10 +51,14 @@ pub fn suppress(row: *mut AttemptRow, record_type: u32) {
         return;
     };
     let sixteenths = event::followers(class);
-    // SAFETY: a map value is alive for the program's run.
-    let spared_ns = unsafe { (*class).least_ns };
+    // Timed from the first attempt to the last one: the last record is not in it yet.
+    let usual_ns = event::usual_ns(class);
+    let last_ns = (usual_ns * 16)
+        .checked_div(u64::from(sixteenths))
+        .unwrap_or(0);
+    let spared_ns = usual_ns + last_ns;
     if let Some(place) = current(live(), ids) {
-        // SAFETY: as above.
+        // SAFETY: a map value is alive for the program's run.
         unsafe { count(&raw mut (*place.bin).suppressed, place.number, sixteenths) };
     }
     set_back(ids, spared_ns.cast_signed().wrapping_neg());

@@ -75,7 +75,16 @@ pub fn follow(row: *mut AttemptRow, ids: u64, record_type: u32) {
             // SAFETY: the helper has no precondition.
             let took = unsafe { bpf_ktime_get_ns() }.wrapping_sub(row.event_ns);
             if class.least_ns == 0 || took < class.least_ns {
+                if took < class.least_ns / 2 {
+                    // What was taken for usual was not.
+                    class.usual = 0;
+                    class.usual_ns = 0;
+                }
                 class.least_ns = took;
+            }
+            if took < class.least_ns * 2 {
+                class.usual += 1;
+                class.usual_ns += took;
             }
         }
         row.event_class = NONE;
@@ -101,6 +110,14 @@ pub fn refused(row: *mut AttemptRow, ids: u64, record_type: u32) -> Option<*mut 
     };
     row.event_class = NONE;
     CLASSES.get_ptr_mut(number)
+}
+
+/// Time that an event of a kind usually takes, ns; 0 where none was seen from its beginning to its end.
+#[inline(always)]
+pub fn usual_ns(class: *const EventClass) -> u64 {
+    // SAFETY: as above.
+    let (events, took_ns) = unsafe { ((*class).usual, (*class).usual_ns) };
+    took_ns.checked_div(events).unwrap_or(0)
 }
 
 /// Records that follow the first one in an event of a kind, sixteenths.

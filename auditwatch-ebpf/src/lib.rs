@@ -134,6 +134,10 @@ pub struct EventClass {
     pub ends: u64,
     /// Least time from the first to the last one, ns; 0 where none was timed.
     pub least_ns: u64,
+    /// Events that took less than twice that: nothing came in between.
+    pub usual: u64,
+    /// Their time, ns.
+    pub usual_ns: u64,
 }
 
 /// Samples of the traced command's tasks on one CPU.
