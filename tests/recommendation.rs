@@ -14,6 +14,21 @@ use loads::{MS, bins, burst, evidence, service};
 use proptest::prelude::*;
 
 #[test]
+fn pauses_without_a_time_are_a_doubt() {
+    let mut load = burst();
+    load.service.as_mut().expect("given").pauses_without_time = 3;
+    let answer = recommend(&load, &Wishes::default());
+    assert_eq!(answer.confidence, Confidence::Medium);
+    assert!(
+        answer
+            .confidence_reasons
+            .iter()
+            .any(|reason| reason.contains("paused 3 times more")),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn a_burst_needs_what_came_less_what_went() {
     let answer = recommend(&burst(), &Wishes::default());
     assert_eq!(answer.verdict, Verdict::Raise);

@@ -33,6 +33,8 @@ const CAUSES: u32 = 1400;
 const BEYOND_CAUSES: u32 = 1900;
 /// Records of an event of which nothing is known: SYSCALL, PROCTITLE and EOE.
 const USUAL_RECORDS: u32 = 3;
+/// The class of events whose system call is not known, or which have none.
+const OTHERS: u32 = EVENT_SYSCALLS - 1;
 /// Not a class.
 const NONE: u32 = u32::MAX;
 
@@ -75,7 +77,7 @@ pub fn follow(row: *mut AttemptRow, ids: u64, record_type: u32) {
             // SAFETY: the helper has no precondition.
             let took = unsafe { bpf_ktime_get_ns() }.wrapping_sub(row.event_ns);
             if class.least_ns == 0 || took < class.least_ns {
-                if took < class.least_ns / 2 {
+                if class.usual_ns > took * 2 * class.usual {
                     // What was taken for usual was not.
                     class.usual = 0;
                     class.usual_ns = 0;
@@ -137,14 +139,14 @@ fn class(record_type: u32) -> u32 {
     if record_type >= CAUSES {
         return EVENT_SYSCALLS + (record_type - CAUSES);
     }
+    // What the context says is left over from a system call.
+    if record_type == URINGOP {
+        return OTHERS;
+    }
     // SAFETY: the helper has no precondition.
     let task = unsafe { bpf_get_current_task() };
     let number = read_field::<u64>(task, off_audit_context())
         .and_then(|context| read_field::<u32>(context, off_major()))
-        .unwrap_or(0);
-    if number < EVENT_SYSCALLS {
-        number
-    } else {
-        EVENT_SYSCALLS - 1
-    }
+        .unwrap_or(OTHERS);
+    if number < OTHERS { number } else { OTHERS }
 }

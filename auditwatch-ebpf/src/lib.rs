@@ -83,6 +83,8 @@ pub const RARE_BYTES: u32 = 64 * 1024;
 pub const STALL_BUCKETS: usize = 64;
 /// Buckets of a depth histogram, see [`depth_bucket`].
 pub const DEPTH_BUCKETS: usize = 128;
+// The programs bound a bucket by a mask.
+const _: () = assert!(STALL_BUCKETS == 64 && DEPTH_BUCKETS.is_power_of_two());
 
 /// A `u32` that could not be read.
 pub const UNKNOWN: u32 = u32::MAX;
@@ -134,7 +136,7 @@ pub struct EventClass {
     pub ends: u64,
     /// Least time from the first to the last one, ns; 0 where none was timed.
     pub least_ns: u64,
-    /// Events that took less than twice that: nothing came in between.
+    /// Events that took less than twice the least so far: nothing came in between.
     pub usual: u64,
     /// Their time, ns.
     pub usual_ns: u64,

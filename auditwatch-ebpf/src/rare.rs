@@ -16,6 +16,7 @@ use crate::{
 
 /// Words of an event's last fields, which only a change of settings fills.
 const REST_WORDS: usize = (size_of::<RareEvent>() - offset_of!(RareEvent, before)) / 8;
+const _: () = assert!(size_of::<RareEvent>() % 8 == 0 && offset_of!(RareEvent, before) % 8 == 0);
 
 /// Sends an event without a change of settings.
 #[inline(always)]

@@ -47,7 +47,7 @@ pub struct Step {
     pub at_ns: u64,
     /// What.
     pub what: String,
-    /// Tasks that sleep in the audit code after it.
+    /// Of the tasks that are stuck, those that sleep on after it.
     pub sleepers_left: u64,
 }
 
@@ -84,7 +84,10 @@ pub struct RescueReport {
     pub freed: Option<u64>,
     /// How many are stuck still; `None` where nothing was done.
     pub left: Option<u64>,
-    /// From the first look to the last one that was stuck being free, ns; `None` where nothing was done.
+    /// Length of the retry queue after it was to be gone through, records; `None` where it was not.
+    pub retry_after: Option<u32>,
+    /// From the first look to the last one that was stuck being free, ns; `None` where nothing was done, or
+    /// not all are free.
     pub took_ns: Option<u64>,
     /// Number of the change in the journal, where the limit was raised.
     pub change: Option<u64>,
@@ -96,7 +99,7 @@ impl RescueReport {
     pub fn of(looks: &[Look], state: Option<&KernelState>) -> Self {
         let last = looks.last().cloned().unwrap_or_default();
         let stranded = sleepers::stranded(looks);
-        let same = same_sleep(looks);
+        let same = sleepers::slept_on(looks).len();
         let rests = state
             .and_then(|state| state.retry_depth)
             .is_some_and(|depth| depth > 0)
@@ -135,11 +138,22 @@ impl RescueReport {
             steps: Vec::new(),
             freed: None,
             left: None,
+            retry_after: None,
             took_ns: None,
             change: None,
         };
         report.explanation = report.explain();
         report
+    }
+
+    /// Whether something is stuck after all that was done.
+    #[must_use]
+    pub fn is_stuck_still(&self) -> bool {
+        match (self.left, self.retry_after) {
+            (Some(left), _) => left > 0,
+            (None, Some(after)) => after >= self.retry_depth.unwrap_or(0),
+            (None, None) => self.verdict.is_stuck(),
+        }
     }
 
     fn explain(&self) -> Vec<String> {
@@ -204,23 +218,6 @@ impl RescueReport {
     }
 }
 
-/// How many have slept on through all looks.
-fn same_sleep(looks: &[Look]) -> usize {
-    let Some((last, earlier)) = looks.split_last() else {
-        return 0;
-    };
-    last.sleepers
-        .iter()
-        .filter(|sleeper| {
-            earlier.iter().all(|look| {
-                look.sleepers
-                    .iter()
-                    .any(|other| (other.tid, other.sleeps) == (sleeper.tid, sleeper.sleeps))
-            })
-        })
-        .count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +273,12 @@ mod tests {
         let report = RescueReport::of(&quiet, Some(&state));
         assert_eq!(report.verdict, Verdict::RetryRests);
         assert!(report.explanation[0].starts_with("7 records rest"));
+        let mut moved = report.clone();
+        assert!(moved.is_stuck_still());
+        moved.retry_after = Some(7);
+        assert!(moved.is_stuck_still());
+        moved.retry_after = Some(0);
+        assert!(!moved.is_stuck_still());
         let busy = [look(Some(0), Some(false), &[])];
         assert_eq!(
             RescueReport::of(&busy, Some(&state)).verdict,

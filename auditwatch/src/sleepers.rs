@@ -122,23 +122,29 @@ impl Look {
     }
 }
 
-/// Who has slept on through all these looks although there was room in each: one sleep, not many.
+/// Who has slept on through all these looks: one sleep, not many.
 #[must_use]
-pub fn stranded(looks: &[Look]) -> Vec<Sleeper> {
+pub fn slept_on(looks: &[Look]) -> Vec<Sleeper> {
     let [earlier @ .., last] = looks else {
         return Vec::new();
     };
-    if earlier.is_empty() || !looks.iter().all(|look| look.has_room() == Some(true)) {
-        return Vec::new();
-    }
-    let slept_on = |sleeper: &&Sleeper| {
+    let all_along = |sleeper: &&Sleeper| {
         earlier.iter().all(|look| {
             look.sleepers
                 .iter()
                 .any(|other| (other.tid, other.sleeps) == (sleeper.tid, sleeper.sleeps))
         })
     };
-    last.sleepers.iter().filter(slept_on).cloned().collect()
+    last.sleepers.iter().filter(all_along).cloned().collect()
+}
+
+/// Who has slept on through several looks although there was room in each.
+#[must_use]
+pub fn stranded(looks: &[Look]) -> Vec<Sleeper> {
+    if looks.len() < 2 || !looks.iter().all(|look| look.has_room() == Some(true)) {
+        return Vec::new();
+    }
+    slept_on(looks)
 }
 
 #[cfg(test)]

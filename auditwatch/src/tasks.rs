@@ -38,6 +38,13 @@ pub fn audit_sleepers() -> Vec<Sleeper> {
     found
 }
 
+/// Whether a thread of this process sleeps in the audit code.
+#[must_use]
+pub fn is_held_up(tid: u32) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", std::process::id()));
+    sleeper(&process, &process.join(format!("task/{tid}"))).is_some()
+}
+
 /// How many of these are in the same sleep still. Only they are looked at.
 #[must_use]
 pub fn still_asleep(sleepers: &[Sleeper]) -> usize {
@@ -67,8 +74,7 @@ fn sleeper(process: &Path, task: &Path) -> Option<Sleeper> {
         place,
         syscall: text(task, "syscall").and_then(|text| sleepers::syscall(&text)),
         sleeps: text(task, "status")
-            .and_then(|status| sleepers::status_number(&status, "voluntary_ctxt_switches:"))
-            .unwrap_or(0),
+            .and_then(|status| sleepers::status_number(&status, "voluntary_ctxt_switches:"))?,
     })
 }
 

@@ -217,7 +217,9 @@ impl Hands<'_> {
     pub(super) fn take_back(&mut self, id: u64, plan: &Plan, why: &str) -> Result<Vec<String>> {
         self.journal
             .step(id, State::Reverting, Some(why.to_owned()))?;
-        let stays = self.put_back(plan)?;
+        // What others have changed stays as it is.
+        let mut stays = self.parts(plan)?.0.others();
+        stays.extend(self.put_back(plan)?);
         let note = (!stays.is_empty()).then(|| stays.join("; "));
         self.journal.step(id, State::Reverted, note)?;
         Ok(stays)

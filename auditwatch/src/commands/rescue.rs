@@ -50,6 +50,7 @@ const FRUITLESS: u32 = 3;
 const DEADLINE: Duration = Duration::from_mins(1);
 /// For a raised limit to be put back.
 const QUIET: Duration = Duration::from_secs(3);
+
 /// Runs the command.
 ///
 /// # Errors
@@ -67,8 +68,13 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     let state = host.now.without_asking();
     let mut report = RescueReport::of(&looks, state.as_ref());
     report.asked_to_free = args.yes;
+    let mut outcome = Ok(());
     if args.yes && report.verdict.is_stuck() {
-        host.free(&facts, state.as_ref(), &mut report)?;
+        let stuck = match report.verdict {
+            Verdict::Stranded => sleepers::stranded(&looks),
+            _ => report.sleepers.clone(),
+        };
+        outcome = host.free(&facts, state.as_ref(), stuck, &mut report);
     }
     let mut out = io::stdout();
     if args.output.wants_json() {
@@ -77,11 +83,8 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
         out.write_all(rescue::text(&report).as_bytes())
     }
     .context("cannot write the report")?;
-    let is_stuck = match report.left {
-        Some(left) => left > 0,
-        None => report.verdict.is_stuck(),
-    };
-    Ok(if is_stuck {
+    outcome?;
+    Ok(if report.is_stuck_still() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -139,6 +142,7 @@ impl Host {
         &mut self,
         facts: &Facts,
         state: Option<&KernelState>,
+        stuck: Vec<Sleeper>,
         report: &mut RescueReport,
     ) -> Result<()> {
         if report.verdict == Verdict::NotKnown {
@@ -155,59 +159,71 @@ impl Host {
         } else {
             None
         };
-        if report.verdict == Verdict::RetryRests {
-            self.move_retry(&mut messenger, report)?;
+        let done = if report.verdict == Verdict::RetryRests {
+            self.move_retry(&mut messenger, report)
         } else {
-            self.wake(&mut messenger, report)?;
-        }
+            self.wake(&mut messenger, stuck, report)
+        };
+        // Whatever came of it, the limit is not left raised.
         if let Some((id, plan)) = raised {
-            self.lower(facts, &root, id, &plan, report)?;
+            self.lower(facts, &root, id, &plan, report)
+                .with_context(|| {
+                    format!("the limit stays raised; auditwatch undo {id} takes it back")
+                })?;
         }
-        Ok(())
+        done
     }
 
     /// Makes records until nobody is stuck: whoever went on may be left asleep again by another.
-    fn wake(&mut self, messenger: &mut Messenger, report: &mut RescueReport) -> Result<()> {
+    fn wake(
+        &mut self,
+        messenger: &mut Messenger,
+        mut stuck: Vec<Sleeper>,
+        report: &mut RescueReport,
+    ) -> Result<()> {
         let deadline = Instant::now() + DEADLINE;
-        let mut stuck = report.sleepers.clone();
+        let own = std::process::id();
         let mut freed = 0;
         loop {
-            let left = self.wake_these(messenger, &stuck, deadline, report)?;
+            let outcome = self.wake_these(messenger, &stuck, deadline, report);
+            // A thread of this process that sends may be left asleep too; it is woken, and not counted.
+            stuck.retain(|sleeper| sleeper.pid != own);
+            let left = tasks::still_asleep(&stuck);
             freed += (stuck.len() - left) as u64;
             report.freed = Some(freed);
             report.left = Some(left as u64);
+            report.took_ns = (left == 0).then(|| ns(self.began.elapsed()));
+            outcome?;
             if left > 0 {
                 return Ok(());
             }
-            report.took_ns = Some(ns(self.began.elapsed()));
-            let looks = self.looks();
-            stuck = sleepers::stranded(&looks);
+            stuck = sleepers::stranded(&self.looks());
             if stuck.is_empty() {
                 return Ok(());
             }
         }
     }
 
-    /// Makes records until none of these sleeps any more, or the time is over; how many do.
+    /// Makes records until none of these sleeps any more, or the time is over.
     fn wake_these(
         &mut self,
         messenger: &mut Messenger,
         stuck: &[Sleeper],
         deadline: Instant,
         report: &mut RescueReport,
-    ) -> Result<usize> {
+    ) -> Result<()> {
         let mut means = Means::Message;
         let (mut sent, mut fruitless) = (0_u64, 0);
         loop {
             let left = tasks::still_asleep(stuck);
             if left == 0 {
-                return Ok(0);
+                return Ok(());
             }
             if Instant::now() > deadline {
                 let sent = format!("{sent} {}", plural(sent, "record"));
                 let what = format!("gave up after {sent}: {left} are stuck still");
                 self.step(report, what, left);
-                return Ok(left);
+                return Ok(());
             }
             let queue = self.queue();
             if !queue.takes_a_message() {
@@ -226,7 +242,7 @@ impl Host {
             fruitless += 1;
             if fruitless == FRUITLESS {
                 fruitless = 0;
-                let next = means.next();
+                let next = means.next(queue.limit);
                 let what = format!(
                     "{} has no effect (a rule may filter it): {} instead",
                     means.name(),
@@ -260,34 +276,47 @@ impl Host {
         last
     }
 
-    /// Makes one record, so that the retry queue is gone through.
+    /// Makes one record, so that the retry queue is gone through; another kind of it where one has no effect.
     fn move_retry(&mut self, messenger: &mut Messenger, report: &mut RescueReport) -> Result<()> {
-        let look = self.look();
-        if !look.takes_a_message() {
-            bail!("the queue is filling up, and moves by itself");
-        }
         let before = report.retry_depth.unwrap_or(0);
-        messenger.send(Means::Message, look.limit)?;
-        let deadline = Instant::now() + QUIET;
-        let mut after = before;
-        while after >= before && Instant::now() < deadline {
-            thread::sleep(STEP);
-            let state = self.now.without_asking().unwrap_or_default();
-            after = state.retry_depth.unwrap_or(before);
-        }
-        report.left = Some(u64::from(after >= before));
-        report.freed = Some(0);
-        report.took_ns = Some(ns(self.began.elapsed()));
-        self.step(
-            report,
-            format!(
-                "one record: {} records in the retry queue, {} before",
+        let mut means = Means::Message;
+        loop {
+            let queue = self.queue();
+            if !queue.takes_a_message() {
+                bail!("the queue is filling up, and moves by itself");
+            }
+            messenger.send(means, queue.limit)?;
+            let after = self.shorter_retry(before);
+            report.retry_after = Some(after);
+            let what = format!(
+                "one record ({}): {} records in the retry queue, {} before",
+                means.name(),
                 count(after.into()),
                 count(before.into())
-            ),
-            0,
-        );
-        Ok(())
+            );
+            self.step(report, what, 0);
+            if after < before {
+                report.took_ns = Some(ns(self.began.elapsed()));
+                return Ok(());
+            }
+            means = means.next(queue.limit);
+            if means == Means::Message {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until the retry queue is shorter than that, for a while; how long it is, records.
+    fn shorter_retry(&mut self, before: u32) -> u32 {
+        let deadline = Instant::now() + QUIET;
+        loop {
+            let state = self.now.without_asking().unwrap_or_default();
+            let after = state.retry_depth.unwrap_or(before);
+            if after < before || Instant::now() > deadline {
+                return after;
+            }
+            thread::sleep(STEP);
+        }
     }
 
     /// Raises the limit above what stands in the queue, journaled.
@@ -373,8 +402,11 @@ impl Host {
         };
         let deadline = Instant::now() + QUIET;
         let mut safe = false;
-        while !safe && report.left == Some(0) && Instant::now() < deadline {
+        while report.left == Some(0) && Instant::now() < deadline {
             safe = self.now.without_asking().as_ref().is_some_and(is_safe);
+            if safe {
+                break;
+            }
             thread::sleep(STEP);
         }
         let sleepers = tasks::audit_sleepers().len();
@@ -391,9 +423,13 @@ impl Host {
             journal: JournalFile::open(root)?,
             kernel: Some(Kernel::open(KernelNow::open(facts))?),
         };
-        hands.take_back(id, plan, "all are free")?;
-        let back = format!("backlog_limit {} -> {}", change.new, change.old);
-        self.step(report, back, sleepers);
+        let stays = hands.take_back(id, plan, "all are free")?;
+        let what = if stays.is_empty() {
+            format!("backlog_limit {} -> {}", change.new, change.old)
+        } else {
+            stays.join("; ")
+        };
+        self.step(report, what, sleepers);
         Ok(())
     }
 }

@@ -110,3 +110,29 @@ impl Service {
         to_ns.saturating_sub(from_ns).saturating_sub(paused)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_that_nobody_told_of_are_known_to_be_missing() {
+        let consumer = Consumer {
+            served: 100,
+            served_ns: 1_000_000,
+            pauses: 3,
+            ..Consumer::default()
+        };
+        let told = Event {
+            at_ns: 50_000_000,
+            pid: 7,
+            comm: "auditd".to_owned(),
+            what: EventKind::Pause {
+                duration_ns: 20_000_000,
+            },
+        };
+        let service = Service::of(&consumer, &[told]).expect("enough were served");
+        assert_eq!(service.pauses, [(30_000_000, 50_000_000)]);
+        assert_eq!(service.pauses_without_time, 2);
+    }
+}

@@ -419,7 +419,8 @@ async fn look_on(
         return Ok(relapse);
     }
     let why = format!("it got worse: {}", relapse.worse.join("; "));
-    super::trace::say(hands.take_back(id, plan, &why)?);
-    relapse.reverted = true;
+    let stays = hands.take_back(id, plan, &why)?;
+    relapse.reverted = stays.is_empty();
+    super::trace::say(stays);
     Ok(relapse)
 }

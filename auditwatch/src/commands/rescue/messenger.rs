@@ -1,20 +1,23 @@
 //! Making records, one at a time: a [`Means`] comes in, a record in the queue goes out.
 //!
 //! Whoever sends a message while the queue is over its limit is put to sleep by the kernel, for as long as the
-//! wait time (`audit_receive`, 5.10 to 7.2), and a queue may fill up within the call. So a thread of its own
+//! wait time (`audit_receive`, 5.17 to 7.2), and a queue may fill up within the call. So a thread of its own
 //! sends. One that does not come back is left to the next record, like any other task that is stuck.
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     control::{self, Setting},
     netlink::AuditSocket,
+    tasks,
 };
 
-/// Longest that a message takes which nobody holds up.
+/// After that long it is looked whether the sender sleeps.
 const PROMPT: Duration = Duration::from_millis(250);
+/// Looks before it is given up as lost.
+const LOOKS: u32 = 40;
 /// What the records say.
 const TEXT: &[u8] = b"op=auditwatch-rescue res=success";
 
@@ -38,11 +41,12 @@ impl Means {
         }
     }
 
-    pub(super) const fn next(self) -> Self {
-        match self {
-            Self::Message => Self::MessageWhileOff,
-            Self::MessageWhileOff => Self::SameLimit,
-            Self::SameLimit => Self::Message,
+    /// The one to try next. `limit` is the one in force, records, where that is known.
+    pub(super) const fn next(self, limit: Option<u32>) -> Self {
+        match (self, limit) {
+            (Self::Message, _) => Self::MessageWhileOff,
+            (Self::MessageWhileOff, Some(_)) => Self::SameLimit,
+            (Self::MessageWhileOff, None) | (Self::SameLimit, _) => Self::Message,
         }
     }
 
@@ -58,6 +62,7 @@ impl Means {
 
 /// Who sends the messages.
 pub(super) struct Messenger {
+    tid: u32,
     orders: mpsc::Sender<(Means, Option<u32>)>,
     outcomes: mpsc::Receiver<Result<()>>,
 }
@@ -68,9 +73,15 @@ impl Messenger {
         let mut socket = AuditSocket::open()?;
         let (orders, to_do) = mpsc::channel::<(Means, Option<u32>)>();
         let (done, outcomes) = mpsc::channel();
+        let (say, told) = mpsc::channel();
         thread::Builder::new()
             .name("messenger".to_owned())
             .spawn(move || {
+                // SAFETY: the call has no precondition.
+                let tid = unsafe { libc::gettid() };
+                if say.send(tid).is_err() {
+                    return;
+                }
                 for (means, limit) in to_do {
                     if done.send(means.send(&mut socket, limit)).is_err() {
                         break;
@@ -78,7 +89,12 @@ impl Messenger {
                 }
             })
             .context("cannot start a thread")?;
-        Ok(Self { orders, outcomes })
+        let tid = told.recv().context("the thread that sends is gone")?;
+        Ok(Self {
+            tid: tid.unsigned_abs(),
+            orders,
+            outcomes,
+        })
     }
 
     /// Makes a record. `limit` is the one in force, records.
@@ -89,16 +105,21 @@ impl Messenger {
         self.orders
             .send((means, limit))
             .context("the thread that sends is gone")?;
-        match self.outcomes.recv_timeout(PROMPT) {
-            Ok(outcome) => outcome,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                // Its record is made, and it sleeps.
-                *self = Self::ready()?;
-                Ok(())
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                anyhow::bail!("the thread that sends is gone")
+        for _ in 0..LOOKS {
+            match self.outcomes.recv_timeout(PROMPT) {
+                Ok(outcome) => return outcome,
+                // The kernel puts it to sleep once its message has been dealt with.
+                Err(mpsc::RecvTimeoutError::Timeout) if tasks::is_held_up(self.tid) => {
+                    *self = Self::ready()?;
+                    return Ok(());
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the thread that sends is gone"),
             }
         }
+        bail!(
+            "a message to the kernel is not through after {} s",
+            (PROMPT * LOOKS).as_secs()
+        )
     }
 }

@@ -132,7 +132,7 @@ fn storms(scene: &Scene<'_>) -> Result<Vec<String>> {
         .lines()
         .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
         .collect();
-    ensure!(names.len() >= 16, "the library has but {names:?}");
+    ensure!(names.len() >= 22, "the library has but {names:?}");
     Ok(names)
 }
 

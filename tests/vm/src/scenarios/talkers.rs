@@ -81,6 +81,7 @@ fn by_reason(scene: &mut Scene<'_>) -> Result<()> {
     let missed = seen.books.missed;
     let of = |list: &str, name: &str| share(&seen.summary, list, name, "records");
     let programs = of("key", "programs");
+    findings.at_least("records of key programs", programs, 20 * 5);
     findings.near("records of execve", of("syscall", "execve"), programs, 0);
     findings.near("records of getppid", of("key", "storm"), 300, missed);
     findings.near("all", programs + 300, seen.books.attempted, missed);
@@ -228,12 +229,12 @@ fn uring(scene: &mut Scene<'_>) -> Result<()> {
         of("record_type", "URINGOP"),
         i64::from(OPENED),
     );
-    let pid = seen.summary.list("talkers")?[0]["pid"].clone();
+    let rows = seen.summary.list("talkers")?;
+    let of_rings: Vec<_> = rows.iter().filter(|row| row["key"] == "rings").collect();
     findings.that(
-        seen.summary
-            .list("talkers")?
+        of_rings
             .iter()
-            .all(|row| row["key"] != "rings" || row["pid"] == pid),
+            .all(|row| row["pid"].is_u64() && row["pid"] == of_rings[0]["pid"]),
         || "the workers are not told to be their process".to_owned(),
     );
     findings.verdict()
