@@ -16,7 +16,9 @@ use crate::{
 
 /// Words of an event's last fields, which only a change of settings fills.
 const REST_WORDS: usize = (size_of::<RareEvent>() - offset_of!(RareEvent, before)) / 8;
-const _: () = assert!(size_of::<RareEvent>() % 8 == 0 && offset_of!(RareEvent, before) % 8 == 0);
+const _: () = assert!(
+    size_of::<RareEvent>().is_multiple_of(8) && offset_of!(RareEvent, before).is_multiple_of(8)
+);
 
 /// Sends an event without a change of settings.
 #[inline(always)]
