@@ -60,6 +60,21 @@ fn refused(output: &Output) -> String {
 }
 
 #[test]
+fn shells_and_man_are_told_of_all_commands() {
+    let script = run(&["completions", "bash"]);
+    assert_eq!(decent(&script), 0);
+    assert!(text(&script.stdout).contains("recommend"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("in UTF-8");
+    assert_eq!(decent(&run(&["man", path])), 0);
+    let page = std::fs::read_to_string(directory.path().join("auditwatch-trace.1")).expect("there");
+    assert!(page.contains("duration"), "{page}");
+    let nowhere = run(&["man", "/nonexistent/man1"]);
+    assert_eq!(decent(&nowhere), 1);
+    assert!(text(&nowhere.stderr).contains("make it first"));
+}
+
+#[test]
 fn help_has_examples() {
     for command in ["trace", "replay", "status", "doctor"] {
         let output = run(&[command, "--help"]);

@@ -6,6 +6,7 @@ pub mod bench;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::plan::{Preference, Role};
 
@@ -18,7 +19,8 @@ use crate::plan::{Preference, Role};
     long_about = "Measures the kernel's audit backlog exactly: every record that is attempted, queued, \
         dropped (and why), delivered, retried and held, and every stall.\n\n\
         Exit status: 0 fine, 1 failed, 2 usage; trace: 3 when records were lost, or the status of \
-        its COMMAND when that failed; doctor: 1 when this host cannot be traced."
+        its COMMAND when that failed; recommend, replay, compare, diagnose and bench: 3 for losses, for what \
+        got worse, or for disagreement; doctor, rescue: 1 when this host cannot be traced, when something is stuck."
 )]
 pub struct Cli {
     /// What to do.
@@ -106,6 +108,31 @@ pub enum Command {
     /// Say whether this host can be traced, and what to do where it cannot
     #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
     Doctor(OutputArgs),
+    /// Print the completions for a shell
+    #[command(
+        after_help = "Examples:\n  auditwatch completions bash > /usr/share/bash-completion/completions/auditwatch\n  \
+            auditwatch completions zsh > /usr/local/share/zsh/site-functions/_auditwatch"
+    )]
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a directory
+    #[command(after_help = "Example:\n  auditwatch man /usr/local/share/man/man1")]
+    Man(ManArgs),
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Where to; it must be there
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 /// Options of `trace`.

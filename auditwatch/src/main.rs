@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         Command::Status(args) if args.files => commands::rules_view::run(&args),
         Command::Status(args) => commands::status::run(args.output.wants_json()),
         Command::Doctor(args) => commands::doctor::run(args.wants_json()),
+        Command::Completions(args) => commands::help_files::completions(&args),
+        Command::Man(args) => commands::help_files::man(&args),
     };
     outcome.unwrap_or_else(|error| {
         // A closed stderr is no reason to panic on the way out.

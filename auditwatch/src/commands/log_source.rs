@@ -233,7 +233,7 @@ fn of_family(root: &Root, family: &Family, logs: &mut Logs) {
                     logs.notes.push(cut_short(&shown));
                 }
                 // Files are cut at lines; where one is not, it does not run into the next.
-                reading.push(b"\n");
+                reading.break_line();
             }
             Err(error) => logs.notes.push(format!("not read: {shown}: {error:#}")),
         }

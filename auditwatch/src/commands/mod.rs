@@ -6,6 +6,7 @@ mod changing;
 pub mod compare;
 pub mod diagnose;
 pub mod doctor;
+pub mod help_files;
 pub mod history;
 mod kernel_now;
 mod log_source;

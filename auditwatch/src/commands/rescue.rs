@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use self::messenger::{Means, Messenger};
 use super::{
@@ -59,6 +59,11 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     let began = Instant::now();
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
+    // Without it the kernel shows of other users' tasks neither where they sleep nor that it hides it.
+    ensure!(
+        facts.privileges.has("CAP_SYS_PTRACE") != Some(false),
+        "where tasks sleep cannot be seen without CAP_SYS_PTRACE: run as root"
+    );
     let mut host = Host {
         now: KernelNow::open(&facts),
         kauditd: tasks::kauditd().map(|kauditd| kauditd.pid),

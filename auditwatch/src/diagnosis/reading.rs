@@ -57,6 +57,8 @@ pub struct Reading {
     name: String,
     feed: Feed,
     log: Log,
+    /// Whether the last byte ended a line.
+    ends_line: bool,
 }
 
 impl Reading {
@@ -67,14 +69,25 @@ impl Reading {
             name: name.to_owned(),
             feed: Feed::default(),
             log: Log::default(),
+            ends_line: true,
         }
     }
 
     /// The next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        if let Some(&last) = bytes.last() {
+            self.ends_line = last == b'\n';
+        }
         let log = &mut self.log;
         self.feed
             .push(bytes, &mut |number, piece| log.piece(number, &piece));
+    }
+
+    /// What was pushed ends here; what comes next begins a line.
+    pub fn break_line(&mut self) {
+        if !self.ends_line {
+            self.push(b"\n");
+        }
     }
 
     /// The log ends.

@@ -179,6 +179,16 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
 pub fn notes(diagnosis: &Diagnosis) -> Vec<String> {
     let mut notes = Vec::new();
     let boots = || boots(&diagnosis.sources);
+    let quiet: u64 = diagnosis
+        .sources
+        .iter()
+        .map(|source| source.quiet_boots)
+        .sum();
+    if boots().next().is_none() && quiet == 0 {
+        notes.push(
+            "no line of it looks like the kernel's or auditd's: is it the right log?".to_owned(),
+        );
+    }
     let suppressed: u64 = boots().map(|boot| boot.suppressed_lines).sum();
     if suppressed > 0 {
         notes.push(format!(

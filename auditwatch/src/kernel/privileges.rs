@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 /// Capabilities that matter here, by their numbers (uapi linux/capability.h).
-const CAPABILITIES: [(u32, &str); 6] = [
+const CAPABILITIES: [(u32, &str); 7] = [
+    (19, "CAP_SYS_PTRACE"),
     (21, "CAP_SYS_ADMIN"),
     (30, "CAP_AUDIT_CONTROL"),
     (34, "CAP_SYSLOG"),

@@ -137,7 +137,8 @@ fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
             Cause::CpuWait,
             format!(
                 "of the {taken} that a record takes auditd could run and has no CPU for {}",
-                duration(waited_ns)
+                // The scheduler's account is of the whole trace, the pace of records behind each other.
+                duration(waited_ns.min(whole(service.record_ns)))
             ),
         )
     })

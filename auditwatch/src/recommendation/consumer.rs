@@ -79,15 +79,17 @@ fn of_cause(
         .unwrap_or_else(|| "/etc/audit/auditd.conf".to_owned());
     let (action, other) = match cause {
         Cause::OtherConsumer => (
-            "make that program faster, or give it less to do".to_owned(),
+            format!(
+                "make {} faster, or give it less to do",
+                evidence
+                    .setup
+                    .as_ref()
+                    .and_then(|setup| setup.comm.as_deref())
+                    .unwrap_or("that program")
+            ),
             pauses_matter(evidence, service).then(|| without_pauses(service)),
         ),
-        Cause::Cpu => (
-            format!(
-                "give auditd less to do for each record (log_format = raw in {path}, fewer plugins), or fewer records"
-            ),
-            None,
-        ),
+        Cause::Cpu => (less_for_each(evidence.setup.as_ref(), &path), None),
         Cause::CpuWait => (
             format!(
                 "let auditd go first: a higher priority_boost in {path}, or a CPU that others leave alone"
@@ -324,4 +326,25 @@ pub(super) fn lost_behind(evidence: &Evidence) -> Option<(String, Vec<Advice>)> 
         ));
     }
     (!said.is_empty()).then(|| (format!("{} ({source})", said.join("; ")), advice))
+}
+
+/// How an auditd that is busy all the time comes to have less to do, by what it is set up to do now.
+fn less_for_each(setup: Option<&ConsumerSetup>, path: &str) -> String {
+    let conf = setup.and_then(|setup| setup.conf.as_ref());
+    let plugins = setup.and_then(|setup| setup.plugins.as_ref());
+    let mut ways = Vec::new();
+    if conf.is_none_or(|conf| conf.is_enriched) {
+        ways.push(format!("log_format = raw in {path}"));
+    }
+    if plugins.is_none_or(|plugins| !plugins.is_empty()) {
+        ways.push("fewer plugins".to_owned());
+    }
+    if ways.is_empty() {
+        return "have fewer records made, by narrower rules: auditd writes them raw, and has no plugins"
+            .to_owned();
+    }
+    format!(
+        "give auditd less to do for each record ({}), or fewer records",
+        ways.join(", ")
+    )
 }

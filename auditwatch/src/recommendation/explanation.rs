@@ -37,7 +37,10 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
             duration(at_ns.saturating_sub(evidence.begin_ns))
         ));
     }
-    step(if evidence.hurt() {
+    step(if evidence.attempted.is_none() {
+        "3. censored: not known; polling sees neither attempts nor the queue between two questions"
+            .to_owned()
+    } else if evidence.hurt() {
         format!(
             "3. censored: a queue that stood at its limit of {} says nothing of how long it would have \
              grown",

@@ -63,10 +63,7 @@ pub(super) fn trace_longer() -> String {
 /// What is wrong with the settings, whatever the load.
 pub(super) fn settings(evidence: &Evidence, why: &mut Reasons) {
     if evidence.hurt() && evidence.limit == Some(BOOT_LIMIT) {
-        why.say(
-            "the limit is 64, the kernel's default at boot: no rule and no command line has raised it"
-                .to_owned(),
-        );
+        why.say("the limit is 64, which is the kernel's default at boot".to_owned());
     }
     if let Some(suspicion) = wait_time::suspicion(evidence) {
         why.say(suspicion);
@@ -117,7 +114,7 @@ pub(super) fn other_cause(
         }
         Bottleneck::NoAuditd => {
             let because = format!(
-                "no auditd is registered: {number} records went nowhere, whatever the limit"
+                "no auditd is registered: {number} records went to nobody (a few a second to the kernel log), whatever the limit"
             );
             why.say(because.clone());
             why.advise([Advice::new(
@@ -379,7 +376,7 @@ pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64) -> Advice {
         ),
         if hurt > 0 {
             format!(
-                "this load would have lost no record to the limit and held nobody up: {} losses and stalls",
+                "spares the {} losses and stalls of this trace: nobody would have lost a record to the limit, or waited",
                 count(hurt)
             )
         } else {

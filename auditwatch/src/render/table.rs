@@ -113,7 +113,7 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
         row("stalls", &line);
     }
     if let Some(command) = &summary.command {
-        row("command", &command_cost(command));
+        row("command", &command_cost(command, summary.ledger.missed > 0));
     }
     if let Some(memory) = &summary.memory {
         let peak = memory
@@ -176,11 +176,15 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
     text
 }
 
-/// `ran 4.8 s: 5,118 records (1,066/s), 218 lost; ...`
-fn command_cost(cost: &CommandCost) -> String {
+/// `ran 4.8 s: 5,118 records (1,066/s), 218 lost; ...` Whose a call is that the kernel skipped the program for
+/// nobody knows.
+fn command_cost(cost: &CommandCost, some_are_missed: bool) -> String {
     let mut text = cost
         .wall_ns
         .map_or_else(String::new, |ns| format!("ran {}: ", duration(ns)));
+    if some_are_missed {
+        text.push_str("at least ");
+    }
     let _ = write!(text, "{} records", count(cost.records));
     if let Some(per_s) = cost.records_per_s {
         let _ = write!(text, " ({}/s)", count(per_s));

@@ -143,7 +143,8 @@ fn key_in_words(key: &str) -> String {
 }
 
 fn share(records: u64, attempted: u64) -> String {
-    let per_mille = u128::from(records) * 1000 / u128::from(attempted.max(1));
+    let attempted = u128::from(attempted.max(1));
+    let per_mille = (u128::from(records) * 1000 + attempted / 2) / attempted;
     format!("{}.{} %", per_mille / 10, per_mille % 10)
 }
 

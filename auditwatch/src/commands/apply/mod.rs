@@ -68,11 +68,17 @@ struct Prepared {
 }
 
 async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
-    if !args.yes && !args.dry_run {
+    let asks = !args.yes && !args.dry_run;
+    let terminal = || {
         ensure!(
             io::stdin().is_terminal(),
             "there is no terminal to ask on; add --yes to apply it unasked, or --dry-run to see what it would do"
         );
+        Ok(())
+    };
+    // Nobody is to look on for a minute to be told that then.
+    if asks && args.recommended {
+        terminal()?;
     }
     let choice = choose(args).await?;
     let mut prepared = prepare(args, &choice)?;
@@ -81,10 +87,11 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
     if args.dry_run || nothing {
         return print(args, &prepared.report);
     }
-    if !args.yes {
+    if asks {
+        terminal()?;
         write!(io::stderr(), "{}", change::apply(&prepared.report))
             .context("cannot show the plan")?;
-        ensure!(agreed()?, "nothing was changed, as was wished");
+        ensure!(agreed()?, "nothing was changed: the answer was not yes");
     }
     if interrupted && clear_the_way(&prepared)? {
         prepared = prepare(args, &choice)?;
