@@ -83,19 +83,21 @@ impl Host {
         })
     }
 
-    /// Waits until all is as it was: a keeper may still be at it.
+    /// Waits until all is as it was: a keeper may still be at it, or about to be.
     fn is_back(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while Path::new(JOURNAL).exists() && Instant::now() < deadline {
+        loop {
+            let stands = Path::new(JOURNAL).exists();
+            let now = Self::now()?;
+            if !stands && now == *self && part("keeper").is_none() {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the host is not as it was (the journal is still there: {stands}): {now:?}, not {self:?}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
-        ensure!(!Path::new(JOURNAL).exists(), "the journal is still there");
-        let now = Self::now()?;
-        ensure!(
-            now == *self,
-            "the host is not as it was: {now:?}, not {self:?}"
-        );
-        Ok(())
     }
 }
 
