@@ -20,6 +20,7 @@ mod lint;
 mod passes;
 mod process;
 mod quoting;
+mod rule_trees;
 mod setup;
 mod sources;
 mod suite;
@@ -52,6 +53,8 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Show what auditwatch does, in a throw-away guest.
     Demo(demo::DemoArgs),
+    /// Compare how rules files are read with what the real loader makes of them.
+    RuleTrees(rule_trees::RuleTreesArgs),
     /// Run a command in a throw-away guest.
     Vm(vm::VmArgs),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::RuleTrees(args) => rule_trees::run(&args),
         Task::Vm(args) => Ok(vm::run(&args)),
     };
     result.unwrap_or_else(|error| {

@@ -90,6 +90,16 @@ fn parse_stat(stat: &str) -> Option<(String, char)> {
 
 /// All tasks that sleep for room in the audit queue.
 pub fn audit_waiters() -> Vec<Task> {
+    uninterruptible(Task::waits_for_audit)
+}
+
+/// All tasks that sleep in the audit code: for room, or after a message that they sent while there was none.
+pub fn asleep_in_audit() -> Vec<Task> {
+    uninterruptible(|task| task.waits_for_audit() || task.wchan == "audit_receive")
+}
+
+/// Those of the tasks that cannot be interrupted who are `wanted`.
+fn uninterruptible(wanted: impl Fn(&Task) -> bool) -> Vec<Task> {
     numbered(Path::new("/proc"))
         .iter()
         .flat_map(|process| numbered(&process.join("task")))
@@ -98,20 +108,7 @@ pub fn audit_waiters() -> Vec<Task> {
             let stat = fs::read_to_string(directory.join("stat")).ok()?;
             (parse_stat(&stat)?.1 == 'D').then(|| Task::read(&directory))?
         })
-        .filter(Task::waits_for_audit)
-        .collect()
-}
-
-/// All tasks that sleep in the audit code: for room, or after a message that they sent while there was none.
-pub fn asleep_in_audit() -> Vec<Task> {
-    numbered(Path::new("/proc"))
-        .iter()
-        .flat_map(|process| numbered(&process.join("task")))
-        .filter_map(|directory| {
-            let stat = fs::read_to_string(directory.join("stat")).ok()?;
-            (parse_stat(&stat)?.1 == 'D').then(|| Task::read(&directory))?
-        })
-        .filter(|task| task.waits_for_audit() || task.wchan == "audit_receive")
+        .filter(wanted)
         .collect()
 }
 

@@ -11,7 +11,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// So many, of which those that might lock the kernel are left out: the scenarios after this one need it. A long run
-/// is `vmtest rule-trees --seed S --count 1000`.
+/// is `cargo xtask rule-trees --seed S`.
 const TREES: u64 = 14;
 
 fn trees(scene: &mut Scene<'_>, awk: Awk) -> Result<()> {

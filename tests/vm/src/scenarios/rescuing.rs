@@ -22,7 +22,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 const PATIENCE: Duration = Duration::from_mins(1);
-/// From the start of the command to the last task's going on; it then looks whether they stay awake.
+/// From the start of the command to its end, when it has seen that all went on and stay awake.
 const IN_TIME: Duration = Duration::from_secs(2);
 /// The same in a pass among others, where the emulated host shares its CPUs.
 const IN_TIME_SHARED: Duration = Duration::from_secs(10);
@@ -32,8 +32,8 @@ const TRIES: u32 = 6;
 const WRITERS: usize = 24;
 /// Tasks that have slept for so long beside room will not be woken.
 const SURELY: Duration = Duration::from_millis(1500);
-/// Looks at a queue that is stuck most of the time.
-const LOOKS: u32 = 8;
+/// For meeting a queue while it is stuck, as it is most of the time.
+const MEETING: Duration = Duration::from_secs(12);
 const SMALL: Consumer = Consumer::Sink {
     per_record_us: 0,
     rcvbuf: Some(8192),
@@ -120,10 +120,7 @@ fn one(scene: &mut Scene<'_>, storm: &str, findings: &mut Findings) -> Result<bo
     } else {
         IN_TIME_SHARED
     };
-    let until_free = Duration::from_nanos(report["took_ns"].as_u64().unwrap_or(u64::MAX));
-    findings.that(until_free < bound && took < bound * 2, || {
-        format!("it took {until_free:?}, and {took:?} to its end: {report}")
-    });
+    findings.that(took < bound, || format!("it took {took:?}: {report}"));
     let after = netlink_free_settings(memory.as_ref())?;
     findings.that(before == after, || {
         format!("limit {before:?}, then {after:?}")
@@ -248,23 +245,30 @@ fn raises(scene: &mut Scene<'_>) -> Result<()> {
         tasks::asleep_in_audit().len() >= 8
     })?;
     let mut findings = Findings::default();
-    // Without leave nothing is done, whatever is seen.
-    let looked = parse(&rescue(scene, &[])?)?;
-    findings.that(
-        looked["steps"].as_array().is_some_and(Vec::is_empty),
-        || looked.to_string(),
-    );
-    let (mut report, mut stuck) = (Value::Null, Vec::new());
-    for _ in 0..LOOKS {
-        stuck = tasks::asleep_in_audit();
-        let freed = rescue(scene, &["--yes"])?;
-        scene.log.push(format!("{} {}", freed.stdout, freed.stderr));
-        report = parse(&freed)?;
-        findings.equal("exit status", freed.code(), 0);
-        if report["change"].is_u64() {
-            break;
-        }
-    }
+    // Without leave nothing is done, whatever is seen; it is told what the matter is.
+    let looked = until(
+        |looked| looked["verdict"] == "full",
+        || {
+            let looked = parse(&rescue(scene, &[])?)?;
+            findings.that(
+                looked["steps"].as_array().is_some_and(Vec::is_empty),
+                || looked.to_string(),
+            );
+            Ok(looked)
+        },
+    )?;
+    findings.that(looked["verdict"] == "full", || looked.to_string());
+    let mut stuck = Vec::new();
+    let report = until(
+        |report| report["change"].is_u64(),
+        || {
+            stuck = tasks::asleep_in_audit();
+            let freed = rescue(scene, &["--yes"])?;
+            scene.log.push(format!("{} {}", freed.stdout, freed.stderr));
+            findings.equal("exit status", freed.code(), 0);
+            parse(&freed)
+        },
+    )?;
     findings.that(report["verdict"] == "full", || report.to_string());
     let left = still(&stuck, &tasks::asleep_in_audit());
     findings.that(left.is_empty(), || format!("still asleep: {left:?}"));
@@ -288,4 +292,18 @@ fn raises(scene: &mut Scene<'_>) -> Result<()> {
     findings.equal("limit in the end", netlink::status()?.backlog_limit, 64);
     stage.strike()?;
     findings.verdict()
+}
+
+/// What `look` says at last: that which is `wanted`, or what it said when the time was over.
+fn until(
+    wanted: impl Fn(&Value) -> bool,
+    mut look: impl FnMut() -> Result<Value>,
+) -> Result<Value> {
+    let deadline = Instant::now() + MEETING;
+    loop {
+        let said = look()?;
+        if wanted(&said) || Instant::now() > deadline {
+            return Ok(said);
+        }
+    }
 }
