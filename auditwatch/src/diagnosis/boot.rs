@@ -42,7 +42,7 @@ pub struct Account {
     /// A limit that may be the present one with its last digits cut off.
     cut_limit: Option<u32>,
     /// Lines that are printed once only, so that one that is there twice counts once.
-    seen: HashSet<u64>,
+    seen: HashSet<u64, foldhash::fast::RandomState>,
     /// The last line that is printed once only, by the kernel's clock, microseconds.
     last_us: Option<u64>,
     /// Up to where the log tells of it a second time.
@@ -177,14 +177,14 @@ impl Account {
                     *self.report.reasons.entry(reason.name()).or_default() += 1;
                     self.report.failure = Some(2);
                 }
-                self.report.panics.push(format!("audit: {message}"));
+                self.report.panicked(format!("audit: {message}"));
                 self.timeline.add(at, What::Panic { message });
             }
             Fact::HungTaskPanic => {
                 // Of interest only where audit is what the tasks hung in.
                 if !self.report.hung_tasks.is_empty() {
                     let message = "hung_task: blocked tasks".to_owned();
-                    self.report.panics.push(message.clone());
+                    self.report.panicked(message.clone());
                     self.timeline.add(at, What::Panic { message });
                 }
             }

@@ -3,10 +3,9 @@
 //! It tells boots apart, and who speaks; what is said of a boot goes to its [`Account`]. A line at a time: it
 //! must not keep lines.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::LazyLock,
-};
+use std::{hash::BuildHasher as _, sync::LazyLock};
+
+use foldhash::fast::FixedState;
 
 use super::{
     boot::Account,
@@ -27,6 +26,8 @@ const MOST_BOOTS: usize = 500;
 const CLOCK_SLACK_US: u64 = 1_000_000;
 /// Lines of a trace behind the report of a hung task.
 const TRACE_LINES: u64 = 120;
+/// Below it a line is none of those that tell something: the shortest are `[0.0]` and `lost 0`.
+const SHORTEST_LINE: usize = 5;
 /// Facts that wait until it is clear which boot they belong to.
 const MOST_WAITING: usize = 64;
 
@@ -160,6 +161,9 @@ impl Log {
     }
 
     fn line(&mut self, number: u64, line: &[u8]) {
+        if line.len() < SHORTEST_LINE {
+            return;
+        }
         if !FINDER.may_tell(line) {
             // Of interest for its clock only, or as one of the short lines of `auditctl -s`.
             if let Some(us) = clock(line) {
@@ -277,11 +281,10 @@ impl Log {
             self.kernel_start();
         }
         let enough = self.back_us.is_none() && self.boot().has_seen_enough();
-        let key = at.kernel_us.filter(|_| !enough).map(|us| {
-            let mut hasher = DefaultHasher::new();
-            (us, message).hash(&mut hasher);
-            hasher.finish()
-        });
+        let key = at
+            .kernel_us
+            .filter(|_| !enough)
+            .map(|us| FixedState::default().hash_one((us, message)));
         if self.back_us.is_some() && self.waiting.len() < MOST_WAITING {
             self.waiting.push(Waiting {
                 facts: std::mem::take(&mut facts),

@@ -141,6 +141,15 @@ pub struct Boot {
     pub events_left_out: u64,
 }
 
+impl Boot {
+    /// A panic in these words. A boot panics once: the same again is the same panic, on another console.
+    pub(super) fn panicked(&mut self, words: String) {
+        if self.panics.last() != Some(&words) {
+            self.panics.push(words);
+        }
+    }
+}
+
 /// The kernel's counter of losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CounterSeen {
