@@ -12,6 +12,10 @@ use crate::{
     sample::KernelState,
 };
 
+/// Who changed what auditwatch has not.
+pub const SOMEBODY_ELSE: &str =
+    "somebody else has changed it (ausearch -m CONFIG_CHANGE tells who changed a setting)";
+
 /// How a part of a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,15 +97,14 @@ impl Parts {
         }
     }
 
-    /// What somebody else has changed, in words.
+    /// What was changed since, in words. `by` says by whom.
     #[must_use]
-    pub fn others(&self) -> Vec<String> {
+    pub fn others(&self, by: &str) -> Vec<String> {
         let settings = self.settings.iter().filter_map(|part| {
             let SettingChange { field, new, .. } = part.change;
             match (part.standing, part.now) {
                 (Standing::Others, Some(now)) => Some(format!(
-                    "{} is {now} now, not the {new} that was set: somebody else has changed it (ausearch -m \
-                     CONFIG_CHANGE tells who)",
+                    "{} is {now} now, not the {new} that was set: {by}",
                     field.name()
                 )),
                 (Standing::Unknown, _) => {
@@ -114,12 +117,7 @@ impl Parts {
             .files
             .iter()
             .filter(|part| part.standing == Standing::Others)
-            .map(|part| {
-                format!(
-                    "{} is not as it was left: somebody else has changed it",
-                    part.path.display()
-                )
-            });
+            .map(|part| format!("{} is not as it was left: {by}", part.path.display()));
         settings.chain(files).collect()
     }
 }
@@ -188,7 +186,7 @@ mod tests {
             (
                 parts.settings[0].standing,
                 parts.files[0].standing,
-                parts.others().len(),
+                parts.others(SOMEBODY_ELSE).len(),
             )
         };
         let ours = Some(b"\n-b 8192\n".as_slice());

@@ -14,7 +14,7 @@ use super::{OutputArgs, Policy, parse_duration};
 )]
 pub struct ApplyArgs {
     /// The limit, records
-    #[arg(value_name = "N", required_unless_present_any = ["from", "recommended", "wait_time"])]
+    #[arg(value_name = "N", required_unless_present_any = ["from", "recommended", "wait_time"], value_parser = parse_whole)]
     pub limit: Option<u32>,
     /// Take the limit that this recording would have needed
     #[arg(long, value_name = "RECORDING", conflicts_with = "limit")]
@@ -32,7 +32,7 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub persist_only: bool,
     /// Set `backlog_wait_time` too: how long a full queue may hold a task up, seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_whole)]
     pub wait_time: Option<u32>,
     /// Show what would be done, with the diff of each file, and do nothing
     #[arg(long)]
@@ -102,4 +102,14 @@ fn parse_watch(text: &str) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     parse_duration(text)
+}
+
+/// A whole number.
+fn parse_whole(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "not a whole number from 0 to {}; write it in digits alone, such as 8192",
+            u32::MAX
+        )
+    })
 }

@@ -16,7 +16,7 @@ use crate::{
     netlink::{AuditSocket, NetlinkError},
     rooted::Root,
     sample::KernelState,
-    taking_back::{self, Parts, Standing},
+    taking_back::{self, Parts, SOMEBODY_ELSE, Standing},
 };
 
 /// How long a queue is given to get shorter before a limit is lowered.
@@ -218,7 +218,7 @@ impl Hands<'_> {
         self.journal
             .step(id, State::Reverting, Some(why.to_owned()))?;
         // What others have changed stays as it is.
-        let mut stays = self.parts(plan)?.0.others();
+        let mut stays = self.parts(plan)?.0.others(SOMEBODY_ELSE);
         stays.extend(self.put_back(plan)?);
         let note = (!stays.is_empty()).then(|| stays.join("; "));
         self.journal.step(id, State::Reverted, note)?;

@@ -20,6 +20,7 @@ use crate::{
     kernel::facts::Facts,
     render::{change, json},
     rooted::Root,
+    taking_back::SOMEBODY_ELSE,
 };
 
 /// Runs the command.
@@ -44,11 +45,11 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     };
     let change = find(hands.journal.journal(), args.id)?.clone();
     let (parts, _) = hands.parts(&change.plan)?;
-    let others = parts.others();
+    let later = later(hands.journal.journal(), &change);
+    let others = parts.others(later.as_deref().unwrap_or(SOMEBODY_ELSE));
     if !others.is_empty() {
-        let later = later(hands.journal.journal(), &change);
         bail!(
-            "change {} is not taken back: {}{later}; nothing was touched",
+            "change {} is not taken back: {}; nothing was touched",
             change.id,
             others.join("; ")
         );
@@ -103,20 +104,38 @@ fn find(journal: &Journal, id: Option<u64>) -> Result<&Change> {
     Ok(change)
 }
 
-/// A word on changes that came after one, and may be what stands in its way.
-fn later(journal: &Journal, change: &Change) -> String {
+/// Changes of auditwatch's own that came after one, to the same things.
+fn later(journal: &Journal, change: &Change) -> Option<String> {
+    let is_same = |other: &Change| {
+        let settings = |of: &Change| {
+            of.plan
+                .settings
+                .iter()
+                .map(|one| one.field)
+                .collect::<Vec<_>>()
+        };
+        let files = |of: &Change| {
+            of.plan
+                .files
+                .iter()
+                .map(|one| one.path.clone())
+                .collect::<Vec<_>>()
+        };
+        settings(other)
+            .iter()
+            .any(|field| settings(change).contains(field))
+            || files(other).iter().any(|path| files(change).contains(path))
+    };
     let later: Vec<String> = journal
         .changes
         .iter()
-        .filter(|other| other.id > change.id && !other.state.is_undone())
+        .filter(|other| other.id > change.id && !other.state.is_undone() && is_same(other))
         .map(|other| other.id.to_string())
         .collect();
-    if later.is_empty() {
-        String::new()
-    } else {
+    (!later.is_empty()).then(|| {
         format!(
-            "; change {} came after it: undo that first",
+            "auditwatch's own change {} came after it: undo that first",
             later.join(", ")
         )
-    }
+    })
 }

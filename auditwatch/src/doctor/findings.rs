@@ -73,9 +73,12 @@ fn programs(inputs: &Inputs) -> Option<Finding> {
     let Some(Err(cause)) = &inputs.hooks else {
         return None;
     };
-    Some(finding("bpf", Severity::Blocker, cause.clone()).remedy(
-        "see the findings below for the cause; `auditwatch trace --source poll` needs no BPF",
-    ))
+    let remedy = if matches!(inputs.netlink, Some(Ok(_))) {
+        "see the findings below for the cause; `auditwatch trace --source poll` needs no BPF"
+    } else {
+        "see the findings below for the cause"
+    };
+    Some(finding("bpf", Severity::Blocker, cause.clone()).remedy(remedy))
 }
 
 fn capabilities(inputs: &Inputs) -> Option<Finding> {

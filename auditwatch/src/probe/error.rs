@@ -64,7 +64,7 @@ pub enum ProbeError {
 
 /// Advice for a process that may not use BPF.
 pub(super) const REFUSED_REMEDY: &str = "run as root (or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG) \
-    outside of a container, or use --source poll; `auditwatch doctor` names the cause";
+    outside of a container; `auditwatch doctor` names the cause, and whether --source poll works here";
 
 /// The error number behind a failure to create a map.
 pub(super) fn refusal(error: &EbpfError) -> Option<ProbeError> {

@@ -12,6 +12,12 @@ use crate::{
 /// What `apply` has done, or would do.
 #[must_use]
 pub fn apply(report: &ApplyReport) -> String {
+    plan(report) + &outcome(report)
+}
+
+/// What it would do.
+#[must_use]
+pub fn plan(report: &ApplyReport) -> String {
     let mut text = Text::default();
     text.row("because", &report.why.evidence);
     for reason in &report.why.reasons {
@@ -50,6 +56,13 @@ pub fn apply(report: &ApplyReport) -> String {
     for command in &report.by_hand {
         text.row("by hand", command);
     }
+    text.0
+}
+
+/// What came of it.
+#[must_use]
+pub fn outcome(report: &ApplyReport) -> String {
+    let mut text = Text::default();
     if let Some(watch) = &report.watch {
         if watch.worse.is_empty() {
             text.row("watched", "nothing got worse");
@@ -66,6 +79,10 @@ pub fn apply(report: &ApplyReport) -> String {
                 "nothing to do".to_owned()
             }
             (false, None) => "not done yet".to_owned(),
+            (false, Some(State::Verified)) if report.pending_reboot => {
+                "done in the files; the running kernel stays as it is until it boots (-e 2)"
+                    .to_owned()
+            }
             (false, Some(state)) => in_words(state).to_owned(),
         },
     );

@@ -99,17 +99,19 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
     if !answer.breaks_rules.is_empty() {
         let _ = writeln!(
             text,
-            "{}  less than the 8,192 that these ask for, of audit_backlog_limit= on the kernel's command line \
-             too (--policy keeps to them): {}",
+            "{}  less than the 8,192 that these ask for, of audit_backlog_limit= on the kernel's command line too \
+             (--policy keeps to them)",
             style.bold("rules    "),
-            answer.breaks_rules.join("; ")
         );
+        for rule in &answer.breaks_rules {
+            let _ = writeln!(text, "           {rule}");
+        }
     }
     let trust = answer.confidence_reasons.join("; ");
     let _ = writeln!(
         text,
-        "{}  {}: {}",
-        style.bold("surety   "),
+        "{} {}: {}",
+        style.bold("confidence"),
         answer.confidence.name(),
         if trust.is_empty() {
             "all that it rests on was measured"
@@ -162,7 +164,7 @@ fn curve(answer: &Recommendation, style: Style) -> String {
         let mark = if Some(point.limit) == answer.limit {
             " <- recommended"
         } else if Some(point.limit) == answer.current {
-            " <- now"
+            " <- now (predicted too)"
         } else {
             ""
         };

@@ -85,11 +85,11 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
     let interrupted = journal_file::read(&prepared.root)?.interrupted().is_some();
     let nothing = is_empty(&prepared.plan) && !interrupted;
     if args.dry_run || nothing {
-        return print(args, &prepared.report);
+        return print(args, &prepared.report, false);
     }
     if asks {
         terminal()?;
-        write!(io::stderr(), "{}", change::apply(&prepared.report))
+        write!(io::stderr(), "{}", change::plan(&prepared.report))
             .context("cannot show the plan")?;
         ensure!(agreed()?, "nothing was changed: the answer was not yes");
     }
@@ -251,7 +251,7 @@ async fn carry_out(
     };
     let (id, plan) = match hands.journal.journal().interrupted() {
         Some(change) => (change.id, change.plan.clone()),
-        None if is_empty(&plan) => return print(args, &report),
+        None if is_empty(&plan) => return print(args, &report, false),
         None => (hands.journal.begin(plan.clone())?, plan),
     };
     report.id = Some(id);
@@ -286,7 +286,7 @@ async fn carry_out(
         hands.journal.step(id, State::Verified, None)?;
         report.state = Some(State::Verified);
     }
-    print(args, &report)?;
+    print(args, &report, !args.yes)?;
     Ok(if reverted {
         ExitCode::FAILURE
     } else {

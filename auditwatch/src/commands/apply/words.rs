@@ -1,7 +1,7 @@
 //! What `apply` says and asks: reports, refusals, the question, the comment in a file.
 
 use std::{
-    io::{self, BufRead as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -87,11 +87,13 @@ pub(super) fn agreed() -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Writes the report to stdout.
-pub(super) fn print(args: &ApplyArgs, report: &ApplyReport) -> Result<ExitCode> {
+/// Writes the report to stdout; of a plan that was shown there already only what came of it.
+pub(super) fn print(args: &ApplyArgs, report: &ApplyReport, was_shown: bool) -> Result<ExitCode> {
     let mut out = io::stdout();
     if args.output.wants_json() {
         json::line(&mut out, report)
+    } else if was_shown && out.is_terminal() {
+        out.write_all(change::outcome(report).as_bytes())
     } else {
         out.write_all(change::apply(report).as_bytes())
     }
