@@ -142,39 +142,75 @@ fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
             demand::arrive(live, ids);
         }
     }
+    // SAFETY: as above. A limit of 0 means none.
+    let (limit, wait_time, waiters) =
+        unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };
     // A number, not an `Option`: the compiler would copy what was not written.
     let mut depth = UNKNOWN;
-    if !filtered && let Some(length) = main_depth() {
+    if !filtered
+        && !is_spared(row, limit)
+        && let Some(length) = main_depth()
+    {
         depth = length;
+        spare(row, limit, depth);
     }
-    // SAFETY: as above. What events are made of matters once some of them are refused: while the
-    // queue is far from that, nobody pays for it.
-    if counts && depth != UNKNOWN && depth > unsafe { (*live).limit } / 4 {
+    // What events are made of matters once some of them are refused: while the queue is far from
+    // that, nobody pays for it.
+    if counts && depth != UNKNOWN && depth > limit / 4 {
         event::follow(row, ids, record_type);
     }
     if counts && !own {
         talker::count(row, ids, record_type);
     }
-    if depth == UNKNOWN {
+    if filtered {
         return;
     }
-    if counts {
-        // SAFETY: as above.
-        raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
+    if depth != UNKNOWN {
+        if counts {
+            // SAFETY: as above.
+            raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
+        }
+        if limit != 0 && depth > limit {
+            // SAFETY: as above.
+            unsafe { (*row).pressed = ids << 32 | u64::from(record_type) };
+        }
+        // The kernel looks again later, and may find the queue longer.
+        if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
+            // SAFETY: as above.
+            let talker = unsafe { &(*row).run.key };
+            stall::may_begin(live, ids as u32, record_type, talker, depth > limit);
+            return;
+        }
     }
-    // SAFETY: as above. A limit of 0 means none.
-    let (limit, wait_time, waiters) =
-        unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };
-    if limit != 0 && depth > limit {
-        // SAFETY: as above.
-        unsafe { (*row).pressed = ids << 32 | u64::from(record_type) };
-    }
-    // The kernel looks again later, and may find the queue longer.
-    if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
-        // SAFETY: as above.
-        let talker = unsafe { &(*row).run.key };
-        stall::may_begin(live, ids as u32, record_type, talker, depth > limit);
-    } else if waiters != 0 {
+    if waiters != 0 {
         stall::outlive(ids as u32);
+    }
+}
+
+/// Whether the queue cannot matter to this attempt yet, by a look at its length a few attempts ago. The
+/// look costs more than all else that is counted.
+#[inline(always)]
+fn is_spared(row: *mut AttemptRow, limit: u32) -> bool {
+    // SAFETY: a map value is alive for the program's run; no other program writes these fields.
+    unsafe {
+        if (*row).spared == 0 || (*row).spared_limit != limit {
+            return false;
+        }
+        (*row).spared -= 1;
+    }
+    true
+}
+
+/// Spares attempts on this CPU a look at the queue, which holds `depth` records now. Each CPU spares as
+/// many as lead to an eighth of the limit if all of them do, so that however their looks fall together,
+/// no attempt is spared beyond a quarter. How long the queue was at most is seen when records leave it.
+#[inline(always)]
+fn spare(row: *mut AttemptRow, limit: u32, depth: u32) {
+    // Without a limit there is nothing to be near to.
+    let far = limit.wrapping_sub(1) / 8;
+    // SAFETY: as above. The margin is twice the number of CPUs.
+    unsafe {
+        (*row).spared = far.saturating_sub(depth).checked_div(margin()).unwrap_or(0);
+        (*row).spared_limit = limit;
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     demand,
     globals::{off_rcvbuf, off_rmem, off_sk, tick_ns},
     maps::{consumer, gate_is_open, live},
-    memory::{add, raise, read_field},
+    memory::{add, load, raise, read_field},
     rare,
 };
 
@@ -28,7 +28,16 @@ const PEEK: u32 = 2;
 #[fentry]
 pub fn netlink_recvmsg(ctx: FEntryContext) -> u32 {
     if reader_is_auditd(&ctx) {
-        read(&ctx, ctx.arg(0), ctx.arg(3));
+        let socket: u64 = ctx.arg(0);
+        // SAFETY: the argument is a `struct socket *`, whose `sk` is a `struct sock *`, and the offsets
+        // are of their members.
+        let of_sock = |offset| unsafe { load::<u32>(load::<u64>(socket, off_sk())?, offset) };
+        read(
+            &ctx,
+            ctx.arg(3),
+            || of_sock(off_rmem()),
+            || of_sock(off_rcvbuf()),
+        );
     }
     0
 }
@@ -38,7 +47,13 @@ pub fn netlink_recvmsg_probe(ctx: ProbeContext) -> u32 {
     if reader_is_auditd(&ctx)
         && let (Some(socket), Some(flags)) = (ctx.arg(0), ctx.arg(3))
     {
-        read(&ctx, socket, flags);
+        let of_sock = |offset| read_field::<u32>(read_field::<u64>(socket, off_sk())?, offset);
+        read(
+            &ctx,
+            flags,
+            || of_sock(off_rmem()),
+            || of_sock(off_rcvbuf()),
+        );
     }
     0
 }
@@ -49,17 +64,20 @@ fn reader_is_auditd(ctx: &impl EbpfContext) -> bool {
     gate_is_open() && ctx.tgid() == unsafe { (*live()).auditd }
 }
 
-/// auditd asks for the next record of `socket`.
+/// auditd asks for the next record. `held` reads how many bytes its socket holds, `room` how many it
+/// may hold.
 #[inline(always)]
-fn read(ctx: &impl EbpfContext, socket: u64, flags: u32) {
+fn read(
+    ctx: &impl EbpfContext,
+    flags: u32,
+    held: impl FnOnce() -> Option<u32>,
+    room: impl FnOnce() -> Option<u32>,
+) {
     if flags & PEEK != 0 {
         return;
     }
     let ledger = consumer();
-    let Some(sock) = read_field::<u64>(socket, off_sk()) else {
-        return;
-    };
-    let Some(held_bytes) = read_field::<u32>(sock, off_rmem()) else {
+    let Some(held_bytes) = held() else {
         return;
     };
     // SAFETY: the helper has no precondition.
@@ -83,7 +101,7 @@ fn read(ctx: &impl EbpfContext, socket: u64, flags: u32) {
     if waiting >= ledger.most_seen {
         ledger.most_seen = waiting;
         ledger.most_seen_bytes = u64::from(held_bytes);
-        ledger.buffer_bytes = u64::from(read_field::<u32>(sock, off_rcvbuf()).unwrap_or(0));
+        ledger.buffer_bytes = u64::from(room().unwrap_or(0));
     }
     let mut pause_ns = 0;
     if was_busy {

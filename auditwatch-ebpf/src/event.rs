@@ -103,7 +103,7 @@ pub fn refused(row: *mut AttemptRow, ids: u64, record_type: u32) -> Option<*mut 
     if !is_first {
         return None;
     }
-    // SAFETY: as above.
+    // SAFETY: a map value is alive for the program's run; no other program writes these fields.
     let row = unsafe { &mut *row };
     let number = if row.event_ids == ids && row.event_class != NONE {
         row.event_class
@@ -117,7 +117,7 @@ pub fn refused(row: *mut AttemptRow, ids: u64, record_type: u32) -> Option<*mut 
 /// Time that an event of a kind usually takes, ns; 0 where none was seen from its beginning to its end.
 #[inline(always)]
 pub fn usual_ns(class: *const EventClass) -> u64 {
-    // SAFETY: as above.
+    // SAFETY: a map value is alive for the program's run.
     let (events, took_ns) = unsafe { ((*class).usual, (*class).usual_ns) };
     took_ns.checked_div(events).unwrap_or(0)
 }
@@ -125,7 +125,7 @@ pub fn usual_ns(class: *const EventClass) -> u64 {
 /// Records that follow the first one in an event of a kind, sixteenths.
 #[inline(always)]
 pub fn followers(class: *const EventClass) -> u32 {
-    // SAFETY: as above.
+    // SAFETY: a map value is alive for the program's run.
     let (followers, ends) = unsafe { ((*class).followers, (*class).ends) };
     if ends == 0 {
         return (USUAL_RECORDS - 1) * 16;

@@ -104,7 +104,7 @@ pub struct AttemptRow {
     pub own_filtered: u64,
     /// USER messages that a user filter rule ended before any attempt.
     pub user_filtered: u64,
-    /// Greatest length of the main queue seen at an attempt, records.
+    /// Greatest length of the main queue seen at an attempt that looked at it, records.
     pub depth_max: u64,
     /// Of `attempted`: by the traced command.
     pub command: u64,
@@ -120,6 +120,10 @@ pub struct AttemptRow {
     pub event_ns: u64,
     /// Its class; `u32::MAX` when it is over.
     pub event_class: u32,
+    /// Attempts that need not look at the main queue: it was far from its limit a moment ago.
+    pub spared: u32,
+    /// The limit that it was far from, records.
+    pub spared_limit: u32,
     /// Explicit padding.
     pub reserved: u32,
     /// Who makes them.
@@ -396,8 +400,7 @@ pub struct LiveState {
     pub wait_time: u32,
     /// The gate, one of the `GATE_` constants.
     pub gate: u32,
-    /// What `kauditd` does with the record that it holds, one of the `HAND_`
-    /// constants.
+    /// What `kauditd` does with the record that it holds, one of the `HAND_` constants.
     pub in_hand: u32,
     /// Not 0 once `limit` and `wait_time` are filled in.
     pub limits_known: u32,

@@ -1,13 +1,16 @@
 //! What the queue itself does: takes, refuses, makes wait, drops for the rate.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::accounting::{getppid_attempts, wrapping};
 use crate::findings::Findings;
 use crate::netlink;
 use crate::process::Process;
-use crate::scenario::{Scenario, Scene};
+use crate::scenario::{Scenario, Scene, Skipped};
 use crate::summary::Summary;
+use crate::tasks;
 use crate::trial::{self, Consumer, Stage, Trial};
 use crate::wire;
 
@@ -18,6 +21,9 @@ pub const SCENARIOS: &[Scenario] = &[
         .short()
         .both(),
     Scenario::new("slow-consumer-waiting", slow_consumer_waiting)
+        .short()
+        .both(),
+    Scenario::new("peak-below-the-limit", peak_below_the_limit)
         .short()
         .both(),
     Scenario::new("no-auditd", no_auditd).short(),
@@ -128,6 +134,37 @@ fn slow_consumer_waiting(scene: &mut Scene<'_>) -> Result<()> {
     findings.that(stranded == 0 || longest > 1_000_000_000, || {
         format!("stalls.stranded: {stranded}, though the longest stall took {longest} ns")
     });
+    findings.verdict()
+}
+
+/// Far from its limit not every attempt looks at the queue: its greatest length is told all the same.
+fn peak_below_the_limit(scene: &mut Scene<'_>) -> Result<()> {
+    let lab = scene.lab;
+    let Some(memory) = lab.memory()? else {
+        return Err(Skipped("the queue cannot be seen in memory here".to_owned()).into());
+    };
+    let trial = Trial::new("--syscall 400").limit(8192).slow_sink(1000);
+    let stage = Stage::set(lab, &trial.setup, trial.consumer)?;
+    let (storm, _) = stage.storm(&trial.storm);
+    let mut command = trial::trace_command(lab, scene.form, &[]);
+    command.arg("--").args(storm);
+    let process = Process::start(&lab.directory, command)?;
+    let mut longest = 0;
+    while tasks::alive(process.id()) {
+        longest = longest.max(memory.read()?.main);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let ended = process.wait(trial.time_limit)?;
+    stage.strike()?;
+    scene.log.push(format!("{} {}", ended.stderr, ended.stdout));
+    let summary = Summary::parse(&ended.stdout)?;
+    let mut findings = Findings::default();
+    findings.equal("exit status", ended.code(), 0);
+    findings.at_least("longest queue in memory", longest, 100);
+    // An attempt looks before its own record is queued, the drain after one has gone.
+    let longest = i64::try_from(longest)?;
+    findings.between("depth.max", summary.number("depth.max")?, longest - 1, 1200);
+    findings.equal("stalls", summary.number("stalls.count")?, 0);
     findings.verdict()
 }
 
