@@ -95,17 +95,26 @@ const ANCHORS: [(&str, Anchor); 24] = [
 /// Finds facts.
 #[derive(Debug)]
 pub struct Finder {
-    anchors: AhoCorasick,
+    /// Skips what has none, which is most of a log.
+    sparse: AhoCorasick,
+    /// Goes byte by byte, which is faster where there are several.
+    dense: AhoCorasick,
 }
 
 impl Default for Finder {
     fn default() -> Self {
-        let anchors = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(ANCHORS.map(|(text, _)| text))
-            .expect("invariant: a few short words make an automaton");
-        Self { anchors }
+        let anchors = |skips| {
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostFirst)
+                .kind(Some(AhoCorasickKind::DFA))
+                .prefilter(skips)
+                .build(ANCHORS.map(|(text, _)| text))
+                .expect("invariant: a few short words make an automaton")
+        };
+        Self {
+            sparse: anchors(true),
+            dense: anchors(false),
+        }
     }
 }
 
@@ -113,12 +122,12 @@ impl Finder {
     /// Whether a line may be of interest at all.
     #[must_use]
     pub fn may_tell(&self, line: &[u8]) -> bool {
-        self.anchors.is_match(line)
+        self.sparse.is_match(line)
     }
 
     /// Facts of a message of the kernel, in order.
     pub fn facts(&self, message: &[u8], found: &mut Vec<Fact>) {
-        for at in self.anchors.find_iter(message) {
+        for at in self.dense.find_iter(message) {
             let anchor = ANCHORS[at.pattern().as_usize()].1;
             let (before, rest) = (&message[..at.start()], &message[at.end()..]);
             // Who quotes a message does not report it.
