@@ -101,7 +101,10 @@ impl Hands<'_> {
         match self.try_to(id, plan) {
             Ok(done) => Ok(done),
             Err(error) => {
-                let left = match self.put_back(plan) {
+                let put_back = self
+                    .parts(plan)
+                    .and_then(|(parts, _)| self.put_back(plan, &parts));
+                let left = match put_back {
                     Ok(stays) if stays.is_empty() => {
                         self.journal
                             .step(id, State::Failed, Some(format!("{error:#}")))?;
@@ -218,16 +221,16 @@ impl Hands<'_> {
         self.journal
             .step(id, State::Reverting, Some(why.to_owned()))?;
         // What others have changed stays as it is.
-        let mut stays = self.parts(plan)?.0.others(SOMEBODY_ELSE);
-        stays.extend(self.put_back(plan)?);
+        let (parts, _) = self.parts(plan)?;
+        let mut stays = parts.others(SOMEBODY_ELSE);
+        stays.extend(self.put_back(plan, &parts)?);
         let note = (!stays.is_empty()).then(|| stays.join("; "));
         self.journal.step(id, State::Reverted, note)?;
         Ok(stays)
     }
 
     /// Puts back what is still ours, files first: they cannot lose a record.
-    fn put_back(&mut self, plan: &Plan) -> Result<Vec<String>> {
-        let (parts, _) = self.parts(plan)?;
+    fn put_back(&mut self, plan: &Plan, parts: &Parts) -> Result<Vec<String>> {
         let mut staged = Vec::new();
         let mut removed = Vec::new();
         for (change, part) in plan.files.iter().zip(&parts.files) {
