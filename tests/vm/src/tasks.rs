@@ -112,6 +112,13 @@ fn uninterruptible(wanted: impl Fn(&Task) -> bool) -> Vec<Task> {
         .collect()
 }
 
+/// Whether a task is in the same sleep still as when it was looked at. Cheap: only its status is read.
+pub fn sleeps_on(task: &Task) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", task.tid)).unwrap_or_default();
+    status.contains("\nState:\tD")
+        && parse_number(&status, "voluntary_ctxt_switches:") == Some(task.sleeps)
+}
+
 /// The main threads of all processes of that name.
 pub fn named(comm: &str) -> Vec<Task> {
     numbered(Path::new("/proc"))
