@@ -37,8 +37,10 @@ use crate::{
     tasks,
 };
 
-/// Looks before a verdict, and the time between two.
-const LOOKS: u32 = 3;
+/// The nice value that runs before all others'.
+const FIRST: i32 = -20;
+/// From the first look to the last one before a verdict, and between two.
+const LOOKING: Duration = Duration::from_millis(200);
 const BETWEEN: Duration = Duration::from_millis(100);
 /// For a record to wake somebody.
 const EFFECT: Duration = Duration::from_millis(50);
@@ -57,6 +59,16 @@ const QUIET: Duration = Duration::from_secs(3);
 /// When the host cannot be looked at, or a step failed.
 pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     let began = Instant::now();
+    // Who is stuck waits for this process, and the host may be busy. Without the right to it goes as fast as it can.
+    let _ = rustix::process::nice(FIRST);
+    let kauditd = tasks::kauditd().map(|kauditd| kauditd.pid);
+    // To learn where the queue is takes longer than the time between two looks.
+    let first_at = Instant::now();
+    let first = Look {
+        kauditd_idle: kauditd.and_then(tasks::is_idle),
+        sleepers: tasks::audit_sleepers(),
+        ..Look::default()
+    };
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
     // Without it the kernel shows of other users' tasks neither where they sleep nor that it hides it.
@@ -66,10 +78,11 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     );
     let mut host = Host {
         now: KernelNow::open(&facts),
-        kauditd: tasks::kauditd().map(|kauditd| kauditd.pid),
+        kauditd,
         began,
     };
-    let looks = host.looks();
+    // Where it does not tell that there was room, it tells nothing.
+    let looks = host.looks((first.has_room() == Some(true)).then_some((first_at, first)));
     let state = host.now.without_asking();
     let mut report = RescueReport::of(&looks, state.as_ref());
     report.asked_to_free = args.yes;
@@ -122,16 +135,20 @@ impl Host {
         }
     }
 
-    /// Enough looks for a verdict; one where nobody sleeps.
-    fn looks(&mut self) -> Vec<Look> {
-        let mut looks = vec![self.look()];
-        while looks.len() < LOOKS as usize
-            && looks.last().is_some_and(|look| !look.sleepers.is_empty())
-        {
-            thread::sleep(BETWEEN);
+    /// Enough looks for a verdict; one where nobody sleeps, besides an earlier one and when that was.
+    fn looks(&mut self, earlier: Option<(Instant, Look)>) -> Vec<Look> {
+        let (began, mut looks) = match earlier {
+            Some((at, look)) => (at, vec![look]),
+            None => (Instant::now(), Vec::new()),
+        };
+        loop {
             looks.push(self.look());
+            let sleeps = looks.last().is_some_and(|look| !look.sleepers.is_empty());
+            if !sleeps || (looks.len() > 1 && began.elapsed() >= LOOKING) {
+                return looks;
+            }
+            thread::sleep(BETWEEN);
         }
-        looks
     }
 
     fn step(&self, report: &mut RescueReport, what: String, sleepers: usize) {
@@ -202,7 +219,7 @@ impl Host {
             if left > 0 {
                 return Ok(());
             }
-            stuck = sleepers::stranded(&self.looks());
+            stuck = sleepers::stranded(&self.looks(None));
             if stuck.is_empty() {
                 return Ok(());
             }
@@ -219,11 +236,8 @@ impl Host {
     ) -> Result<()> {
         let mut means = Means::Message;
         let (mut sent, mut fruitless) = (0_u64, 0);
-        loop {
-            let left = tasks::still_asleep(stuck);
-            if left == 0 {
-                return Ok(());
-            }
+        let mut left = tasks::still_asleep(stuck);
+        while left > 0 {
             if Instant::now() > deadline {
                 let sent = format!("{sent} {}", plural(sent, "record"));
                 let what = format!("gave up after {sent}: {left} are stuck still");
@@ -233,15 +247,21 @@ impl Host {
             let queue = self.queue();
             if !queue.takes_a_message() {
                 thread::sleep(STEP);
+                left = tasks::still_asleep(stuck);
                 continue;
             }
             messenger.send(means, queue.limit)?;
             sent += 1;
-            let after = self.effect(stuck, left);
-            if after < left {
+            let before = left;
+            left = self.effect(stuck, before);
+            if left < before {
                 fruitless = 0;
-                let what = format!("record {sent} ({}): {} went on", means.name(), left - after);
-                self.step(report, what, after);
+                let what = format!(
+                    "record {sent} ({}): {} went on",
+                    means.name(),
+                    before - left
+                );
+                self.step(report, what, left);
                 continue;
             }
             fruitless += 1;
@@ -253,32 +273,35 @@ impl Host {
                     means.name(),
                     next.name()
                 );
-                self.step(report, what, after);
+                self.step(report, what, left);
                 means = next;
             }
         }
+        Ok(())
     }
 
     /// Waits until somebody went on, and then until `kauditd` rests again and nobody more does; how many are
-    /// left.
+    /// left. All of them are looked at only while `kauditd` rests, or may: each look takes time from those that are
+    /// to go on.
     fn effect(&self, stuck: &[Sleeper], before: usize) -> usize {
         let mut last = before;
         let mut changed = Instant::now();
         while changed.elapsed() < EFFECT {
-            let left = tasks::still_asleep(stuck);
-            if left == 0 {
-                return 0;
+            thread::sleep(STEP);
+            let rests = self.kauditd.and_then(tasks::is_idle);
+            if rests == Some(false) {
+                continue;
             }
-            let rests = self.kauditd.and_then(tasks::is_idle) == Some(true);
+            let left = tasks::still_asleep(stuck);
+            if left == 0 || (left == last && left < before && rests.is_some()) {
+                return left;
+            }
             if left < last {
                 last = left;
                 changed = Instant::now();
-            } else if left < before && rests {
-                return left;
             }
-            thread::sleep(STEP);
         }
-        last
+        tasks::still_asleep(stuck)
     }
 
     /// Makes one record, so that the retry queue is gone through; another kind of it where one has no effect.
