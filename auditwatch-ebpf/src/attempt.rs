@@ -4,7 +4,7 @@
 //! `audit_log_start` itself will not do: gcc splits it on some kernels, and then
 //! its callers in the same file jump past the part that can be hooked.
 
-use auditwatch_ebpf::{AttemptRow, GATE_OPEN, GATE_SHUT, LiveState, UNKNOWN};
+use auditwatch_ebpf::{AttemptRow, GATE_OPEN, GATE_SHUT};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_get_current_pid_tgid,
@@ -15,7 +15,7 @@ use aya_ebpf::{
 
 use crate::{
     command, demand, event,
-    globals::margin,
+    globals::{follows_command, margin},
     maps::{attempts, gate_is_open, live, own},
     memory::raise,
     queue::main_depth,
@@ -37,11 +37,10 @@ static IN_USER_FILTER: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
     let list: u32 = ctx.arg(1);
     let verdict: i32 = ctx.arg(2);
-    let Some(live) = not_shut() else { return 0 };
     if list == FILTER_EXCLUDE {
-        attempt(live, ctx.arg(0), verdict == 0);
-    } else if list == FILTER_USER && verdict == 0 && gate_is_open() {
-        user_filtered();
+        attempt(ctx.arg(0), verdict == 0);
+    } else {
+        filtered_by(list, verdict);
     }
     0
 }
@@ -50,9 +49,10 @@ pub fn audit_filter_exit(ctx: FExitContext) -> u32 {
 pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
     let list: u32 = ctx.arg(1).unwrap_or(u32::MAX);
     let record_type: u32 = ctx.arg(0).unwrap_or(0);
-    let Some(live) = not_shut() else { return 0 };
     if list == FILTER_EXCLUDE {
-        attempt(live, record_type, false);
+        attempt(record_type, false);
+    } else if is_shut() {
+        return 0;
     } else if list == FILTER_USER {
         // A full map makes a filtered message look like a filtered attempt;
         // the ledger's residual then shows it.
@@ -63,7 +63,7 @@ pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
-    if not_shut().is_none() {
+    if is_shut() {
         return 0;
     }
     let verdict: i32 = ctx.ret();
@@ -82,6 +82,15 @@ pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
         }
     }
     0
+}
+
+/// Another filter has come to a verdict. A function of its own, that the compiler does not ask for the user
+/// filter first.
+#[inline(never)]
+fn filtered_by(list: u32, verdict: i32) {
+    if list == FILTER_USER && verdict == 0 && gate_is_open() {
+        user_filtered();
+    }
 }
 
 #[inline(always)]
@@ -107,110 +116,147 @@ fn filtered_attempt(row: *mut AttemptRow, own: bool) {
     }
 }
 
-/// The state that programs share, until the window is over.
+/// Whether the window is over.
 #[inline(always)]
-fn not_shut() -> Option<*mut LiveState> {
-    let live = live();
+fn is_shut() -> bool {
     // SAFETY: a map value is alive for the program's run.
-    (unsafe { (*live).gate } != GATE_SHUT).then_some(live)
+    unsafe { (*live()).gate == GATE_SHUT }
 }
 
 #[inline(always)]
-fn attempt(live: *mut LiveState, record_type: u32, filtered: bool) {
+fn attempt(record_type: u32, filtered: bool) {
+    // First what is called: the compiler would save what it has loaded before.
+    let now = demand::ticks();
     let Some(row) = attempts() else { return };
     let ids = bpf_get_current_pid_tgid();
+    // SAFETY: a map value is alive for the program's run, and this CPU's alone: what other programs write of
+    // it they write before or after this one. (5.10 does not keep a soft interrupt's record out of it: an
+    // addition may then go astray.)
+    let row = unsafe { &mut *row };
+    if filtered || !goes_on(row, ids, now, record_type) {
+        look(row, ids, now, record_type, filtered);
+    }
+}
+
+/// Counts an attempt that is like the one before on its CPU; false where it is not.
+#[inline(always)]
+fn goes_on(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32) -> bool {
     // SAFETY: a map value is alive for the program's run.
-    let counts = unsafe { (*live).gate } == GATE_OPEN;
-    // SAFETY: as above.
-    let own = (ids >> 32) as u32 == unsafe { (*live).own };
+    let turn = unsafe { (*live()).turn };
+    if row.ids != ids
+        || row.attempted >= row.far_until
+        || row.turn != turn
+        || row.ticks != now
+        || !talker::goes_on(record_type)
+    {
+        return false;
+    }
+    row.attempted += 1;
+    // Where talkers are not counted nobody reads this, and to ask costs more.
+    row.run.records += 1;
+    if follows_command() != 0 {
+        row.command += u64::from(row.by_command);
+    }
+    demand::arrive_at(row.bin);
+    true
+}
+
+/// Counts an attempt, and finds out what holds for the next ones if they are like it. A function of its
+/// own: what it saves of registers costs nothing where it is not called.
+#[inline(never)]
+fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bool) {
+    let live = live();
+    // SAFETY: a map value is alive for the program's run. The turn comes first, by volatile reads: whatever
+    // changes while this attempt looks ends what it finds. A limit of 0 means none.
+    let (turn, gate, limit, wait_time, waiters, own) = unsafe {
+        (
+            (&raw const (*live).turn).read_volatile(),
+            (&raw const (*live).gate).read_volatile(),
+            (&raw const (*live).limit).read_volatile(),
+            (&raw const (*live).wait_time).read_volatile(),
+            (&raw const (*live).waiters).read_volatile(),
+            (*live).own,
+        )
+    };
+    if gate == GATE_SHUT {
+        return;
+    }
+    let counts = gate == GATE_OPEN;
+    let own = (ids >> 32) as u32 == own;
+    let mut is_far = false;
     if counts {
-        // SAFETY: as above; no other program writes these fields, and the kernel
-        // does not nest a program on a CPU.
-        unsafe {
-            if own {
-                (*row).own += 1;
-            } else {
-                (*row).attempted += 1;
-                if command::has_current_task() {
-                    (*row).command += 1;
-                }
-            }
+        if own {
+            row.own += 1;
+            row.far_until = row.far_until.saturating_sub(1);
+        } else {
+            row.attempted += 1;
+            row.by_command = u32::from(command::has_current_task());
+            row.command += u64::from(row.by_command);
+            talk(row, ids, now, record_type, filtered, turn);
         }
+        is_far = row.attempted <= row.far_until && row.far_limit == limit;
         if filtered {
             filtered_attempt(row, own);
         } else {
-            demand::arrive(live, ids);
+            let bin = demand::arrive(live, ids);
+            if !own {
+                row.bin = bin;
+            }
         }
-    }
-    // SAFETY: as above. A limit of 0 means none.
-    let (limit, wait_time, waiters) =
-        unsafe { ((*live).limit, (*live).wait_time, (*live).waiters) };
-    // A number, not an `Option`: the compiler would copy what was not written.
-    let mut depth = UNKNOWN;
-    if !filtered
-        && !is_spared(row, limit)
-        && let Some(length) = main_depth()
-    {
-        depth = length;
-        spare(row, limit, depth);
-    }
-    // What events are made of matters once some of them are refused: while the queue is far from
-    // that, nobody pays for it.
-    if counts && depth != UNKNOWN && depth > limit / 4 {
-        event::follow(row, ids, record_type);
-    }
-    if counts && !own {
-        talker::count(row, ids, record_type);
     }
     if filtered {
         return;
     }
-    if depth != UNKNOWN {
+    if !is_far && let Some(depth) = main_depth() {
         if counts {
-            // SAFETY: as above.
-            raise(unsafe { &raw mut (*row).depth_max }, u64::from(depth));
+            raise(&raw mut row.depth_max, u64::from(depth));
+            spare(row, limit, depth);
+            // What events are made of matters once some of them are refused: while the queue is far
+            // from that, nobody pays for it.
+            if depth > limit / 4 {
+                event::follow(row, ids, record_type);
+            }
         }
         if limit != 0 && depth > limit {
-            // SAFETY: as above.
-            unsafe { (*row).pressed = ids << 32 | u64::from(record_type) };
+            row.pressed = ids << 32 | u64::from(record_type);
         }
         // The kernel looks again later, and may find the queue longer.
         if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
-            // SAFETY: as above.
-            let talker = unsafe { &(*row).run.key };
-            stall::may_begin(live, ids as u32, record_type, talker, depth > limit);
+            stall::may_begin(row, ids as u32, record_type, depth > limit);
             return;
         }
     }
     if waiters != 0 {
+        row.turn = 0;
         stall::outlive(ids as u32);
     }
 }
 
-/// Whether the queue cannot matter to this attempt yet, by a look at its length a few attempts ago. The
-/// look costs more than all else that is counted.
+/// Whose the last attempt was, and what holds for those that are like it.
 #[inline(always)]
-fn is_spared(row: *mut AttemptRow, limit: u32) -> bool {
-    // SAFETY: a map value is alive for the program's run; no other program writes these fields.
-    unsafe {
-        if (*row).spared == 0 || (*row).spared_limit != limit {
-            return false;
-        }
-        (*row).spared -= 1;
+fn talk(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bool, turn: u64) {
+    // The bin is found after the tick was: where another tick began in between, it holds for none.
+    let same = row.ids == ids && row.ticks == now;
+    row.ids = ids;
+    row.ticks = now;
+    // Of one that is filtered the bin is not known; near the limit `far_until` lets none go on.
+    if !filtered {
+        row.turn = turn;
+    } else if !same {
+        row.turn = 0;
     }
-    true
+    talker::count(row, record_type, same);
 }
 
 /// Spares attempts on this CPU a look at the queue, which holds `depth` records now. Each CPU spares as
-/// many as lead to an eighth of the limit if all of them do, so that however their looks fall together,
-/// no attempt is spared beyond a quarter. How long the queue was at most is seen when records leave it.
+/// many as lead half of the way to an eighth of the limit if all of them do, so that however their looks
+/// fall together, no attempt is spared beyond a quarter. How long the queue was at most is seen when records leave it.
 #[inline(always)]
-fn spare(row: *mut AttemptRow, limit: u32, depth: u32) {
+fn spare(row: &mut AttemptRow, limit: u32, depth: u32) {
     // Without a limit there is nothing to be near to.
     let far = limit.wrapping_sub(1) / 8;
-    // SAFETY: as above. The margin is twice the number of CPUs.
-    unsafe {
-        (*row).spared = far.saturating_sub(depth).checked_div(margin()).unwrap_or(0);
-        (*row).spared_limit = limit;
-    }
+    // The margin is twice the number of CPUs.
+    let spared = far.saturating_sub(depth).checked_div(margin()).unwrap_or(0);
+    row.far_until = row.attempted + u64::from(spared);
+    row.far_limit = limit;
 }

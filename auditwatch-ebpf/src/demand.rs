@@ -17,7 +17,7 @@ use aya_ebpf::{
 use crate::{
     event,
     globals::{bin_ns, bin_shift, off_parent, off_pid, off_tgid},
-    maps::live,
+    maps::{live, next_turn},
     memory::{add, read_field},
 };
 
@@ -34,12 +34,23 @@ pub fn ticks() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
-/// Files an attempt of the current thread, whose ids are given.
+/// Files an attempt of the current thread, whose ids are given; returns the number of its bin.
 #[inline(always)]
-pub fn arrive(live: *mut LiveState, ids: u64) {
-    if let Some(place) = current(live, ids) {
+pub fn arrive(live: *mut LiveState, ids: u64) -> u32 {
+    let number = current(live, ids);
+    if let Some(bin) = bin(number) {
         // SAFETY: a map value is alive for the program's run.
-        unsafe { count(&raw mut (*place.bin).arrivals, place.number, 1) };
+        unsafe { count(&raw mut (*bin).arrivals, number, 1) };
+    }
+    number
+}
+
+/// Files an attempt in the bin that the last one on this CPU was filed in.
+#[inline(always)]
+pub fn arrive_at(number: u32) {
+    if let Some(bin) = bin(number) {
+        // SAFETY: a map value is alive for the program's run.
+        unsafe { add(&raw mut (*bin).arrivals, 1) };
     }
 }
 
@@ -57,9 +68,10 @@ pub fn suppress(row: *mut AttemptRow, record_type: u32) {
         .checked_div(u64::from(sixteenths))
         .unwrap_or(0);
     let spared_ns = usual_ns + last_ns;
-    if let Some(place) = current(live(), ids) {
+    let number = current(live(), ids);
+    if let Some(bin) = bin(number) {
         // SAFETY: a map value is alive for the program's run.
-        unsafe { count(&raw mut (*place.bin).suppressed, place.number, sixteenths) };
+        unsafe { count(&raw mut (*bin).suppressed, number, sixteenths) };
     }
     set_back(ids, spared_ns.cast_signed().wrapping_neg());
 }
@@ -81,6 +93,7 @@ pub fn lag(slept_ns: u64) {
     } else {
         let _ = LAGS.insert(parent, own, 0);
     }
+    next_turn();
 }
 
 /// Adds to a thread's lag; returns what it is then.
@@ -88,7 +101,7 @@ pub fn lag(slept_ns: u64) {
 fn set_back(ids: u64, by_ns: i64) -> i64 {
     // SAFETY: as above.
     unsafe { (*live()).lagging = 1 };
-    if let Some(lag) = LAGS.get_ptr_mut(ids) {
+    let behind_ns = if let Some(lag) = LAGS.get_ptr_mut(ids) {
         // SAFETY: a map value is alive for the program's run; the thread alone adds to it.
         unsafe {
             *lag = (*lag).wrapping_add(by_ns);
@@ -98,7 +111,9 @@ fn set_back(ids: u64, by_ns: i64) -> i64 {
         // An insertion that fails leaves the thread on the host's clock.
         let _ = LAGS.insert(ids, by_ns, 0);
         by_ns
-    }
+    };
+    next_turn();
+    behind_ns
 }
 
 /// Ids of the thread that started the current one.
@@ -129,14 +144,9 @@ fn lag_of(ids: u64) -> i64 {
     inherited
 }
 
-struct Place {
-    bin: *mut Bin,
-    number: u32,
-}
-
-/// The bin of the current thread's own time.
+/// Number of the bin of the current thread's own time.
 #[inline(always)]
-fn current(live: *mut LiveState, ids: u64) -> Option<Place> {
+fn current(live: *mut LiveState, ids: u64) -> u32 {
     let mut number = (ticks() >> bin_shift()) as u32;
     // SAFETY: a map value is alive for the program's run.
     if unsafe { (*live).lagging } != 0 {
@@ -156,11 +166,16 @@ fn current(live: *mut LiveState, ids: u64) -> Option<Place> {
             number.wrapping_sub(bins)
         };
     }
+    number
+}
+
+/// The place of a bin.
+#[inline(always)]
+fn bin(number: u32) -> Option<*mut Bin> {
     let chunk = BINS.get_ptr_mut((number / BIN_CHUNK) & (BIN_CHUNKS - 1))?;
     let index = (number & (BIN_CHUNK - 1)) as usize;
-    // SAFETY: as above; the index is within the chunk.
-    let bin = unsafe { (&raw mut (*chunk).bins).cast::<Bin>().add(index) };
-    Some(Place { bin, number })
+    // SAFETY: a map value is alive for the program's run; the index is within the chunk.
+    Some(unsafe { (&raw mut (*chunk).bins).cast::<Bin>().add(index) })
 }
 
 /// Adds to a count that bears its bin's number in the upper half, so that what an earlier time

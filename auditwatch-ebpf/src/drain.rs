@@ -195,8 +195,13 @@ fn pass(socket: u64, queue: u64, skb_hook: u64, err_hook: u64) -> u32 {
     count!(passes);
     let kept = note_depths();
     if skb_hook != 0 {
-        // SAFETY: as above.
-        unsafe { (*live).at_risk = u32::from(socket == 0 || kept) };
+        let at_risk = u32::from(socket == 0 || kept);
+        // SAFETY: as above. Every attempt reads it: what does not change is not written.
+        unsafe {
+            if (*live).at_risk != at_risk {
+                (*live).at_risk = at_risk;
+            }
+        }
     }
     0
 }

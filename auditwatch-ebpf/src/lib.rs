@@ -7,10 +7,12 @@
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod attempts;
 mod buckets;
 mod talkers;
 
 pub use self::{
+    attempts::AttemptRow,
     buckets::{depth_bucket, depth_bucket_max, log2},
     talkers::*,
 };
@@ -88,47 +90,6 @@ const _: () = assert!(STALL_BUCKETS == 64 && DEPTH_BUCKETS.is_power_of_two());
 
 /// A `u32` that could not be read.
 pub const UNKNOWN: u32 = u32::MAX;
-
-/// Record attempts on one CPU. Written by one program only, which the kernel
-/// never nests on a CPU: plain additions are exact.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AttemptRow {
-    /// Calls of `audit_log_start` that reached the exclude filter, by others.
-    pub attempted: u64,
-    /// The same by auditwatch itself.
-    pub own: u64,
-    /// Of `attempted`: ended by an exclude rule.
-    pub filtered: u64,
-    /// Of `own`: the same.
-    pub own_filtered: u64,
-    /// USER messages that a user filter rule ended before any attempt.
-    pub user_filtered: u64,
-    /// Greatest length of the main queue seen at an attempt that looked at it, records.
-    pub depth_max: u64,
-    /// Of `attempted`: by the traced command.
-    pub command: u64,
-    /// Of `filtered`: by the traced command.
-    pub command_filtered: u64,
-    /// The last attempt at a full queue: its thread in the upper half, the record's type in the lower.
-    pub pressed: u64,
-    /// Refused attempts of which it is known what went with them.
-    pub understood: u64,
-    /// Ids of the thread whose event is under way, process in the upper half.
-    pub event_ids: u64,
-    /// When it began, ns of `CLOCK_MONOTONIC`; 0 where it is not timed.
-    pub event_ns: u64,
-    /// Its class; `u32::MAX` when it is over.
-    pub event_class: u32,
-    /// Attempts that need not look at the main queue: it was far from its limit a moment ago.
-    pub spared: u32,
-    /// The limit that it was far from, records.
-    pub spared_limit: u32,
-    /// Explicit padding.
-    pub reserved: u32,
-    /// Who makes them.
-    pub run: TalkerRun,
-}
 
 /// Events of one kind on one CPU.
 #[repr(C)]
@@ -378,30 +339,21 @@ pub const GATE_OPEN: u32 = 1;
 /// [`LiveState::gate`]: the window is over; everything stands still.
 pub const GATE_SHUT: u32 = 2;
 
-/// State that the programs keep for each other.
+/// State that the programs keep for each other. The first 64 bytes are what an attempt is counted by, and
+/// seldom written: what `kauditd` writes for each record would take them from the CPUs' caches.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LiveState {
+    /// Goes up after a change of whatever an attempt that goes on like the one before need not look at.
+    pub turn: u64,
     /// Entries of [`WAITERS_MAP`].
     pub waiters: u64,
-    /// Address of the main queue, learned from `kauditd_send_queue`.
-    pub main_queue: u64,
-    /// Address of the retry queue, learned likewise.
-    pub retry_queue: u64,
-    /// Address of the hold queue, learned likewise.
-    pub hold_queue: u64,
-    /// Address of the record that `kauditd` sent last.
-    pub sent: u64,
-    /// Thread id of `kauditd`, learned likewise; 0 before its first pass.
-    pub kauditd: u32,
+    /// The gate, one of the `GATE_` constants.
+    pub gate: u32,
     /// The backlog limit in force, records.
     pub limit: u32,
     /// The wait time in force, jiffies.
     pub wait_time: u32,
-    /// The gate, one of the `GATE_` constants.
-    pub gate: u32,
-    /// What `kauditd` does with the record that it holds, one of the `HAND_` constants.
-    pub in_hand: u32,
     /// Not 0 once `limit` and `wait_time` are filled in.
     pub limits_known: u32,
     /// Process id of auditwatch in the initial namespace, whose own records are
@@ -414,15 +366,32 @@ pub struct LiveState {
     /// Not 0 while records that are queued now may be lost by `kauditd`: there is no auditd, or it
     /// has left records to be sent again.
     pub at_risk: u32,
-    /// Thread that was last given a record which nobody took.
-    pub given_by: u32,
     /// Not 0 where the kernel holds what it has no auditd for (`audit=1`).
     pub holds: u32,
+    /// Explicit padding.
+    pub reserved: [u32; 3],
+    /// Address of the main queue, learned from `kauditd_send_queue`.
+    pub main_queue: u64,
+    /// Address of the retry queue, learned likewise.
+    pub retry_queue: u64,
+    /// Address of the hold queue, learned likewise.
+    pub hold_queue: u64,
+    /// Address of the record that `kauditd` sent last.
+    pub sent: u64,
     /// Ticks of the kernel's clock when `kauditd` began to send the record in its hand.
     pub sent_ticks: u64,
     /// That record's address; 0 where it is settled.
     pub given: u64,
+    /// Thread that was last given a record which nobody took.
+    pub given_by: u32,
+    /// Thread id of `kauditd`, learned likewise; 0 before its first pass.
+    pub kauditd: u32,
+    /// What `kauditd` does with the record that it holds, one of the `HAND_` constants.
+    pub in_hand: u32,
+    /// Explicit padding.
+    pub reserved_too: u32,
 }
+const _: () = assert!(core::mem::offset_of!(LiveState, main_queue) == 64);
 
 /// An `AUDIT_SET` under way; the kernel serialises them by `audit_cmd_mutex`.
 #[repr(C)]

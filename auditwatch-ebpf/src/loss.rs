@@ -56,15 +56,15 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
             demand::suppress(row, record_type);
         }
         // SAFETY: as above.
-        let run = unsafe { &(*row).run };
+        let row = unsafe { &*row };
         // Whoever asks next on this CPU begins a run: the attempt is the last one here, unless its
         // thread was moved. What `kauditd` loses was never its own.
-        if !talker::lose(ids as u32) && waited_for == 0 && run.ids == ids {
+        if !talker::lose(ids as u32) && waited_for == 0 && row.ids == ids {
             let befallen = TalkerCounts {
                 refused: 1,
                 ..talker::nothing()
             };
-            talker::befall(&run.key, &befallen);
+            talker::befall(&row.run.key, &befallen);
         }
     }
     let whose = Whose {

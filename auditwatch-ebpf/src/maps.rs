@@ -10,6 +10,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 
+use crate::memory::add;
+
 #[map]
 static ATTEMPTS: PerCpuArray<AttemptRow> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -89,6 +91,13 @@ pub fn drained_of_type(record_type: u32) -> *mut u64 {
 pub fn gate_is_open() -> bool {
     // SAFETY: a map value is alive for the program's run.
     unsafe { (*live()).gate == GATE_OPEN }
+}
+
+/// Ends what attempts have found out for those that are like them: something has changed.
+#[inline(always)]
+pub fn next_turn() {
+    // SAFETY: a map value is alive for the program's run.
+    add(unsafe { &raw mut (*live()).turn }, 1);
 }
 
 /// Process id of auditwatch in the initial namespace.

@@ -4,9 +4,7 @@
 //! ends. It has slept if it gave up the CPU of its own accord in between: tasks
 //! that may not wait, auditd itself and holders of the command mutex never do.
 
-use auditwatch_ebpf::{
-    GATE_SHUT, LiveState, STALL_BUCKETS, StallLedger, StallStart, TalkerKey, log2,
-};
+use auditwatch_ebpf::{AttemptRow, GATE_SHUT, STALL_BUCKETS, StallLedger, StallStart, log2};
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},
     macros::{fexit, kprobe, kretprobe},
@@ -16,22 +14,17 @@ use aya_ebpf::{
 use crate::{
     command, demand,
     globals::off_switches,
-    maps::{WAITERS, gate_is_open, live, stalls},
+    maps::{WAITERS, gate_is_open, live, next_turn, stalls},
     memory::{add, raise, read_field},
     talker,
 };
 
 /// Follows the current task, whose attempt has met a full queue, or one that may
-/// be full when the kernel looks.
-#[inline(always)]
-pub fn may_begin(
-    live: *mut LiveState,
-    thread: u32,
-    record_type: u32,
-    talker: &TalkerKey,
-    full: bool,
-) {
-    let ledger = stalls();
+/// be full when the kernel looks. A function of its own: it needs much of the stack, of which its caller
+/// needs some where it counts a talker.
+#[inline(never)]
+pub fn may_begin(row: &AttemptRow, thread: u32, record_type: u32, full: bool) {
+    let (live, ledger) = (live(), stalls());
     if full && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*ledger).met_full }, 1);
@@ -42,7 +35,7 @@ pub fn may_begin(
         switches: switches(),
         record_type,
         reserved: 0,
-        talker: *talker,
+        talker: row.run.key,
     };
     // An entry that is there is of an attempt whose end was missed, or of this
     // very one, on top of which a soft interrupt makes a record: begin anew.
@@ -53,6 +46,7 @@ pub fn may_begin(
     } else if WAITERS.insert(thread, start, 0).is_ok() {
         // SAFETY: as above.
         add(unsafe { &raw mut (*live).waiters }, 1);
+        next_turn();
     } else {
         count_untracked(ledger);
     }
@@ -167,8 +161,14 @@ pub fn attempt_over_return(_ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 fn granted() {
     if any_waiter() {
-        end(bpf_get_current_pid_tgid() as u32, false);
+        end_granted();
     }
+}
+
+/// A function of its own: what it saves of registers costs nothing where it is not called.
+#[inline(never)]
+fn end_granted() {
+    end(bpf_get_current_pid_tgid() as u32, false);
 }
 
 /// Whether any thread is followed. Once the gate is shut none is let go: who

@@ -10,7 +10,7 @@ use aya_ebpf::{
 
 use crate::{
     demand, globals as g,
-    maps::{live, state},
+    maps::{live, next_turn, state},
     memory::{read, read_field, read_u32},
     queue::{hold_depth, main_depth, retry_depth},
 };
@@ -45,6 +45,7 @@ fn read_state_and_set_gate(gate: u32) -> i32 {
         // SAFETY: a map value is alive for the program's run.
         unsafe {
             (*live()).gate = gate;
+            next_turn();
             // Whoever delays this CPU in between (a hypervisor, say) lets records pass unseen.
             (*place).depth_after = main_depth().unwrap_or(UNKNOWN);
         }
@@ -74,6 +75,7 @@ fn read_all(place: *mut KernelState, live: *mut LiveState) {
     }
     // SAFETY: as above. Where it is not known, nothing is taken for lost.
     unsafe { (*live).holds = u32::from(place.audit_default != 0) };
+    next_turn();
     fill_queues(place, live);
 }
 

@@ -52,29 +52,35 @@ const FOLLOWERS: u64 = 0x20_48f6_fadc;
 /// `AUDIT_CTX_URING` (kernel/audit.h, 5.16 on).
 const CONTEXT_OF_URING: u32 = 2;
 
-/// Counts an attempt of the current thread.
+/// Counts an attempt of the thread that the row names. `goes_on` says that the one before on this CPU was
+/// of the same thread, just now.
 #[inline(always)]
-pub fn count(row: *mut AttemptRow, ids: u64, record_type: u32) {
+pub fn count(row: &mut AttemptRow, record_type: u32, goes_on: bool) {
     if counts_talkers() == 0 {
         return;
     }
-    // SAFETY: a map value is alive for the program's run; no other program writes it.
-    let run = unsafe { &mut (*row).run };
-    let now = ticks();
-    if run.ids == ids && run.ticks == now && follows(record_type) {
-        run.records += 1;
+    if !(goes_on && follows(record_type)) {
+        begin(row, record_type);
+    }
+    row.run.records += 1;
+}
+
+/// Whether an attempt after one of the same thread, just now, is the same talker's for sure.
+#[inline(always)]
+pub fn goes_on(record_type: u32) -> bool {
+    counts_talkers() == 0 || follows(record_type)
+}
+
+/// Files the run before, where it is another talker's.
+#[inline(never)]
+fn begin(row: &mut AttemptRow, record_type: u32) {
+    let key = identify(row.ids, record_type);
+    if same(&row.run.key, &key) {
         return;
     }
-    let key = identify(ids, record_type);
-    run.ids = ids;
-    run.ticks = now;
-    if same(&run.key, &key) {
-        run.records += 1;
-        return;
-    }
-    file(run);
-    run.key = key;
-    run.records = 1;
+    file(&row.run);
+    row.run.key = key;
+    row.run.records = 0;
 }
 
 /// Whether a record that is queued now may be lost by `kauditd`.
@@ -96,17 +102,23 @@ fn at_risk() -> bool {
 /// The current thread got `buffer` for its attempt: notes whose its record is, where it may be lost.
 #[inline(always)]
 pub fn own(buffer: u64) {
-    if counts_talkers() == 0 || !at_risk() || buffer == 0 {
-        return;
+    if counts_talkers() != 0 && at_risk() && buffer != 0 {
+        note(buffer);
     }
+}
+
+/// Notes whose the record in `buffer` is. A function of its own: what it saves of registers costs nothing
+/// where it is not called.
+#[inline(never)]
+fn note(buffer: u64) {
     let Some(row) = attempts() else { return };
     // SAFETY: a map value is alive for the program's run.
-    let run = unsafe { &(*row).run };
-    if run.ids == bpf_get_current_pid_tgid()
+    let row = unsafe { &*row };
+    if row.ids == bpf_get_current_pid_tgid()
         && let Some(record) = read_field::<u64>(buffer, off_buffer_skb())
     {
         // What finds no place is lost by others, should it be lost.
-        let _ = OWNERS.insert(record, run.key, 0);
+        let _ = OWNERS.insert(record, row.run.key, 0);
     }
 }
 

@@ -58,11 +58,6 @@ pub struct TalkerCounts {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TalkerRun {
-    /// Ids of the thread that made the last one, process in the upper half.
-    pub ids: u64,
-    /// When it began the event, ticks of the kernel's clock: a thread that went to another CPU and
-    /// came back may have begun one there.
-    pub ticks: u64,
     /// Attempts.
     pub records: u64,
     /// The talker.
