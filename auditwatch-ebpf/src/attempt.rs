@@ -51,9 +51,7 @@ pub fn audit_filter_probe(ctx: ProbeContext) -> u32 {
     let record_type: u32 = ctx.arg(0).unwrap_or(0);
     if list == FILTER_EXCLUDE {
         attempt(record_type, false);
-    } else if is_shut() {
-        return 0;
-    } else if list == FILTER_USER {
+    } else if list == FILTER_USER && !is_shut() {
         // A full map makes a filtered message look like a filtered attempt;
         // the ledger's residual then shows it.
         let _ = IN_USER_FILTER.insert(ctx.pid(), 1, 0);
@@ -78,14 +76,18 @@ pub fn audit_filter_return(ctx: RetProbeContext) -> u32 {
         if user {
             user_filtered();
         } else if let Some(row) = attempts() {
-            filtered_attempt(row, ctx.tgid() == own());
+            filtered_attempt(
+                row,
+                ctx.tgid() == own(),
+                u32::from(command::has_current_task()),
+            );
         }
     }
     0
 }
 
-/// Another filter has come to a verdict. A function of its own, that the compiler does not ask for the user
-/// filter first.
+/// Another filter has come to a verdict. A function of its own: the compiler would ask for the user filter
+/// before all else.
 #[inline(never)]
 fn filtered_by(list: u32, verdict: i32) {
     if list == FILTER_USER && verdict == 0 && gate_is_open() {
@@ -101,17 +103,16 @@ fn user_filtered() {
     }
 }
 
+/// `by_command` is 1 where the attempt is the traced command's, else 0.
 #[inline(always)]
-fn filtered_attempt(row: *mut AttemptRow, own: bool) {
+fn filtered_attempt(row: *mut AttemptRow, own: bool, by_command: u32) {
     // SAFETY: a map value is alive for the program's run; of each form one program writes these fields.
     unsafe {
         if own {
             (*row).own_filtered += 1;
         } else {
             (*row).filtered += 1;
-            if command::has_current_task() {
-                (*row).command_filtered += 1;
-            }
+            (*row).command_filtered += u64::from(by_command);
         }
     }
 }
@@ -130,8 +131,7 @@ fn attempt(record_type: u32, filtered: bool) {
     let Some(row) = attempts() else { return };
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: a map value is alive for the program's run, and this CPU's alone: what other programs write of
-    // it they write before or after this one. (5.10 does not keep a soft interrupt's record out of it: an
-    // addition may then go astray.)
+    // it they write before or after this one, or on top of it, where 5.10 lets a soft interrupt come in.
     let row = unsafe { &mut *row };
     if filtered || !goes_on(row, ids, now, record_type) {
         look(row, ids, now, record_type, filtered);
@@ -196,7 +196,7 @@ fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
         }
         is_far = row.attempted <= row.far_until && row.far_limit == limit;
         if filtered {
-            filtered_attempt(row, own);
+            filtered_attempt(row, own, row.by_command);
         } else {
             let bin = demand::arrive(live, ids);
             if !own {
@@ -250,7 +250,8 @@ fn talk(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
 
 /// Spares attempts on this CPU a look at the queue, which holds `depth` records now. Each CPU spares as
 /// many as lead half of the way to an eighth of the limit if all of them do, so that however their looks
-/// fall together, no attempt is spared beyond a quarter. How long the queue was at most is seen when records leave it.
+/// fall together, no attempt is spared beyond a quarter. How long the queue was at most is seen when records
+/// leave it.
 #[inline(always)]
 fn spare(row: &mut AttemptRow, limit: u32, depth: u32) {
     // Without a limit there is nothing to be near to.

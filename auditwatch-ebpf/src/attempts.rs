@@ -2,8 +2,8 @@
 
 use crate::TalkerRun;
 
-/// Record attempts on one CPU. Written by one program only, which the kernel
-/// never nests on a CPU: plain additions are exact.
+/// Record attempts on one CPU. Programs that write it run one after the other there: plain additions
+/// are exact. (5.10 does not keep a soft interrupt's record out of a program: one may go astray.)
 ///
 /// Most attempts are like the one before on their CPU: by the same thread, in the same tick of the
 /// kernel's clock, with nothing changed that matters. What was found out then holds for them.
@@ -16,7 +16,8 @@ pub struct AttemptRow {
     pub far_until: u64,
     /// Ids of the thread that made the last one, process in the upper half.
     pub ids: u64,
-    /// Tick of the kernel's clock in which it was found out what holds for the next ones. A thread that went to another CPU and came back may have begun an event there.
+    /// Tick of the kernel's clock in which it was found out what holds for the next ones. A thread
+    /// that went to another CPU and came back may have begun an event there.
     pub ticks: u64,
     /// [`LiveState::turn`](crate::LiveState::turn) then; 0 where nothing holds.
     pub turn: u64,

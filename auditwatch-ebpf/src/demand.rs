@@ -74,6 +74,7 @@ pub fn suppress(row: *mut AttemptRow, record_type: u32) {
         unsafe { count(&raw mut (*bin).suppressed, number, sixteenths) };
     }
     set_back(ids, spared_ns.cast_signed().wrapping_neg());
+    next_turn();
 }
 
 /// Sets the current thread's own clock back by the time that it has slept, and that of its
@@ -82,26 +83,34 @@ pub fn suppress(row: *mut AttemptRow, record_type: u32) {
 pub fn lag(slept_ns: u64) {
     let ids = bpf_get_current_pid_tgid();
     let own = set_back(ids, slept_ns.cast_signed());
-    let Some(parent) = parent() else { return };
-    if let Some(lag) = LAGS.get_ptr_mut(parent) {
-        // SAFETY: as above; of two children that race, the later one is as good as the other.
-        unsafe {
-            if *lag < own {
-                *lag = own;
-            }
-        }
-    } else {
-        let _ = LAGS.insert(parent, own, 0);
+    if let Some(parent) = parent() {
+        wait_for_child(parent, own);
     }
     next_turn();
 }
 
-/// Adds to a thread's lag; returns what it is then.
+/// Sets a thread's own clock back to where its child's is, if that is behind.
+#[inline(always)]
+fn wait_for_child(parent: u64, child_ns: i64) {
+    if let Some(lag) = LAGS.get_ptr_mut(parent) {
+        // SAFETY: a map value is alive for the program's run; of two children that race, the later one is as
+        // good as the other.
+        unsafe {
+            if *lag < child_ns {
+                *lag = child_ns;
+            }
+        }
+    } else {
+        let _ = LAGS.insert(parent, child_ns, 0);
+    }
+}
+
+/// Adds to a thread's lag; returns what it is then. Its attempts take notice at the next turn.
 #[inline(always)]
 fn set_back(ids: u64, by_ns: i64) -> i64 {
     // SAFETY: as above.
     unsafe { (*live()).lagging = 1 };
-    let behind_ns = if let Some(lag) = LAGS.get_ptr_mut(ids) {
+    if let Some(lag) = LAGS.get_ptr_mut(ids) {
         // SAFETY: a map value is alive for the program's run; the thread alone adds to it.
         unsafe {
             *lag = (*lag).wrapping_add(by_ns);
@@ -111,9 +120,7 @@ fn set_back(ids: u64, by_ns: i64) -> i64 {
         // An insertion that fails leaves the thread on the host's clock.
         let _ = LAGS.insert(ids, by_ns, 0);
         by_ns
-    };
-    next_turn();
-    behind_ns
+    }
 }
 
 /// Ids of the thread that started the current one.
