@@ -3,7 +3,7 @@
 //! In: the change's plan, the settings in force, the files' bytes. Out: a [`Standing`] for each part.
 //! Pure. Only what is still ours is ever taken back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,24 @@ use crate::{
     sample::KernelState,
 };
 
-/// Who changed what auditwatch has not.
-pub const SOMEBODY_ELSE: &str =
-    "somebody else has changed it (ausearch -m CONFIG_CHANGE tells who changed a setting)";
+/// A part of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// A setting of the running kernel.
+    Setting(Field),
+    /// A file, by its path.
+    File(&'a Path),
+}
+
+/// Who changed a part, where auditwatch has not.
+#[must_use]
+pub fn somebody_else(part: Part<'_>) -> String {
+    match part {
+        Part::Setting(_) => "somebody else has changed it (ausearch -m CONFIG_CHANGE tells who)",
+        Part::File(_) => "somebody else has changed it",
+    }
+    .to_owned()
+}
 
 /// How a part of a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,15 +112,16 @@ impl Parts {
         }
     }
 
-    /// What was changed since, in words. `by` says by whom.
+    /// What was changed since, in words. `by` says by whom a part was.
     #[must_use]
-    pub fn others(&self, by: &str) -> Vec<String> {
+    pub fn others(&self, by: impl Fn(Part<'_>) -> String) -> Vec<String> {
         let settings = self.settings.iter().filter_map(|part| {
             let SettingChange { field, new, .. } = part.change;
             match (part.standing, part.now) {
                 (Standing::Others, Some(now)) => Some(format!(
-                    "{} is {now} now, not the {new} that was set: {by}",
-                    field.name()
+                    "{} is {now} now, not the {new} that was set: {}",
+                    field.name(),
+                    by(Part::Setting(field))
                 )),
                 (Standing::Unknown, _) => {
                     Some(format!("what {} is now cannot be read", field.name()))
@@ -117,7 +133,10 @@ impl Parts {
             .files
             .iter()
             .filter(|part| part.standing == Standing::Others)
-            .map(|part| format!("{} is not as it was left: {by}", part.path.display()));
+            .map(|part| {
+                let who = by(Part::File(&part.path));
+                format!("{} is not as it was left: {who}", part.path.display())
+            });
         settings.chain(files).collect()
     }
 }
@@ -186,7 +205,7 @@ mod tests {
             (
                 parts.settings[0].standing,
                 parts.files[0].standing,
-                parts.others(SOMEBODY_ELSE).len(),
+                parts.others(somebody_else).len(),
             )
         };
         let ours = Some(b"\n-b 8192\n".as_slice());

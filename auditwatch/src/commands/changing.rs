@@ -16,7 +16,7 @@ use crate::{
     netlink::{AuditSocket, NetlinkError},
     rooted::Root,
     sample::KernelState,
-    taking_back::{self, Parts, SOMEBODY_ELSE, Standing},
+    taking_back::{self, Parts, Standing},
 };
 
 /// How long a queue is given to get shorter before a limit is lowered.
@@ -222,7 +222,7 @@ impl Hands<'_> {
             .step(id, State::Reverting, Some(why.to_owned()))?;
         // What others have changed stays as it is.
         let (parts, _) = self.parts(plan)?;
-        let mut stays = parts.others(SOMEBODY_ELSE);
+        let mut stays = parts.others(taking_back::somebody_else);
         stays.extend(self.put_back(plan, &parts)?);
         let note = (!stays.is_empty()).then(|| stays.join("; "));
         self.journal.step(id, State::Reverted, note)?;

@@ -64,9 +64,11 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     let kauditd = tasks::kauditd().map(|kauditd| kauditd.pid);
     // To learn where the queue is takes longer than the time between two looks.
     let first_at = Instant::now();
+    // The tasks first, as in each look: whoever sleeps in the next one too then slept while there was room.
+    let sleepers = tasks::audit_sleepers();
     let first = Look {
         kauditd_idle: kauditd.and_then(tasks::is_idle),
-        sleepers: tasks::audit_sleepers(),
+        sleepers,
         ..Look::default()
     };
     let facts = Facts::gather();
@@ -117,9 +119,11 @@ struct Host {
 }
 
 impl Host {
+    /// The tasks, and then the queue.
     fn look(&mut self) -> Look {
+        let sleepers = tasks::audit_sleepers();
         Look {
-            sleepers: tasks::audit_sleepers(),
+            sleepers,
             ..self.queue()
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     kernel::facts::Facts,
     render::{change, json},
     rooted::Root,
-    taking_back::SOMEBODY_ELSE,
+    taking_back::{self, Part},
 };
 
 /// Runs the command.
@@ -45,8 +45,10 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     };
     let change = find(hands.journal.journal(), args.id)?.clone();
     let (parts, _) = hands.parts(&change.plan)?;
-    let later = later(hands.journal.journal(), &change);
-    let others = parts.others(later.as_deref().unwrap_or(SOMEBODY_ELSE));
+    let others = parts.others(|part| {
+        later(hands.journal.journal(), &change, part)
+            .unwrap_or_else(|| taking_back::somebody_else(part))
+    });
     if !others.is_empty() {
         bail!(
             "change {} is not taken back: {}; nothing was touched",
@@ -104,38 +106,68 @@ fn find(journal: &Journal, id: Option<u64>) -> Result<&Change> {
     Ok(change)
 }
 
-/// Changes of auditwatch's own that came after one, to the same things.
-fn later(journal: &Journal, change: &Change) -> Option<String> {
-    let is_same = |other: &Change| {
-        let settings = |of: &Change| {
-            of.plan
-                .settings
-                .iter()
-                .map(|one| one.field)
-                .collect::<Vec<_>>()
-        };
-        let files = |of: &Change| {
-            of.plan
-                .files
-                .iter()
-                .map(|one| one.path.clone())
-                .collect::<Vec<_>>()
-        };
-        settings(other)
-            .iter()
-            .any(|field| settings(change).contains(field))
-            || files(other).iter().any(|path| files(change).contains(path))
+/// Changes of auditwatch's own to that part that came after the change; `None` for none.
+fn later(journal: &Journal, change: &Change, part: Part<'_>) -> Option<String> {
+    let is_about = |other: &Change| match part {
+        Part::Setting(field) => other.plan.settings.iter().any(|one| one.field == field),
+        Part::File(path) => other.plan.files.iter().any(|one| one.path == path),
     };
     let later: Vec<String> = journal
         .changes
         .iter()
-        .filter(|other| other.id > change.id && !other.state.is_undone() && is_same(other))
+        .filter(|other| other.id > change.id && !other.state.is_undone() && is_about(other))
         .map(|other| other.id.to_string())
         .collect();
-    (!later.is_empty()).then(|| {
-        format!(
-            "auditwatch's own change {} came after it: undo that first",
+    match later.as_slice() {
+        [] => None,
+        [one] => Some(format!(
+            "auditwatch's own change {one} came after it: undo that first"
+        )),
+        // Each is in the way of the one before it.
+        [.., last] => Some(format!(
+            "auditwatch's own changes {} came after it: undo them first, {last} before the others",
             later.join(", ")
-        )
-    })
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::plan;
+
+    #[test]
+    fn a_later_change_is_named_for_its_own_parts_only() {
+        let change = |id, state, with_file: bool| {
+            let mut plan = plan();
+            if !with_file {
+                plan.files.clear();
+            }
+            Change {
+                id,
+                at_ms: 0,
+                state,
+                state_at_ms: 0,
+                notes: Vec::new(),
+                plan,
+            }
+        };
+        let mut journal = Journal {
+            changes: vec![
+                change(1, State::Verified, true),
+                change(2, State::Verified, false),
+                change(3, State::Reverted, true),
+            ],
+            ..Journal::default()
+        };
+        let first = journal.changes[0].clone();
+        let field = first.plan.settings[0].field;
+        let path = first.plan.files[0].path.clone();
+        let words = |journal: &Journal, part| later(journal, &first, part).unwrap_or_default();
+        assert!(words(&journal, Part::Setting(field)).contains("change 2 came after"));
+        assert_eq!(words(&journal, Part::File(&path)), "");
+        journal.changes.push(change(4, State::Verified, true));
+        assert!(words(&journal, Part::Setting(field)).contains("changes 2, 4 came after"));
+        assert!(words(&journal, Part::File(&path)).contains("change 4 came after"));
+    }
 }

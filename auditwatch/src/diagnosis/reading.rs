@@ -5,7 +5,7 @@
 
 use std::{hash::BuildHasher as _, sync::LazyLock};
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use super::{
     boot::Account,
@@ -134,6 +134,7 @@ struct Log {
     gaps: u64,
     lines_missing: u64,
     facts: Vec<Fact>,
+    hasher: RandomState,
 }
 
 impl Default for Log {
@@ -148,6 +149,7 @@ impl Default for Log {
             gaps: 0,
             lines_missing: 0,
             facts: Vec::new(),
+            hasher: RandomState::default(),
         }
     }
 }
@@ -284,7 +286,7 @@ impl Log {
         let key = at
             .kernel_us
             .filter(|_| !enough)
-            .map(|us| FixedState::default().hash_one((us, message)));
+            .map(|us| self.hasher.hash_one((us, message)));
         if self.back_us.is_some() && self.waiting.len() < MOST_WAITING {
             self.waiting.push(Waiting {
                 facts: std::mem::take(&mut facts),
@@ -301,9 +303,8 @@ impl Log {
 
     fn take(&mut self, facts: &mut Vec<Fact>, key: Option<u64>, at: &Moment<'_>) {
         if facts.iter().any(is_printed_once) {
-            if let Some(key) = key
-                && !self.boot().has_seen_any()
-            {
+            let first = key.filter(|_| !self.boot().has_seen_any());
+            if let Some(key) = first {
                 self.repeats(key);
             }
             if !self.boot().see(key, at.kernel_us) {

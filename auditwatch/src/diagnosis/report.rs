@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// Panics of a boot that are kept, in words of their own each.
+const MOST_PANICS: usize = 16;
+
 /// When a log says something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct When {
@@ -142,9 +145,10 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// A panic in these words. A boot panics once: the same again is the same panic, on another console.
+    /// A panic in these words. A boot panics once: the same again is the same panic, on another console, and more
+    /// than a few are none.
     pub(super) fn panicked(&mut self, words: String) {
-        if self.panics.last() != Some(&words) {
+        if self.panics.len() < MOST_PANICS && !self.panics.contains(&words) {
             self.panics.push(words);
         }
     }
@@ -314,4 +318,22 @@ pub struct Advice {
     pub why: String,
     /// The commands that do it, one of them or all, as `what` says.
     pub commands: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_kept_once_and_so_are_not_too_many() {
+        let mut boot = Boot::default();
+        for number in 0..1000 {
+            boot.panicked(format!("audit: {}", ["first", "second"][number % 2]));
+        }
+        assert_eq!(boot.panics, ["audit: first", "audit: second"]);
+        for number in 0..1000 {
+            boot.panicked(number.to_string());
+        }
+        assert_eq!(boot.panics.len(), MOST_PANICS);
+    }
 }

@@ -89,14 +89,22 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
     }
     if asks {
         terminal()?;
-        write!(io::stderr(), "{}", change::plan(&prepared.report))
-            .context("cannot show the plan")?;
-        ensure!(agreed()?, "nothing was changed: the answer was not yes");
+        ask(&prepared)?;
     }
     if interrupted && clear_the_way(&prepared)? {
-        prepared = prepare(args, &choice)?;
+        let agreed = std::mem::replace(&mut prepared, prepare(args, &choice)?);
+        if asks && prepared.plan != agreed.plan {
+            ask(&prepared)?;
+        }
     }
     carry_out(args, prepared, choice.before).await
+}
+
+/// Shows the plan, and goes on where somebody agrees to it.
+fn ask(prepared: &Prepared) -> Result<()> {
+    write!(io::stderr(), "{}", change::plan(&prepared.report)).context("cannot show the plan")?;
+    ensure!(agreed()?, "nothing was changed: the answer was not yes");
+    Ok(())
 }
 
 fn is_empty(plan: &Plan) -> bool {

@@ -85,7 +85,7 @@ fn one(scene: &mut Scene<'_>, storm: &str, findings: &mut Findings) -> Result<bo
     if stranded.len() < WRITERS {
         // Those few are freed by the end of the storm's wait, or by what follows it.
         rescue(scene, &["--yes"])?;
-        process.wait(PATIENCE)?;
+        ends(scene, process, memory.as_ref())?;
         stage.strike()?;
         return Ok(false);
     }
@@ -140,7 +140,7 @@ fn one(scene: &mut Scene<'_>, storm: &str, findings: &mut Findings) -> Result<bo
     println!("# {line}");
     scene.log.push(line);
     scene.log.push(report.to_string());
-    process.wait(PATIENCE).context("the storm goes on")?;
+    ends(scene, process, memory.as_ref()).context("the storm goes on")?;
     stage.strike()?;
     Ok(true)
 }
@@ -170,6 +170,17 @@ fn await_stranded(process: &Process, memory: Option<&KernelMemory>) -> Result<Ve
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(Vec::new())
+}
+
+/// The storm ends. Whoever it strands on its way is freed: they would sleep for a minute each time.
+fn ends(scene: &mut Scene<'_>, process: Process, memory: Option<&KernelMemory>) -> Result<Ended> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && !await_stranded(&process, memory)?.is_empty() {
+        let freed = rescue(scene, &["--yes"])?;
+        let told = format!("stranded again: {}", freed.stdout);
+        scene.log.push(told);
+    }
+    process.wait(PATIENCE)
 }
 
 /// Those of the first who are in the same sleep now.
@@ -290,7 +301,7 @@ fn raises(scene: &mut Scene<'_>) -> Result<()> {
         format!("the limit is {limit}: {report}")
     });
     // Whatever it came to, the limit can be taken back when the consumer goes on.
-    process.wait(PATIENCE)?;
+    ends(scene, process, Some(&memory))?;
     if back {
         let mut command = Command::new(&scene.lab.auditwatch);
         command.arg("undo");
