@@ -21,16 +21,6 @@ pub enum Part<'a> {
     File(&'a Path),
 }
 
-/// Who changed a part, where auditwatch has not.
-#[must_use]
-pub fn somebody_else(part: Part<'_>) -> String {
-    match part {
-        Part::Setting(_) => "somebody else has changed it (ausearch -m CONFIG_CHANGE tells who)",
-        Part::File(_) => "somebody else has changed it",
-    }
-    .to_owned()
-}
-
 /// How a part of a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,9 +102,19 @@ impl Parts {
         }
     }
 
-    /// What was changed since, in words. `by` says by whom a part was.
+    /// What was changed since, in words. `own` says which change of auditwatch's own did it to a part; where none
+    /// did, it was somebody else.
     #[must_use]
-    pub fn others(&self, by: impl Fn(Part<'_>) -> String) -> Vec<String> {
+    pub fn others(&self, own: impl Fn(Part<'_>) -> Option<String>) -> Vec<String> {
+        let by = |part| {
+            own(part).unwrap_or_else(|| {
+                let how_to_tell = match part {
+                    Part::Setting(_) => " (ausearch -m CONFIG_CHANGE tells who)",
+                    Part::File(_) => "",
+                };
+                format!("somebody else has changed it{how_to_tell}")
+            })
+        };
         let settings = self.settings.iter().filter_map(|part| {
             let SettingChange { field, new, .. } = part.change;
             match (part.standing, part.now) {
@@ -205,7 +205,7 @@ mod tests {
             (
                 parts.settings[0].standing,
                 parts.files[0].standing,
-                parts.others(somebody_else).len(),
+                parts.others(|_| None).len(),
             )
         };
         let ours = Some(b"\n-b 8192\n".as_slice());

@@ -222,7 +222,7 @@ impl Hands<'_> {
             .step(id, State::Reverting, Some(why.to_owned()))?;
         // What others have changed stays as it is.
         let (parts, _) = self.parts(plan)?;
-        let mut stays = parts.others(taking_back::somebody_else);
+        let mut stays = parts.others(|_| None);
         stays.extend(self.put_back(plan, &parts)?);
         let note = (!stays.is_empty()).then(|| stays.join("; "));
         self.journal.step(id, State::Reverted, note)?;

@@ -20,7 +20,7 @@ use crate::{
     kernel::facts::Facts,
     render::{change, json},
     rooted::Root,
-    taking_back::{self, Part},
+    taking_back::Part,
 };
 
 /// Runs the command.
@@ -45,10 +45,7 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     };
     let change = find(hands.journal.journal(), args.id)?.clone();
     let (parts, _) = hands.parts(&change.plan)?;
-    let others = parts.others(|part| {
-        later(hands.journal.journal(), &change, part)
-            .unwrap_or_else(|| taking_back::somebody_else(part))
-    });
+    let others = parts.others(|part| later(hands.journal.journal(), &change, part));
     if !others.is_empty() {
         bail!(
             "change {} is not taken back: {}; nothing was touched",

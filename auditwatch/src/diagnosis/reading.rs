@@ -69,7 +69,7 @@ impl Reading {
         Self {
             name: name.to_owned(),
             feed: Feed::default(),
-            log: Log::default(),
+            log: Log::new(),
             ends_line: true,
         }
     }
@@ -121,7 +121,7 @@ impl Reading {
 /// Made once: all readings look for the same words.
 static FINDER: LazyLock<Finder> = LazyLock::new(Finder::default);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Log {
     boots: Vec<Account>,
     /// The boot that lines belong to.
@@ -137,24 +137,15 @@ struct Log {
     hasher: RandomState,
 }
 
-impl Default for Log {
-    fn default() -> Self {
+impl Log {
+    /// A log that begins with a boot.
+    fn new() -> Self {
         Self {
             boots: vec![Account::new(None)],
-            now: 0,
-            status: StatusLines::default(),
-            blocked: None,
-            back_us: None,
-            waiting: Vec::new(),
-            gaps: 0,
-            lines_missing: 0,
-            facts: Vec::new(),
-            hasher: RandomState::default(),
+            ..Self::default()
         }
     }
-}
 
-impl Log {
     fn piece(&mut self, number: u64, piece: &Piece<'_>) {
         match piece {
             Piece::Line(line) => self.line(number, line),
@@ -303,8 +294,9 @@ impl Log {
 
     fn take(&mut self, facts: &mut Vec<Fact>, key: Option<u64>, at: &Moment<'_>) {
         if facts.iter().any(is_printed_once) {
-            let first = key.filter(|_| !self.boot().has_seen_any());
-            if let Some(key) = first {
+            if let Some(key) = key
+                && !self.boot().has_seen_any()
+            {
                 self.repeats(key);
             }
             if !self.boot().see(key, at.kernel_us) {

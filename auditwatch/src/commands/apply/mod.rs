@@ -89,22 +89,28 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
     }
     if asks {
         terminal()?;
-        ask(&prepared)?;
+        ensure!(
+            ask(&prepared)?,
+            "nothing was changed: the answer was not yes"
+        );
     }
     if interrupted && clear_the_way(&prepared)? {
-        let agreed = std::mem::replace(&mut prepared, prepare(args, &choice)?);
-        if asks && prepared.plan != agreed.plan {
-            ask(&prepared)?;
+        let anew = prepare(args, &choice)?;
+        if asks && anew.plan != prepared.plan && !is_empty(&anew.plan) {
+            ensure!(
+                ask(&anew)?,
+                "nothing but the interrupted change was taken back: the answer was not yes"
+            );
         }
+        prepared = anew;
     }
     carry_out(args, prepared, choice.before).await
 }
 
-/// Shows the plan, and goes on where somebody agrees to it.
-fn ask(prepared: &Prepared) -> Result<()> {
+/// Shows the plan; whether somebody agrees to it.
+fn ask(prepared: &Prepared) -> Result<bool> {
     write!(io::stderr(), "{}", change::plan(&prepared.report)).context("cannot show the plan")?;
-    ensure!(agreed()?, "nothing was changed: the answer was not yes");
-    Ok(())
+    agreed()
 }
 
 fn is_empty(plan: &Plan) -> bool {

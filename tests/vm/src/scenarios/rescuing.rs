@@ -83,8 +83,6 @@ fn one(scene: &mut Scene<'_>, storm: &str, findings: &mut Findings) -> Result<bo
     let stranded = await_stranded(&process, memory.as_ref())?;
     println!("# {} tasks are stranded", stranded.len());
     if stranded.len() < WRITERS {
-        // Those few are freed by the end of the storm's wait, or by what follows it.
-        rescue(scene, &["--yes"])?;
         ends(scene, process, memory.as_ref())?;
         stage.strike()?;
         return Ok(false);
@@ -140,7 +138,7 @@ fn one(scene: &mut Scene<'_>, storm: &str, findings: &mut Findings) -> Result<bo
     println!("# {line}");
     scene.log.push(line);
     scene.log.push(report.to_string());
-    ends(scene, process, memory.as_ref()).context("the storm goes on")?;
+    process.wait(PATIENCE).context("the storm goes on")?;
     stage.strike()?;
     Ok(true)
 }
@@ -177,8 +175,7 @@ fn ends(scene: &mut Scene<'_>, process: Process, memory: Option<&KernelMemory>) 
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && !await_stranded(&process, memory)?.is_empty() {
         let freed = rescue(scene, &["--yes"])?;
-        let told = format!("stranded again: {}", freed.stdout);
-        scene.log.push(told);
+        scene.log.push(format!("stranded: {}", freed.stdout));
     }
     process.wait(PATIENCE)
 }
