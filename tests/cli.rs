@@ -221,6 +221,19 @@ fn storms_are_listed_and_shown() {
         assert!(text(&shown.stdout).contains(&format!("name = \"{name}\"")));
     }
     assert!(refused(&run(&["bench", "show", "no-such"])).contains("no-such"));
+    let json = run(&["bench", "list", "--json"]);
+    assert_eq!(decent(&json), 0);
+    let names =
+        |output: &str, name: fn(&str) -> String| output.lines().map(name).collect::<Vec<_>>();
+    assert_eq!(
+        names(&text(&json.stdout), |line| {
+            let storm: Value = serde_json::from_str(line).expect("JSON");
+            storm["name"].as_str().expect("a name").to_owned()
+        }),
+        names(&text(&list.stdout), |line| {
+            line.split_whitespace().next().expect("a name").to_owned()
+        })
+    );
 }
 
 #[test]

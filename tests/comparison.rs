@@ -4,19 +4,22 @@
 mod traces;
 
 use auditwatch::{
-    comparison::{Comparison, LEAST_INTERVALS, Verdict, compare},
+    comparison::{Comparison, Figure, LEAST_INTERVALS, Verdict, compare},
     render,
 };
 use proptest::{collection::vec, prelude::*};
-use traces::{CALM, Second, about, runner, trace};
+use traces::{CALM, Second, about, lines, read, runner, trace};
 
-fn verdict(comparison: &Comparison, name: &str) -> Verdict {
+fn figure<'a>(comparison: &'a Comparison, name: &str) -> &'a Figure {
     comparison
         .figures
         .iter()
         .find(|figure| figure.name == name)
         .unwrap_or_else(|| panic!("no figure {name}"))
-        .verdict
+}
+
+fn verdict(comparison: &Comparison, name: &str) -> Verdict {
+    figure(comparison, name).verdict
 }
 
 #[test]
@@ -168,6 +171,37 @@ fn none_against_many_needs_no_more_intervals() {
 }
 
 #[test]
+fn a_recording_that_breaks_off_is_said_to() {
+    let whole = lines(&about(CALM, 3));
+    let cut = read(&whole[..whole.len() - 1]).expect("whole up to there");
+    let comparison = compare(&trace(&about(CALM, 3)), &cut);
+    let breaks_off = |side: &str| {
+        comparison
+            .notes
+            .iter()
+            .any(|note| note.contains(side) && note.contains("breaks off"))
+    };
+    assert!(
+        breaks_off("second") && !breaks_off("first"),
+        "{:?}",
+        comparison.notes
+    );
+}
+
+/// Where the queue was longest differs, and nobody can say of one value each what that means.
+#[test]
+fn the_last_line_names_what_it_does_not_tell() {
+    let a = trace(&about(CALM, 3));
+    let mut b = a.clone();
+    b.summary.depth.max = Some(99);
+    let text = render::comparison::table(&compare(&a, &b), render::style::Style::plain());
+    assert!(
+        text.ends_with("no difference beyond the noise, which is not known of peak queue length\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_else_differs_is_said() {
     let a = trace(&about(CALM, 3));
     let mut b = a.clone();
@@ -200,6 +234,15 @@ fn comparisons_obey_their_laws() {
         .run(&(seconds(), seconds()), |(a, b)| {
             let (a, b) = (trace(&a), trace(&b));
             let (forth, back) = (compare(&a, &b), compare(&b, &a));
+            // Uneven seconds weigh as much as they hold: it is what the summary says.
+            let (lost, attempted) = (a.summary.lost, a.summary.ledger.attempted);
+            if let (Some(lost), Some(attempted @ 1..)) = (lost, attempted) {
+                let of = |name| figure(&forth, name).a.expect("measured");
+                let share = f64::from(u32::try_from(lost).expect("few"))
+                    / f64::from(u32::try_from(attempted).expect("few"));
+                prop_assert!((of("attempts lost") - share).abs() < 1e-9);
+                prop_assert!((of("records lost") / of("attempts") - share).abs() < 1e-9);
+            }
             for (forth, back) in forth.figures.iter().zip(&back.figures) {
                 let turned = match forth.verdict {
                     Verdict::Better => Verdict::Worse,

@@ -1,9 +1,13 @@
-//! No recording, however damaged, makes replay or comparison panic.
+//! No recording, however damaged, makes replay or comparison panic, and whoever replays its file is told what is wrong.
 
 #[path = "fixtures/traces.rs"]
 mod traces;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use auditwatch::{
     comparison::{Comparison, compare},
@@ -143,4 +147,79 @@ fn damaged_recordings_do_no_harm() {
 fn badly_damaged_recordings_do_no_harm() {
     let read_well = survive(50_000, 2..5);
     assert!(read_well > 2_000, "{read_well}");
+}
+
+/// A recording of twenty seconds, compressed.
+fn recording() -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in lines(&about(CALM, 3)) {
+        text.extend(line);
+        text.push(b'\n');
+    }
+    zstd::encode_all(text.as_slice(), 0).expect("compressed")
+}
+
+fn replayed(bytes: &[u8]) -> Output {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(bytes).expect("written");
+    Command::new(env!("CARGO_BIN_EXE_auditwatch"))
+        .arg("replay")
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+/// What it says of a file that it refuses.
+fn words(bytes: &[u8]) -> String {
+    let output = replayed(bytes);
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr
+}
+
+#[test]
+fn what_comes_after_the_end_is_named() {
+    let mut bytes = recording();
+    assert_eq!(replayed(&bytes).status.code(), Some(0));
+    bytes.extend(b"x\n");
+    let words = words(&bytes);
+    assert!(words.contains("after the recording's end"), "{words}");
+}
+
+/// Frame after frame is one file, as zstd has it; recording after recording is not one recording.
+#[test]
+fn two_recordings_in_one_file_are_named() {
+    let words = words(&[recording(), recording()].concat());
+    assert!(words.contains("after its end"), "{words}");
+}
+
+/// The first block says how the others are packed: a bit of it that is turned makes them unreadable.
+#[test]
+fn damage_says_where_it_is() {
+    let mut bytes = recording();
+    // Behind the frame's head.
+    for byte in &mut bytes[12..40] {
+        *byte = !*byte;
+    }
+    let words = words(&bytes);
+    assert!(words.contains("damaged after line 0 of"), "{words}");
+}
+
+#[test]
+fn a_reader_that_closes_early_ends_a_replay() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(&recording()).expect("written");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_auditwatch"))
+        .args(["replay", "--json"])
+        .arg(file.path())
+        .stdout(writer)
+        .output()
+        .expect("the program starts");
+    let words = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("so the replay ended early"), "{words}");
 }

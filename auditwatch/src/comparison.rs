@@ -89,13 +89,13 @@ pub struct Figure {
     pub name: String,
     /// What it counts.
     pub unit: Unit,
-    /// In the first trace, on average; `None` where not measured.
+    /// In the first trace, over all of it; `None` where not measured.
     pub a: Option<f64>,
     /// In the second.
     pub b: Option<f64>,
     /// Change as a share of the first; `None` where that is 0.
     pub change: Option<f64>,
-    /// A difference of averages up to this is noise, in the figure's unit; `None` where
+    /// A difference up to this is noise, in the figure's unit; `None` where
     /// the noise is not known.
     pub noise: Option<f64>,
     /// What the change means.
@@ -142,8 +142,10 @@ enum Sense {
     Load,
 }
 
-/// How the figure of an interval is read; `None` where it was not measured.
-type Pick = fn(&Interval) -> Option<f64>;
+/// How the figure of an interval is read: a part, and the whole that it is held against (seconds, or
+/// records), so that the figure of a trace is that of all its parts and all its wholes. `None` where it
+/// was not measured.
+type Pick = fn(&Interval) -> Option<(f64, f64)>;
 /// How the figure of a whole trace is read.
 type PickOne = fn(&Summary) -> Option<u64>;
 
@@ -162,56 +164,56 @@ const SERIES: &[Series] = &[
         name: "attempts",
         unit: Unit::PerS,
         sense: Sense::Load,
-        pick: |i| per_s(i.ledger.attempted?, i),
+        pick: |i| Some((float(i.ledger.attempted?), seconds(i))),
         total: None,
     },
     Series {
         name: "records drained",
         unit: Unit::PerS,
         sense: Sense::Load,
-        pick: |i| per_s(i.ledger.drained?, i),
+        pick: |i| Some((float(i.ledger.drained?), seconds(i))),
         total: None,
     },
     Series {
         name: "records lost",
         unit: Unit::PerS,
         sense: Sense::Hurts,
-        pick: |i| per_s(i.lost?, i),
+        pick: |i| Some((float(i.lost?), seconds(i))),
         total: Some(|s| s.lost),
     },
     Series {
         name: "attempts lost",
         unit: Unit::Share,
         sense: Sense::Hurts,
-        pick: |i| share(i.lost?, i.ledger.attempted?),
+        pick: |i| Some((float(i.lost?), float(i.ledger.attempted?))),
         total: Some(|s| s.lost),
     },
     Series {
         name: "stalls",
         unit: Unit::PerS,
         sense: Sense::Hurts,
-        pick: |i| per_s(i.stalls.as_ref()?.count, i),
+        pick: |i| Some((float(i.stalls.as_ref()?.count), seconds(i))),
         total: Some(stalls),
     },
     Series {
         name: "time in stalls",
         unit: Unit::NsPerS,
         sense: Sense::Hurts,
-        pick: |i| per_s(i.stalls.as_ref()?.total_ns, i),
+        pick: |i| Some((float(i.stalls.as_ref()?.total_ns), seconds(i))),
         total: Some(stalls),
     },
     Series {
         name: "queue length",
         unit: Unit::Records,
         sense: Sense::Hurts,
-        pick: |i| i.depth.main.map(f64::from),
+        pick: |i| Some((f64::from(i.depth.main?) * seconds(i), seconds(i))),
         total: None,
     },
     Series {
         name: "records retried",
         unit: Unit::PerS,
         sense: Sense::Hurts,
-        pick: |i| per_s(i.ledger.retried?, i),
+        pick: |i| Some((float(i.ledger.retried?), seconds(i))),
         total: Some(|s| s.ledger.retried),
     },
 ];
@@ -233,17 +235,17 @@ const ONES: &[(&str, Unit, PickOne)] = &[
 /// Compares `b` with `a`.
 #[must_use]
 pub fn compare(a: &Trace, b: &Trace) -> Comparison {
-    let whole = [whole_intervals(a), whole_intervals(b)];
+    let intervals = [whole_intervals(a), whole_intervals(b)];
+    let is_noise_known = intervals.iter().all(|&number| number >= LEAST_INTERVALS);
     let mut figures: Vec<Figure> = SERIES
         .iter()
-        .map(|of| series(of, &whole, [&a.summary, &b.summary]))
+        .map(|of| series(of, [a, b], is_noise_known))
         .collect();
     let verdict = overall(&figures);
     figures.extend(
         ONES.iter()
             .map(|&(name, unit, pick)| one(name, unit, pick(&a.summary), pick(&b.summary))),
     );
-    let intervals = [whole[0].len(), whole[1].len()];
     Comparison {
         kind: "comparison".to_owned(),
         schema: SCHEMA,
@@ -271,32 +273,29 @@ fn overall(figures: &[Figure]) -> Verdict {
     .unwrap_or(Verdict::Unknown)
 }
 
-/// The intervals of about the usual length: the last one is cut off by the trace's end.
-fn whole_intervals(trace: &Trace) -> Vec<&Interval> {
+/// How many intervals are of about the usual length: the last one is cut off by the trace's end.
+fn whole_intervals(trace: &Trace) -> usize {
     let mut lengths: Vec<u64> = trace.intervals.iter().map(|i| i.duration_ns).collect();
     lengths.sort_unstable();
     let median = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
-    trace
-        .intervals
-        .iter()
-        .filter(|interval| interval.duration_ns > 0 && interval.duration_ns >= median / 2)
-        .collect()
+    let is_whole = |length: &&u64| **length > 0 && **length >= median / 2;
+    lengths.iter().filter(is_whole).count()
 }
 
-fn series(of: &Series, whole: &[Vec<&Interval>; 2], summaries: [&Summary; 2]) -> Figure {
-    let [a, b] = whole
-        .each_ref()
-        .map(|intervals| Values::of(intervals.iter().filter_map(|interval| (of.pick)(interval))));
+fn series(of: &Series, traces: [&Trace; 2], is_noise_known: bool) -> Figure {
+    let [a, b] = traces.map(|trace| Values::of(trace.intervals.iter().filter_map(of.pick)));
     let means = (a.map(|a| a.mean), b.map(|b| b.mean));
     let (Some(a), Some(b)) = (a, b) else {
         return figure(of.name, of.unit, means, None, Verdict::Unknown);
     };
-    let noise = noise(&a, &b);
+    let noise = if is_noise_known { noise(&a, &b) } else { None };
     let difference = b.mean - a.mean;
     let within = |share: f64| difference.abs() <= share * a.mean.abs().max(b.mean.abs());
     let verdict = if within(LEAST_CHANGE) {
         Verdict::Same
-    } else if is_none_against_some(of, summaries) || noise.is_some_and(|n| difference.abs() > n) {
+    } else if is_none_against_some(of, traces.map(|trace| &trace.summary))
+        || noise.is_some_and(|n| difference.abs() > n)
+    {
         match of.sense {
             Sense::Load => Verdict::Changed,
             Sense::Hurts if difference > 0.0 => Verdict::Worse,
@@ -418,6 +417,13 @@ fn notes(a: &Trace, b: &Trace, intervals: [usize; 2], figures: &[Figure]) -> Vec
             )),
             None => notes.push(format!("counts of the {name} trace could not be checked")),
         }
+        notes.extend(
+            trace
+                .summary
+                .notes
+                .iter()
+                .map(|note| format!("of the {name}: {note}")),
+        );
     }
     if figures
         .iter()
@@ -432,13 +438,9 @@ fn notes(a: &Trace, b: &Trace, intervals: [usize; 2], figures: &[Figure]) -> Vec
     notes
 }
 
-fn per_s(count: u64, interval: &Interval) -> Option<f64> {
-    (interval.duration_ns > 0).then(|| float(count) * 1e9 / float(interval.duration_ns))
-}
-
-/// `None` where there is no whole.
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| float(part) / float(whole))
+/// Length of an interval.
+fn seconds(interval: &Interval) -> f64 {
+    float(interval.duration_ns) / 1e9
 }
 
 #[expect(

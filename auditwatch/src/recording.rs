@@ -189,6 +189,12 @@ impl Replay {
         }
     }
 
+    /// Lines taken so far.
+    #[must_use]
+    pub const fn lines(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the trace came to its end within the recording.
     #[must_use]
     pub const fn is_whole(&self) -> bool {

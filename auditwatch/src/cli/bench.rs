@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use super::{PrintArgs, parse_interval};
+use super::{OutputArgs, PrintArgs, parse_interval};
 use crate::plan::Preference;
 
 /// What `bench` can do.
@@ -26,7 +26,7 @@ pub enum BenchCommand {
     #[command(after_help = "Examples:\n  auditwatch bench needed boot-burst")]
     Needed(NeededArgs),
     /// List the storms of the library
-    List,
+    List(OutputArgs),
     /// Print a storm of the library, as a start for one of your own
     #[command(after_help = "Examples:\n  auditwatch bench show boot-burst > my-storm.toml")]
     Show {
@@ -63,7 +63,7 @@ pub struct StormArgs {
     /// How programs are attached
     #[arg(long, value_enum, default_value_t)]
     pub attach: Preference,
-    /// Time between samples
+    /// Time between samples; `compare` wants five or more in a storm
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_interval)]
     pub interval: Duration,
     /// How it is printed

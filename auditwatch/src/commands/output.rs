@@ -16,6 +16,8 @@ const LINES_A_HEAD: u32 = 20;
 
 /// The output of one trace.
 pub(super) struct Output {
+    /// What is written, for errors: a trace, a replay.
+    of: &'static str,
     out: Stdout,
     format: Format,
     style: Style,
@@ -26,11 +28,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// An output as the options ask for.
-    pub(super) fn new(print: &PrintArgs) -> Self {
+    /// An output as the options ask for; `of` says what is written.
+    pub(super) fn new(of: &'static str, print: &PrintArgs) -> Self {
         let out = io::stdout();
         let no_color = std::env::var("NO_COLOR").ok();
         Self {
+            of,
             style: Style::new(print.color, no_color.as_deref(), &out),
             terminal: out.is_terminal(),
             format: print.format(),
@@ -54,34 +57,38 @@ impl Output {
             }
         };
         self.lines += 1;
-        explain(written)
+        self.explain(written)
     }
 
     /// Writes the summary.
     pub(super) fn summary(&mut self, summary: &Summary) -> Result<()> {
-        explain(match self.format {
+        let written = match self.format {
             Format::Json => json::line(&mut self.out, summary),
             Format::Table => {
                 let text = format!("\n{}", table::summary(summary, self.top, self.style));
                 self.write(&text)
             }
-        })
+        };
+        self.explain(written)
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
-}
 
-fn explain(written: io::Result<()>) -> Result<()> {
-    written.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => {
-            anyhow!("whoever read the output closed it, so the trace ended early")
-        }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            anyhow!("cannot write the output: {error}; make room, or send the output elsewhere")
-        }
-        _ => anyhow!("cannot write the output: {error}"),
-    })
+    fn explain(&self, written: io::Result<()>) -> Result<()> {
+        written.map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => {
+                anyhow!(
+                    "whoever read the output closed it, so the {} ended early",
+                    self.of
+                )
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                anyhow!("cannot write the output: {error}; make room, or send the output elsewhere")
+            }
+            _ => anyhow!("cannot write the output: {error}"),
+        })
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::{
     model::evidence::Evidence,
@@ -41,7 +41,7 @@ pub(super) fn read_all(
             Ok(0) => break,
             // A recorder that was killed leaves a frame without its end.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(explain(error, &replay)),
             Ok(read) => {
                 ensure!(
                     read as u64 <= MAX_LINE_BYTES,
@@ -57,6 +57,20 @@ pub(super) fn read_all(
         }
     }
     Ok(replay.result()?)
+}
+
+/// Why no more can be read: the file's own error, or what the decompressor found.
+fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
+    if error.raw_os_error().is_some() {
+        error.into()
+    } else if replay.is_whole() {
+        anyhow!("something comes after the recording's end that is no part of one ({error})")
+    } else {
+        anyhow!(
+            "the file is damaged after line {} of the recording ({error})",
+            replay.lines()
+        )
+    }
 }
 
 /// Opens a recording, compressed or not.

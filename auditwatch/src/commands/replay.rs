@@ -12,7 +12,7 @@ use crate::cli::ReplayArgs;
 /// # Errors
 /// When the file cannot be read, is no recording, or the output cannot be written.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
-    let mut output = Output::new(&args.print);
+    let mut output = Output::new("replay", &args.print);
     let summary = recording_file::read(&args.file, |interval| output.interval(&interval))
         .with_context(|| format!("cannot replay {}", args.file.display()))?;
     output.summary(&summary)?;

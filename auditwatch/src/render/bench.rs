@@ -7,11 +7,22 @@ use crate::{
     number::{bytes, count, duration, maybe},
     report::Interval,
     search::Trial,
+    storm::library::Entry,
     truth::{BenchReport, Check, Point},
 };
 
 /// Cells of a bar.
 const BAR_CELLS: u64 = 24;
+
+/// The storms of the library, a line each.
+#[must_use]
+pub fn list(storms: &[Entry]) -> String {
+    let mut text = String::new();
+    for storm in storms {
+        let _ = writeln!(text, "{:<22}  {}", storm.name, storm.about);
+    }
+    text
+}
 
 /// One run: the trace's summary, the producers, and how the two sides compare.
 #[must_use]
@@ -95,8 +106,17 @@ pub fn progress(interval: &Interval, events: u64, of: Option<u64>) -> String {
 #[must_use]
 pub fn sweep(points: &[Point], style: Style) -> String {
     let mut text = style.dim(&format!(
-        "{:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}  {:>9}  {:<24}  {}\n",
-        "limit", "lost", "stalls", "stalled", "longest", "p99", "memory", "lost", "stalled"
+        "{:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}  {:>9}  {:<24}  {}\n",
+        "limit",
+        "attempts",
+        "lost",
+        "stalls",
+        "stalled",
+        "longest",
+        "p99",
+        "memory",
+        "lost",
+        "stalled"
     ));
     let most = |pick: fn(&Point) -> Option<u64>| points.iter().filter_map(pick).max().unwrap_or(0);
     let (most_lost, most_stalled) = (most(|point| point.lost), most(|point| point.stalled_ns));
@@ -109,7 +129,8 @@ pub fn sweep(points: &[Point], style: Style) -> String {
         let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
         let _ = writeln!(
             text,
-            "{limit:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}  {:>9}  {}  {}{}",
+            "{limit:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}  {:>9}  {}  {}{}",
+            maybe(point.attempted),
             maybe(point.lost),
             maybe(point.stalls),
             time(point.stalled_ns),

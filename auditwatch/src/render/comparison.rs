@@ -92,7 +92,11 @@ fn verdict(comparison: &Comparison, style: Style) -> String {
             "another load, and no harm in it: {}",
             named(Verdict::Changed)
         ),
-        Verdict::Same => "no difference beyond the noise".to_owned(),
+        // One value a trace each: whether that is noise is not known, and not for lack of length.
+        Verdict::Same => match named(Verdict::Unclear) {
+            of if of.is_empty() => "no difference beyond the noise".to_owned(),
+            of => format!("no difference beyond the noise, which is not known of {of}"),
+        },
         Verdict::Unclear => format!(
             "nobody can say whether this is noise: {}",
             named(Verdict::Unclear)

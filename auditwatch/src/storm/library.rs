@@ -1,5 +1,41 @@
 //! The library: storms that mirror real trouble, each with a comment that says which.
 
+use serde::Serialize;
+
+use super::Storm;
+
+/// A storm in the list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Always `storm`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What it is a model of.
+    pub about: String,
+    /// Backlog limit that it sets, records, 0 for none; `None` where it leaves the host's.
+    pub limit: Option<u32>,
+    /// Backlog wait time that it sets, ms; `None` where it leaves the host's.
+    pub wait_time_ms: Option<u64>,
+    /// Events that it makes in all; `None` where it ends by time.
+    pub events: Option<u64>,
+}
+
+impl Entry {
+    /// What the list says of a storm.
+    #[must_use]
+    pub fn of(storm: &Storm) -> Self {
+        Self {
+            kind: "storm",
+            name: storm.name.clone(),
+            about: storm.about.clone(),
+            limit: storm.host.limit,
+            wait_time_ms: storm.host.wait_time_ms,
+            events: storm.events(),
+        }
+    }
+}
+
 /// Names and texts of all storms, sorted by name.
 #[must_use]
 pub const fn all() -> &'static [(&'static str, &'static str)] {
@@ -49,7 +85,6 @@ const STORMS: &[(&str, &str)] = storms![
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storm::Storm;
 
     #[test]
     fn every_storm_is_one_and_bears_its_name() {

@@ -28,12 +28,15 @@ use super::trace::recorder::Recorder;
 use crate::{
     bench::{keeper, producers, sink},
     cli::{
-        Format,
+        Format, OutputArgs,
         bench::{BenchCommand, StormArgs},
     },
-    render::{self, style::Style},
+    render::{self, json, style::Style},
     report::Interval,
-    storm::{Storm, library},
+    storm::{
+        Storm,
+        library::{self, Entry},
+    },
     truth::BenchReport,
 };
 
@@ -51,7 +54,7 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::Run(args) => until_done(run::run(args)),
         BenchCommand::Sweep(args) => until_done(sweep::run(args)),
         BenchCommand::Needed(args) => until_done(needed::run(args)),
-        BenchCommand::List => print(&list()),
+        BenchCommand::List(output) => list(output),
         BenchCommand::Show { name } => print(of_library(name)?),
         BenchCommand::Restore => {
             keeper::recover()?;
@@ -111,13 +114,19 @@ fn of_library(name: &str) -> Result<&'static str> {
     })
 }
 
-fn list() -> String {
-    let lines: Vec<String> = library::all()
+fn list(output: &OutputArgs) -> Result<ExitCode> {
+    let storms: Vec<Entry> = library::all()
         .iter()
-        .filter_map(|&(name, text)| Some((name, Storm::parse(text).ok()?)))
-        .map(|(name, storm)| format!("{name:<22}  {}", storm.about))
+        .filter_map(|(_, text)| Storm::parse(text).ok())
+        .map(|storm| Entry::of(&storm))
         .collect();
-    lines.join("\n") + "\n"
+    if output.wants_json() {
+        for storm in &storms {
+            json::line(&mut io::stdout(), storm).context("cannot write the output")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&render::bench::list(&storms))
 }
 
 fn print(text: &str) -> Result<ExitCode> {
@@ -170,7 +179,7 @@ async fn play_with_progress(
 fn write(args: &StormArgs, value: &impl serde::Serialize, text: &str) -> Result<()> {
     let mut out = io::stdout();
     match args.print.format() {
-        Format::Json => render::json::line(&mut out, value),
+        Format::Json => json::line(&mut out, value),
         Format::Table => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
     }
     .context("cannot write the output")

@@ -99,7 +99,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         zero,
         recorder,
     );
-    let mut output = Output::new(&args.print);
+    let mut output = Output::new("trace", &args.print);
     let mut workload = Workload::start(&args.command)?;
 
     let every = live.interval(args.interval);
