@@ -63,16 +63,46 @@ fn sign(value: u64) -> u64 {
 #[must_use]
 #[expect(
     clippy::inline_always,
-    reason = "older kernels do not allow a call from every kind of program"
+    clippy::cast_possible_truncation,
+    reason = "older kernels do not allow a call from every kind of program; a bucket is below 128"
 )]
 #[inline(always)]
 pub fn depth_bucket(depth: u32) -> u32 {
-    if depth < 4 {
-        return depth;
+    let mut rest = u64::from(depth);
+    let mut bucket = 0;
+    // A shift leaves the highest three bits, which the bucket is made of, and takes four buckets a bit.
+    for (bits, shift) in [(20, 12), (SMALL_BITS, 9)] {
+        // 1 where it does not fit into the bits.
+        let beyond = sign(((1_u64 << bits) - 1).wrapping_sub(rest)) * shift;
+        rest >>= beyond;
+        bucket += beyond * 4;
     }
-    let exponent = below_half(u64::from(depth), 16, 0);
-    let quarter = (depth >> (exponent - 2)) & 3;
-    (exponent - 1) * 4 + quarter
+    u32::from(SMALL[rest as usize & (SMALL.len() - 1)]) + bucket as u32
+}
+
+/// Bits of the depths that [`SMALL`] has.
+const SMALL_BITS: u32 = 11;
+
+/// Buckets of small depths.
+static SMALL: [u8; 1 << SMALL_BITS] = small();
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the last of these buckets is 39"
+)]
+const fn small() -> [u8; 1 << SMALL_BITS] {
+    let mut buckets = [0; 1 << SMALL_BITS];
+    let mut depth = 0;
+    while depth < buckets.len() {
+        buckets[depth] = if depth < 4 {
+            depth as u8
+        } else {
+            let exponent = depth.ilog2();
+            ((exponent - 1) * 4) as u8 + (depth >> (exponent - 2) & 3) as u8
+        };
+        depth += 1;
+    }
+    buckets
 }
 
 /// Highest depth that [`depth_bucket`] files under `bucket`.
