@@ -223,16 +223,20 @@ fn storms_are_listed_and_shown() {
     assert!(refused(&run(&["bench", "show", "no-such"])).contains("no-such"));
     let json = run(&["bench", "list", "--json"]);
     assert_eq!(decent(&json), 0);
-    let names =
-        |output: &str, name: fn(&str) -> String| output.lines().map(name).collect::<Vec<_>>();
+    let storms: Vec<Value> = text(&json.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(storms.len(), text(&list.stdout).lines().count());
+    for (storm, line) in storms.iter().zip(text(&list.stdout).lines()) {
+        let name = storm["name"].as_str().expect("a name");
+        assert_eq!(Some(name), line.split_whitespace().next());
+    }
+    let burst = storms.iter().find(|storm| storm["name"] == "boot-burst");
+    let burst = burst.expect("it is in the library");
     assert_eq!(
-        names(&text(&json.stdout), |line| {
-            let storm: Value = serde_json::from_str(line).expect("JSON");
-            storm["name"].as_str().expect("a name").to_owned()
-        }),
-        names(&text(&list.stdout), |line| {
-            line.split_whitespace().next().expect("a name").to_owned()
-        })
+        (&burst["limit"], &burst["events"]),
+        (&64.into(), &440.into())
     );
 }
 

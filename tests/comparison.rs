@@ -4,7 +4,7 @@
 mod traces;
 
 use auditwatch::{
-    comparison::{Comparison, Figure, LEAST_INTERVALS, Verdict, compare},
+    comparison::{Comparison, Figure, LEAST_INTERVALS, Trace, Verdict, compare},
     render,
 };
 use proptest::{collection::vec, prelude::*};
@@ -132,6 +132,127 @@ fn one_load_seldom_differs_from_itself() {
     assert!(alarms <= 8, "{alarms} of 400");
 }
 
+/// A trace whose intervals have these lengths.
+fn uneven(seconds: &[Second], lengths_ms: &[u64]) -> Trace {
+    let mut trace = trace(seconds);
+    for (interval, ms) in trace.intervals.iter_mut().zip(lengths_ms) {
+        interval.duration_ns = ms * 1_000_000;
+    }
+    trace.summary.duration_ns = trace.intervals.iter().map(|i| i.duration_ns).sum();
+    trace
+}
+
+/// Whatever the intervals, a figure is what the summary says of the whole.
+#[test]
+fn figures_are_those_of_the_whole_trace() {
+    let interval = || (second(), 1..1_500_u64);
+    runner(1_000)
+        .run(&vec(interval(), 1..9), |intervals| {
+            let (seconds, lengths): (Vec<_>, Vec<_>) = intervals.into_iter().unzip();
+            let trace = uneven(&seconds, &lengths);
+            let own = compare(&trace, &trace);
+            let near = |name, expected: f64| {
+                let found = figure(&own, name).a.expect("measured");
+                prop_assert!(
+                    (found - expected).abs() <= 1e-9 * expected.max(1.0),
+                    "{name}: {found}, {expected}"
+                );
+                Ok(())
+            };
+            let summary = &trace.summary;
+            let duration_s = number(summary.duration_ns) / 1e9;
+            let (lost, attempted) = (
+                summary.lost.map(number),
+                summary.ledger.attempted.map(number),
+            );
+            let (lost, attempted) = (lost.expect("counted"), attempted.expect("counted"));
+            near("records lost", lost / duration_s)?;
+            near("attempts", attempted / duration_s)?;
+            if attempted > 0.0 {
+                near("attempts lost", lost / attempted)?;
+            }
+            let stalls = number(summary.stalls.as_ref().expect("counted").count);
+            near("stalls", stalls / duration_s)
+        })
+        .expect("lawful");
+}
+
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count >> 20).expect("not so many")) * 1_048_576.0
+        + f64::from(u32::try_from(count & 0xf_ffff).expect("20 bits"))
+}
+
+/// How often two traces of one load differ in the share of attempts that are lost, of 400 pairs.
+fn alarms(mut load: impl FnMut(&mut dyn FnMut() -> u64) -> Vec<Second>) -> usize {
+    let mut state = 7_u64;
+    let mut draw = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % 100
+    };
+    (0..400)
+        .filter(|_| {
+            let comparison = compare(&trace(&load(&mut draw)), &trace(&load(&mut draw)));
+            matches!(
+                verdict(&comparison, "attempts lost"),
+                Verdict::Worse | Verdict::Better
+            )
+        })
+        .count()
+}
+
+fn lossy(attempted: u64, percent: u64) -> Second {
+    Second {
+        attempted,
+        lost: attempted * percent / 100,
+        ..CALM
+    }
+}
+
+/// Where one interval holds nearly all attempts, the others say nothing of how many are lost.
+#[test]
+fn one_burst_is_one_value() {
+    let burst = |draw: &mut dyn FnMut() -> u64| {
+        let mut seconds = vec![lossy(2, 50); 12];
+        seconds[5] = lossy(100_000, 20 + draw() * 2 / 5);
+        seconds
+    };
+    assert_eq!(alarms(burst), 0);
+    let mut draw = || 50;
+    let comparison = compare(&trace(&burst(&mut draw)), &trace(&burst(&mut || 0)));
+    assert_eq!(verdict(&comparison, "attempts lost"), Verdict::Unclear);
+    let in_few = "a few intervals hold nearly all that there is of attempts lost";
+    assert!(
+        comparison.notes.iter().any(|note| note.contains(in_few)),
+        "{comparison:?}"
+    );
+}
+
+/// A share that changes slowly is not less alike for the idle seconds in between, nor for small ones.
+#[test]
+fn pauses_do_not_make_values_independent() {
+    for pause in [0, 50] {
+        let slow = |draw: &mut dyn FnMut() -> u64| {
+            let mut percent = 50;
+            (0..60)
+                .map(|number| {
+                    if number % 2 == 1 {
+                        return lossy(pause, percent);
+                    }
+                    percent = (4 * percent + draw()) / 5;
+                    lossy(1_000, percent)
+                })
+                .collect()
+        };
+        let alarms = alarms(slow);
+        assert!(
+            alarms <= 24,
+            "{alarms} of 400 with {pause} attempts between"
+        );
+    }
+}
+
 #[test]
 fn few_intervals_say_nothing() {
     let short = vec![CALM; LEAST_INTERVALS - 1];
@@ -234,15 +355,6 @@ fn comparisons_obey_their_laws() {
         .run(&(seconds(), seconds()), |(a, b)| {
             let (a, b) = (trace(&a), trace(&b));
             let (forth, back) = (compare(&a, &b), compare(&b, &a));
-            // Uneven seconds weigh as much as they hold: it is what the summary says.
-            let (lost, attempted) = (a.summary.lost, a.summary.ledger.attempted);
-            if let (Some(lost), Some(attempted @ 1..)) = (lost, attempted) {
-                let of = |name| figure(&forth, name).a.expect("measured");
-                let share = f64::from(u32::try_from(lost).expect("few"))
-                    / f64::from(u32::try_from(attempted).expect("few"));
-                prop_assert!((of("attempts lost") - share).abs() < 1e-9);
-                prop_assert!((of("records lost") / of("attempts") - share).abs() < 1e-9);
-            }
             for (forth, back) in forth.figures.iter().zip(&back.figures) {
                 let turned = match forth.verdict {
                     Verdict::Better => Verdict::Worse,

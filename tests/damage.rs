@@ -149,14 +149,19 @@ fn badly_damaged_recordings_do_no_harm() {
     assert!(read_well > 2_000, "{read_well}");
 }
 
-/// A recording of twenty seconds, compressed.
-fn recording() -> Vec<u8> {
-    let mut text = Vec::new();
-    for line in lines(&about(CALM, 3)) {
-        text.extend(line);
-        text.push(b'\n');
+/// A recording of some minutes as its recorder writes it, a block a line; and where each line's block begins,
+/// bytes.
+fn recording() -> (Vec<u8>, Vec<usize>) {
+    let seconds: Vec<Second> = about(CALM, 3).into_iter().cycle().take(300).collect();
+    let mut encoder = zstd::Encoder::new(Vec::new(), 0).expect("an encoder");
+    let mut begins = Vec::new();
+    for line in lines(&seconds) {
+        begins.push(encoder.get_ref().len());
+        encoder.write_all(&line).expect("written");
+        encoder.write_all(b"\n").expect("written");
+        encoder.flush().expect("written");
     }
-    zstd::encode_all(text.as_slice(), 0).expect("compressed")
+    (encoder.finish().expect("compressed"), begins)
 }
 
 fn replayed(bytes: &[u8]) -> Output {
@@ -181,36 +186,42 @@ fn words(bytes: &[u8]) -> String {
 
 #[test]
 fn what_comes_after_the_end_is_named() {
-    let mut bytes = recording();
+    let (mut bytes, begins) = recording();
     assert_eq!(replayed(&bytes).status.code(), Some(0));
     bytes.extend(b"x\n");
     let words = words(&bytes);
-    assert!(words.contains("after the recording's end"), "{words}");
+    let place = format!("after the last line, {} of", begins.len());
+    assert!(words.contains(&place), "{words}");
 }
 
 /// Frame after frame is one file, as zstd has it; recording after recording is not one recording.
 #[test]
 fn two_recordings_in_one_file_are_named() {
-    let words = words(&[recording(), recording()].concat());
+    let (bytes, _) = recording();
+    let words = words(&[bytes.clone(), bytes].concat());
     assert!(words.contains("after its end"), "{words}");
 }
 
-/// The first block says how the others are packed: a bit of it that is turned makes them unreadable.
 #[test]
 fn damage_says_where_it_is() {
-    let mut bytes = recording();
-    // Behind the frame's head.
-    for byte in &mut bytes[12..40] {
-        *byte = !*byte;
-    }
+    let (mut bytes, begins) = recording();
+    let damaged = 280;
+    // Both bits of the block's type: no block has that one.
+    bytes[begins[damaged]] |= 0b110;
     let words = words(&bytes);
-    assert!(words.contains("damaged after line 0 of"), "{words}");
+    let readable = words
+        .split_once("after line ")
+        .and_then(|(_, rest)| rest.split_once(' '))
+        .and_then(|(number, _)| number.parse::<usize>().ok())
+        .unwrap_or_else(|| panic!("no line in {words}"));
+    // What was decompressed together with the damage is gone.
+    assert!((damaged / 2..=damaged).contains(&readable), "{words}");
 }
 
 #[test]
 fn a_reader_that_closes_early_ends_a_replay() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(&recording()).expect("written");
+    file.write_all(&recording().0).expect("written");
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let output = Command::new(env!("CARGO_BIN_EXE_auditwatch"))

@@ -89,7 +89,7 @@ pub struct Figure {
     pub name: String,
     /// What it counts.
     pub unit: Unit,
-    /// In the first trace, over all of it; `None` where not measured.
+    /// In the first trace, over all intervals that it was measured in; `None` where it was in none.
     pub a: Option<f64>,
     /// In the second.
     pub b: Option<f64>,
@@ -122,7 +122,7 @@ pub struct Comparison {
     pub schema: u32,
     /// Lengths of the traces, ns.
     pub duration_ns: [u64; 2],
-    /// Whole intervals that the noise is known from.
+    /// Whole intervals: from [`LEAST_INTERVALS`] on the noise is known.
     pub intervals: [usize; 2],
     /// Settings and circumstances that differ.
     pub circumstances: Vec<Circumstance>,
@@ -242,6 +242,7 @@ pub fn compare(a: &Trace, b: &Trace) -> Comparison {
         .map(|of| series(of, [a, b], is_noise_known))
         .collect();
     let verdict = overall(&figures);
+    let notes = notes([a, b], intervals, &figures);
     figures.extend(
         ONES.iter()
             .map(|&(name, unit, pick)| one(name, unit, pick(&a.summary), pick(&b.summary))),
@@ -253,7 +254,7 @@ pub fn compare(a: &Trace, b: &Trace) -> Comparison {
         intervals,
         circumstances: circumstances(&a.summary, &b.summary),
         verdict,
-        notes: notes(a, b, intervals, &figures),
+        notes,
         figures,
     }
 }
@@ -284,13 +285,13 @@ fn whole_intervals(trace: &Trace) -> usize {
 
 fn series(of: &Series, traces: [&Trace; 2], is_noise_known: bool) -> Figure {
     let [a, b] = traces.map(|trace| Values::of(trace.intervals.iter().filter_map(of.pick)));
-    let means = (a.map(|a| a.mean), b.map(|b| b.mean));
+    let ratios = (a.map(|a| a.ratio), b.map(|b| b.ratio));
     let (Some(a), Some(b)) = (a, b) else {
-        return figure(of.name, of.unit, means, None, Verdict::Unknown);
+        return figure(of.name, of.unit, ratios, None, Verdict::Unknown);
     };
     let noise = if is_noise_known { noise(&a, &b) } else { None };
-    let difference = b.mean - a.mean;
-    let within = |share: f64| difference.abs() <= share * a.mean.abs().max(b.mean.abs());
+    let difference = b.ratio - a.ratio;
+    let within = |share: f64| difference.abs() <= share * a.ratio.abs().max(b.ratio.abs());
     let verdict = if within(LEAST_CHANGE) {
         Verdict::Same
     } else if is_none_against_some(of, traces.map(|trace| &trace.summary))
@@ -307,7 +308,7 @@ fn series(of: &Series, traces: [&Trace; 2], is_noise_known: bool) -> Figure {
     } else {
         Verdict::Same
     };
-    figure(of.name, of.unit, means, noise, verdict)
+    figure(of.name, of.unit, ratios, noise, verdict)
 }
 
 /// Whether one trace counted none, and the other so many that chance would hardly have
@@ -401,9 +402,10 @@ fn working_hooks(summary: &Summary) -> u64 {
         .count() as u64
 }
 
-fn notes(a: &Trace, b: &Trace, intervals: [usize; 2], figures: &[Figure]) -> Vec<String> {
+/// What to know of the traces, and of figures that have a value an interval.
+fn notes(traces: [&Trace; 2], intervals: [usize; 2], figures: &[Figure]) -> Vec<String> {
     let mut notes = Vec::new();
-    for (name, trace, intervals) in [("first", a, intervals[0]), ("second", b, intervals[1])] {
+    for ((name, trace), intervals) in ["first", "second"].into_iter().zip(traces).zip(intervals) {
         if intervals < LEAST_INTERVALS {
             notes.push(format!(
                 "the {name} trace has {intervals} whole intervals, and noise is known from \
@@ -417,18 +419,26 @@ fn notes(a: &Trace, b: &Trace, intervals: [usize; 2], figures: &[Figure]) -> Vec
             )),
             None => notes.push(format!("counts of the {name} trace could not be checked")),
         }
-        notes.extend(
-            trace
-                .summary
-                .notes
-                .iter()
-                .map(|note| format!("of the {name}: {note}")),
-        );
+        let own = trace.summary.notes.iter();
+        notes.extend(own.map(|note| format!("of the {name}: {note}")));
     }
-    if figures
-        .iter()
-        .any(|figure| figure.verdict == Verdict::Unclear && figure.noise.is_some())
-    {
+    let unclear = |is_noise_known: bool| {
+        let names: Vec<&str> = figures
+            .iter()
+            .filter(|figure| figure.verdict == Verdict::Unclear)
+            .filter(|figure| figure.noise.is_some() == is_noise_known)
+            .map(|figure| figure.name.as_str())
+            .collect();
+        names.join(", ")
+    };
+    let in_few = unclear(false);
+    if !in_few.is_empty() && intervals.iter().all(|&number| number >= LEAST_INTERVALS) {
+        notes.push(format!(
+            "a few intervals hold nearly all that there is of {in_few}: trace longer, or with a shorter \
+             --interval"
+        ));
+    }
+    if !unclear(true).is_empty() {
         notes.push(
             "a large difference within still larger noise is unclear: trace for longer than the load's own \
              ups and downs, or repeat the run"

@@ -62,15 +62,18 @@ pub(super) fn read_all(
 /// Why no more can be read: the file's own error, or what the decompressor found.
 fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
     if error.raw_os_error().is_some() {
-        error.into()
-    } else if replay.is_whole() {
-        anyhow!("something comes after the recording's end that is no part of one ({error})")
-    } else {
-        anyhow!(
-            "the file is damaged after line {} of the recording ({error})",
-            replay.lines()
-        )
+        return error.into();
     }
+    let lines = replay.lines();
+    let place = if replay.is_whole() {
+        "the last line,"
+    } else {
+        "line"
+    };
+    anyhow!(
+        "what comes after {place} {lines} of the recording cannot be read: {error}; for what comes before: \
+         zstd -dc FILE | head -n {lines} | auditwatch replay -"
+    )
 }
 
 /// Opens a recording, compressed or not.

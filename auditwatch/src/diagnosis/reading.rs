@@ -121,7 +121,7 @@ impl Reading {
 /// Made once: all readings look for the same words.
 static FINDER: LazyLock<Finder> = LazyLock::new(Finder::default);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
     boots: Vec<Account>,
     /// The boot that lines belong to.
@@ -142,7 +142,15 @@ impl Log {
     fn new() -> Self {
         Self {
             boots: vec![Account::new(None)],
-            ..Self::default()
+            now: 0,
+            status: StatusLines::default(),
+            blocked: None,
+            back_us: None,
+            waiting: Vec::new(),
+            gaps: 0,
+            lines_missing: 0,
+            facts: Vec::new(),
+            hasher: RandomState::default(),
         }
     }
 

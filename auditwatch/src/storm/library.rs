@@ -9,6 +9,8 @@ use super::Storm;
 pub struct Entry {
     /// Always `storm`.
     pub kind: &'static str,
+    /// Version of this form; keys are only ever added.
+    pub schema: u32,
     /// Its name.
     pub name: String,
     /// What it is a model of.
@@ -27,6 +29,7 @@ impl Entry {
     pub fn of(storm: &Storm) -> Self {
         Self {
             kind: "storm",
+            schema: 1,
             name: storm.name.clone(),
             about: storm.about.clone(),
             limit: storm.host.limit,
