@@ -87,7 +87,7 @@ fn help_has_examples() {
 fn bad_usage_is_status_2_and_names_the_word() {
     for (arguments, word) in [
         (&["trace", "--duration", "soon"][..], "soon"),
-        (&["trace", "--interval", "1ms"][..], "100ms"),
+        (&["trace", "--interval", "1ms"][..], "10ms"),
         (&["trace", "--attach", "magic"][..], "magic"),
         (&["conquer"][..], "conquer"),
     ] {

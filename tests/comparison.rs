@@ -66,8 +66,25 @@ fn what_hurts_more_is_worse_and_the_other_way_better() {
     assert_eq!(verdict(&forth, "attempts"), Verdict::Same);
     // One value each: nobody knows the noise of a peak.
     assert_eq!(verdict(&forth, "memory at the peak"), Verdict::Same);
-    let text = render::comparison::table(&forth, render::style::Style::plain());
-    assert!(text.ends_with("the second is worse: records lost, attempts lost, stalls, time in stalls, queue length\n"), "{text}");
+    let last_line = |comparison: &Comparison| {
+        let text = render::comparison::table(comparison, render::style::Style::plain());
+        text.lines().last().expect("a verdict").to_owned()
+    };
+    let worse =
+        "the second is worse: records lost, attempts lost, stalls, time in stalls, queue length";
+    assert_eq!(last_line(&forth), worse);
+    let heavy = trace(&about(
+        Second {
+            attempted: 250,
+            depth: 60,
+            ..CALM
+        },
+        3,
+    ));
+    assert_eq!(
+        last_line(&compare(&calm, &heavy)),
+        "the second is worse: queue length; the load is another, too: attempts +141.5 %"
+    );
 }
 
 #[test]

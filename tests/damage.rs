@@ -190,7 +190,7 @@ fn what_comes_after_the_end_is_named() {
     assert_eq!(replayed(&bytes).status.code(), Some(0));
     bytes.extend(b"x\n");
     let words = words(&bytes);
-    let place = format!("after the last line, {} of", begins.len());
+    let place = format!("line {} is the last that could be read", begins.len());
     assert!(words.contains(&place), "{words}");
 }
 
@@ -210,7 +210,7 @@ fn damage_says_where_it_is() {
     bytes[begins[damaged]] |= 0b110;
     let words = words(&bytes);
     let readable = words
-        .split_once("after line ")
+        .split_once("line ")
         .and_then(|(_, rest)| rest.split_once(' '))
         .and_then(|(number, _)| number.parse::<usize>().ok())
         .unwrap_or_else(|| panic!("no line in {words}"));

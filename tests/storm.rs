@@ -25,93 +25,104 @@ fn the_smallest_storm_has_what_is_usual() {
     assert_eq!(storm.with_limit(64).host.limit, Some(64));
 }
 
-/// A mistake, the line that it is on, and words that the error must have.
+/// Mistakes, the line that each is on, and words that the error must have.
+const MISTAKES: [(&str, usize, &[&str]); 26] = [
+    ("", 1, &["name"]),
+    ("name = \"x\"\n", 1, &["producer"]),
+    (
+        "name = \"a b\"\n[[producer]]\nkind=\"open\"\nevents=1\n",
+        1,
+        &["a b"],
+    ),
+    ("name = x\n", 1, &[]),
+    ("nam = \"x\"\n", 1, &["nam", "name"]),
+    ("[host]\nlimt = 3\n", 3, &["limt", "limit"]),
+    ("[host]\nlimit = -3\n", 3, &["-3"]),
+    ("[host]\nlimit = \"64\"\n", 3, &["string"]),
+    ("[host]\nfailure = 2\n", 3, &["panic"]),
+    ("[host]\nwait_time_ms = 700000\n", 3, &["700000", "600000"]),
+    (
+        "[[producer]]\nkind = \"opn\"\nevents = 1\n",
+        3,
+        &["opn", "open"],
+    ),
+    ("[[producer]]\nkind = \"open\"\n", 2, &["events", "for_ms"]),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 0\n",
+        4,
+        &["events = 0"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nfor_ms = 1\n",
+        2,
+        &["both"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 99999999999\n",
+        4,
+        &["99999999999"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nrat_per_s = 5\n",
+        5,
+        &["rat_per_s", "rate_per_s"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nrate_per_s = nan\n",
+        5,
+        &["rate_per_s"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nrate_per_s = -1\n",
+        5,
+        &["-1"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nrate_per_s = 1\nburst = { events = 1, every_ms = 1 }\n",
+        2,
+        &["rate_per_s", "burst"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nburst = { events = 1 }\n",
+        5,
+        &["every_ms"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nargv_bytes = 1\n",
+        5,
+        &["argv_bytes", "exec"],
+    ),
+    (
+        "[[producer]]\nkind = \"user\"\nevents = 1\nmessage_bytes = 8001\n",
+        5,
+        &["8001", "8000"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nburst = { events = 0, every_ms = 1 }\nevents = 1\n",
+        4,
+        &["burst.events = 0"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\nthreads = 1000\n",
+        5,
+        &["1000", "256"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\n[consumer]\nkind = \"auditd\"\nfsync = true\n",
+        5,
+        &["fsync", "sink"],
+    ),
+    (
+        "[[producer]]\nkind = \"open\"\nevents = 1\n[[phase]]\nname = \"p\"\n[[phase.producer]]\nkind = \"open\"\nevents = 1\n",
+        5,
+        &["phase.producer"],
+    ),
+];
+
 #[test]
 fn mistakes_are_named_with_their_line() {
     let head = "name = \"x\"\n";
-    let cases: [(&str, usize, &[&str]); 24] = [
-        ("", 1, &["name"]),
-        ("name = \"x\"\n", 1, &["producer"]),
-        (
-            "name = \"a b\"\n[[producer]]\nkind=\"open\"\nevents=1\n",
-            1,
-            &["a b"],
-        ),
-        ("name = x\n", 1, &[]),
-        ("nam = \"x\"\n", 1, &["nam", "name"]),
-        ("[host]\nlimt = 3\n", 3, &["limt", "limit"]),
-        ("[host]\nlimit = -3\n", 3, &["-3"]),
-        ("[host]\nlimit = \"64\"\n", 3, &["string"]),
-        ("[host]\nfailure = 2\n", 2, &["panic"]),
-        ("[host]\nwait_time_ms = 700000\n", 2, &["700000", "600000"]),
-        (
-            "[[producer]]\nkind = \"opn\"\nevents = 1\n",
-            3,
-            &["opn", "open"],
-        ),
-        ("[[producer]]\nkind = \"open\"\n", 2, &["events", "for_ms"]),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 0\n",
-            2,
-            &["events = 0"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nfor_ms = 1\n",
-            2,
-            &["both"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 99999999999\n",
-            2,
-            &["99999999999"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nrat_per_s = 5\n",
-            5,
-            &["rat_per_s", "rate_per_s"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nrate_per_s = nan\n",
-            2,
-            &["rate_per_s"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nrate_per_s = -1\n",
-            2,
-            &["-1"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nrate_per_s = 1\nburst = { events = 1, every_ms = 1 }\n",
-            2,
-            &["rate_per_s", "burst"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nburst = { events = 1 }\n",
-            5,
-            &["every_ms"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nargv_bytes = 1\n",
-            2,
-            &["argv_bytes", "exec"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\nthreads = 1000\n",
-            2,
-            &["1000", "256"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\n[consumer]\nkind = \"auditd\"\nfsync = true\n",
-            5,
-            &["fsync", "sink"],
-        ),
-        (
-            "[[producer]]\nkind = \"open\"\nevents = 1\n[[phase]]\nname = \"p\"\n[[phase.producer]]\nkind = \"open\"\nevents = 1\n",
-            5,
-            &["phase.producer"],
-        ),
-    ];
-    for (text, line, words) in cases {
+    for (text, line, words) in MISTAKES {
         let text = if text.starts_with("nam") || text.is_empty() {
             text.to_owned()
         } else {

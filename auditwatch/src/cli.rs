@@ -448,10 +448,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
+/// Below it the samples would be a load of their own.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text)?;
-    if interval < Duration::from_millis(100) {
-        return Err("the interval must be at least 100ms".to_owned());
+    if interval < SHORTEST_INTERVAL {
+        return Err(format!(
+            "the interval must be at least {}ms",
+            SHORTEST_INTERVAL.as_millis()
+        ));
     }
     Ok(interval)
 }

@@ -19,6 +19,8 @@ const CHANCE: f64 = 0.001;
 const LEAST_CHANGE: f64 = 0.01;
 /// A greater change than this is never called none, share of the larger value.
 const LARGE_CHANGE: f64 = 0.25;
+/// Name of the figure that tells how heavy the load was.
+pub const ATTEMPTS: &str = "attempts";
 /// Intervals that each side needs for its noise to be known.
 pub const LEAST_INTERVALS: usize = 5;
 
@@ -95,8 +97,8 @@ pub struct Figure {
     pub b: Option<f64>,
     /// Change as a share of the first; `None` where that is 0.
     pub change: Option<f64>,
-    /// A difference up to this is noise, in the figure's unit; `None` where
-    /// the noise is not known.
+    /// A difference up to this is noise, in the figure's unit; `None` where the noise is not known, or one
+    /// trace has none at all and the other too many for that to be chance.
     pub noise: Option<f64>,
     /// What the change means.
     pub verdict: Verdict,
@@ -161,7 +163,7 @@ struct Series {
 
 const SERIES: &[Series] = &[
     Series {
-        name: "attempts",
+        name: ATTEMPTS,
         unit: Unit::PerS,
         sense: Sense::Load,
         pick: |i| Some((float(i.ledger.attempted?), seconds(i))),
@@ -289,14 +291,14 @@ fn series(of: &Series, traces: [&Trace; 2], is_noise_known: bool) -> Figure {
     let (Some(a), Some(b)) = (a, b) else {
         return figure(of.name, of.unit, ratios, None, Verdict::Unknown);
     };
-    let noise = if is_noise_known { noise(&a, &b) } else { None };
+    let is_none_against_some = is_none_against_some(of, traces.map(|trace| &trace.summary));
+    // Where one side has none at all, its intervals do not tell how much it might have had.
+    let noise = noise(&a, &b).filter(|_| is_noise_known && !is_none_against_some);
     let difference = b.ratio - a.ratio;
     let within = |share: f64| difference.abs() <= share * a.ratio.abs().max(b.ratio.abs());
     let verdict = if within(LEAST_CHANGE) {
         Verdict::Same
-    } else if is_none_against_some(of, traces.map(|trace| &trace.summary))
-        || noise.is_some_and(|n| difference.abs() > n)
-    {
+    } else if is_none_against_some || noise.is_some_and(|n| difference.abs() > n) {
         match of.sense {
             Sense::Load => Verdict::Changed,
             Sense::Hurts if difference > 0.0 => Verdict::Worse,
@@ -412,12 +414,8 @@ fn notes(traces: [&Trace; 2], intervals: [usize; 2], figures: &[Figure]) -> Vec<
                  {LEAST_INTERVALS} on: trace longer, or with a shorter --interval"
             ));
         }
-        match trace.summary.ledger.residual {
-            Some(0) => {}
-            Some(residual) => notes.push(format!(
-                "counts of the {name} trace may be off by {residual} records"
-            )),
-            None => notes.push(format!("counts of the {name} trace could not be checked")),
+        if trace.summary.ledger.residual.is_none() {
+            notes.push(format!("counts of the {name} trace could not be checked"));
         }
         let own = trace.summary.notes.iter();
         notes.extend(own.map(|note| format!("of the {name}: {note}")));

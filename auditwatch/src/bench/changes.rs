@@ -84,6 +84,35 @@ pub struct Changes {
     pub directories: Vec<std::path::PathBuf>,
 }
 
+impl Changes {
+    /// What it takes to change it back, in words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(settings) = &self.settings {
+            let wait_time = settings
+                .backlog_wait_time_jiffies
+                .map_or_else(String::new, |jiffies| {
+                    format!(", wait time {jiffies} jiffies")
+                });
+            words.push(format!(
+                "limit {}{wait_time}, rate limit {}, failure {}, enabled {} as they were",
+                settings.backlog_limit, settings.rate_limit, settings.failure, settings.enabled
+            ));
+        }
+        if !self.rules.is_empty() {
+            words.push(format!("{} of its rules removed", self.rules.len()));
+        }
+        if self.auditd.is_some() {
+            words.push("auditd in its place".to_owned());
+        }
+        if !self.children.is_empty() {
+            words.push(format!("{} of its processes ended", self.children.len()));
+        }
+        words.join("; ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +140,14 @@ mod tests {
                 Setting::BacklogWaitTime(15_000),
                 Setting::Enabled(0)
             ]
+        );
+        let changes = Changes {
+            settings: Some(saved),
+            ..Changes::default()
+        };
+        assert_eq!(
+            changes.in_words(),
+            "limit 8192, wait time 15000 jiffies, rate limit 0, failure 1, enabled 0 as they were"
         );
         // A setting that the kernel does not have is left alone.
         let old = Settings {

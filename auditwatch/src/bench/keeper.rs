@@ -62,7 +62,13 @@ impl Keeper {
     /// # Errors
     /// When that fails, or another bench is under way.
     pub fn start() -> Result<Self> {
-        recover()?;
+        if let Some(changes) = recover()? {
+            let what = changes.in_words();
+            let _ = writeln!(
+                io::stderr(),
+                "auditwatch: an earlier bench was killed; put back now: {what}"
+            );
+        }
         let mut process = Command::new("/proc/self/exe")
             .args(["bench", "keeper"])
             .stdin(Stdio::piped())
@@ -192,13 +198,13 @@ pub fn run() -> Result<()> {
     restore(&changes).and_then(|()| forget())
 }
 
-/// Restores what the journal of a bench that was killed with its keeper says.
+/// Restores what the journal of a bench that was killed with its keeper says; returns that, if there is one.
 ///
 /// # Errors
 /// When the journal cannot be read, the host not restored, or its bench lives.
-pub fn recover() -> Result<()> {
+pub fn recover() -> Result<Option<Changes>> {
     let text = match fs::read(JOURNAL) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.with_context(|| format!("cannot read {JOURNAL}"))?,
     };
     let journal: Journal = serde_json::from_slice(&text).with_context(|| {
@@ -213,7 +219,8 @@ pub fn recover() -> Result<()> {
     );
     restore(&journal.changes)
         .with_context(|| format!("an earlier bench was killed; its changes stand in {JOURNAL}"))?;
-    forget()
+    forget()?;
+    Ok(Some(journal.changes))
 }
 
 /// What stands on disk.

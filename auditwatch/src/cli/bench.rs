@@ -106,7 +106,7 @@ pub struct NeededArgs {
     #[command(flatten)]
     pub storm: StormArgs,
     /// Runs at the most
-    #[arg(long, value_name = "RUNS", default_value_t = 12)]
+    #[arg(long, value_name = "RUNS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
 }
 

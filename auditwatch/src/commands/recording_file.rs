@@ -65,13 +65,13 @@ fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
         return error.into();
     }
     let lines = replay.lines();
-    let place = if replay.is_whole() {
-        "the last line,"
+    let what = if replay.is_whole() {
+        "the recording has all its lines, and its file is damaged, in them or behind them"
     } else {
-        "line"
+        "the recording is damaged"
     };
     anyhow!(
-        "what comes after {place} {lines} of the recording cannot be read: {error}; for what comes before: \
+        "{what}: line {lines} is the last that could be read ({error}); to see what there is: \
          zstd -dc FILE | head -n {lines} | auditwatch replay -"
     )
 }

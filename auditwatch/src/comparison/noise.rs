@@ -79,7 +79,9 @@ fn correlation(values: &[(f64, f64)], ratio: f64) -> f64 {
     };
     let with_itself = mean(&mut off.iter().map(|&one| [one, one]));
     let with_next = mean(&mut off.windows(2).map(|pair| [pair[0], pair[1]]));
-    let correlation = with_next / with_itself;
+    // There is one pair less.
+    let number = float(off.len() as u64);
+    let correlation = with_next / with_itself * (number - 1.0) / number;
     // Nothing is off, or there are no neighbours.
     if correlation.is_nan() {
         0.0

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::style::Style;
 use crate::{
-    comparison::{Comparison, Figure, Unit, Verdict},
+    comparison::{ATTEMPTS, Comparison, Figure, Unit, Verdict},
     number::{bytes, count, duration},
 };
 
@@ -47,21 +47,36 @@ pub fn table(comparison: &Comparison, style: Style) -> String {
 fn line(figure: &Figure, style: Style) -> String {
     let value =
         |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| shown(v, figure.unit));
-    let change = figure.change.map_or_else(String::new, |change| {
-        if change.abs() >= 10.0 {
-            format!("x{:.0}", change + 1.0)
-        } else {
-            format!("{:+.1} %", change * 100.0)
-        }
-    });
+    let change = change(figure);
     format!(
         "{:<20}  {:>12}  {:>12}  {change:>9}  {:>12}  {}",
         figure.name,
         value(figure.a),
         value(figure.b),
-        value(figure.noise),
+        noise(figure),
         paint(figure.verdict, figure.verdict.name(), style)
     )
+}
+
+/// By how much it changed; empty where the first has none.
+fn change(figure: &Figure) -> String {
+    figure.change.map_or_else(String::new, |change| {
+        if change.abs() >= 10.0 {
+            format!("x{:.0}", change + 1.0)
+        } else {
+            format!("{:+.1} %", change * 100.0)
+        }
+    })
+}
+
+/// How much is noise. More than both values is all that there is to say of what no difference of the two
+/// could exceed.
+fn noise(figure: &Figure) -> String {
+    match (figure.noise, figure.a, figure.b) {
+        (None, ..) => "-".to_owned(),
+        (Some(noise), Some(a), Some(b)) if noise > a.max(b) && noise > 0.0 => "> both".to_owned(),
+        (Some(noise), ..) => shown(noise, figure.unit),
+    }
 }
 
 fn paint(verdict: Verdict, text: &str, style: Style) -> String {
@@ -84,9 +99,19 @@ fn verdict(comparison: &Comparison, style: Style) -> String {
             .collect();
         names.join(", ")
     };
+    // What is lost and delayed of another load may be its own.
+    let is_of_load =
+        |figure: &&Figure| figure.name == ATTEMPTS && figure.verdict == Verdict::Changed;
+    let load = comparison.figures.iter().find(is_of_load);
+    let load = load.map_or_else(String::new, |attempts| {
+        format!(
+            "; the load is another, too: {ATTEMPTS} {}",
+            change(attempts)
+        )
+    });
     let text = match comparison.verdict {
         verdict @ (Verdict::Worse | Verdict::Better) => {
-            format!("the second is {}: {}", verdict.name(), named(verdict))
+            format!("the second is {}: {}{load}", verdict.name(), named(verdict))
         }
         Verdict::Changed => format!(
             "another load, and no harm in it: {}",

@@ -127,7 +127,9 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
     if let Some(line) = types(summary) {
         row("types", &line);
     }
-    for change in summary.limit_changes.iter().flatten() {
+    let changes = summary.limit_changes.iter().flatten();
+    // auditctl sets `failure` to what it is with each rule.
+    for change in changes.filter(|change| change.old != Some(change.new) || change.result < 0) {
         let old = change
             .old
             .map_or_else(|| "?".to_owned(), |old| old.to_string());

@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Storm, StormError> {
         });
     }
     let at = |span: &Range<usize>, message: String| StormError {
-        line: line_of(text, span.start),
+        line: line_in(text, span.start, &message),
         message,
     };
     let file: File = toml::from_str(text).map_err(|error| {
@@ -114,6 +114,23 @@ pub(super) fn parse(text: &str) -> Result<Storm, StormError> {
         phases,
         consumer,
     })
+}
+
+/// The line, from 1, that a message is about, of a table that begins at a byte: that of the key which the
+/// message begins with, else its first.
+fn line_in(text: &str, begin: usize, message: &str) -> usize {
+    let key = message.split([' ', '.']).next().unwrap_or_default();
+    let is_of_key = |line: &str| {
+        let rest = line.trim_start().strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let table = text.get(begin..).unwrap_or_default();
+    let within = (1..)
+        .zip(table.lines().skip(1))
+        .take_while(|(_, line)| !line.trim_start().starts_with('['))
+        .find(|(_, line)| !key.is_empty() && is_of_key(line))
+        .map_or(0, |(number, _)| number);
+    line_of(text, begin) + within
 }
 
 /// The line of a byte, from 1.
@@ -299,18 +316,22 @@ fn producer(table: ProducerTable) -> Check<Producer> {
             "key {key:?}: an audit key has 1 to {MAX_KEY_BYTES} bytes, without quotes or control characters"
         ));
     }
-    let only = |what: &str, value: Option<u64>, of: Kind| match value {
+    let only = |what: &str, value: Option<u64>, of: Kind, most: u64| match value {
         Some(_) if kind != of => Err(format!(
             "{what} is of kind {:?}, not of {:?}",
             of.name(),
             kind.name()
         )),
-        value => at_most(what, value.unwrap_or(0), MAX_TEXT_BYTES).map(|()| value.unwrap_or(0)),
+        value => at_most(what, value.unwrap_or(0), most).map(|()| value.unwrap_or(0)),
     };
     Ok(Producer {
-        argv_bytes: only("argv_bytes", table.argv_bytes, Kind::Exec)?,
-        message_bytes: only("message_bytes", table.message_bytes, Kind::User)?
-            .min(MAX_MESSAGE_BYTES),
+        argv_bytes: only("argv_bytes", table.argv_bytes, Kind::Exec, MAX_TEXT_BYTES)?,
+        message_bytes: only(
+            "message_bytes",
+            table.message_bytes,
+            Kind::User,
+            MAX_MESSAGE_BYTES,
+        )?,
         name,
         kind,
         threads: table.threads,

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    play::{Manner, play},
+    play::{Manner, Played, play},
     stage::Stage,
 };
 use super::trace::recorder::Recorder;
@@ -37,7 +37,6 @@ use crate::{
         Storm,
         library::{self, Entry},
     },
-    truth::BenchReport,
 };
 
 /// Exit status when trace and truth disagree.
@@ -56,10 +55,10 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::Needed(args) => until_done(needed::run(args)),
         BenchCommand::List(output) => list(output),
         BenchCommand::Show { name } => print(of_library(name)?),
-        BenchCommand::Restore => {
-            keeper::recover()?;
-            print("nothing of a bench is left behind\n")
-        }
+        BenchCommand::Restore => match keeper::recover()? {
+            Some(changes) => print(&format!("put back: {}\n", changes.in_words())),
+            None => print("nothing of a bench is left behind\n"),
+        },
         BenchCommand::Keeper => keeper::run().map(|()| ExitCode::SUCCESS),
         BenchCommand::Sink => sink::run(&producers::read_order()?).map(|()| ExitCode::SUCCESS),
         BenchCommand::Producers => {
@@ -149,7 +148,7 @@ async fn play_with_progress(
     storm: &Storm,
     args: &StormArgs,
     recorder: Option<Recorder>,
-) -> Result<BenchReport> {
+) -> Result<Played> {
     let terminal = io::stderr().is_terminal();
     let of = storm.events();
     let mut watch = |interval: &Interval, events: u64| {
@@ -158,7 +157,7 @@ async fn play_with_progress(
             let _ = write!(io::stderr(), "\r{line}\u{1b}[K");
         }
     };
-    let report = play(
+    let played = play(
         stage,
         storm,
         Manner {
@@ -172,7 +171,7 @@ async fn play_with_progress(
     if terminal {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
-    report
+    played
 }
 
 /// Writes a value as a line of JSON, or its text.

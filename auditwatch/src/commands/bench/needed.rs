@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use super::{Stage, play_with_progress, storm, style, write};
+use super::{Played, Stage, play_with_progress, storm, style, write};
 use crate::{
     cli::{Format, bench::NeededArgs},
     render,
@@ -45,7 +45,8 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
             storm.name
         );
         let storm = storm.clone().with_limit(limit);
-        let report = play_with_progress(&mut stage, &storm, &args.storm, None).await?;
+        let Played { report, .. } =
+            play_with_progress(&mut stage, &storm, &args.storm, None).await?;
         let trial = trial(&report)?;
         trials.push(trial);
         if args.storm.print.format() == Format::Table {

@@ -49,18 +49,21 @@ pub(super) struct Manner<'a> {
     pub(super) watch: &'a mut dyn FnMut(&Interval, u64),
 }
 
+/// What became of it.
+pub(super) struct Played {
+    pub(super) report: BenchReport,
+    /// Whether all of the recording was written, where there is one.
+    pub(super) recorded: Result<()>,
+}
+
 /// Plays it once. On failure what is left over is for the keeper.
-pub(super) async fn play(
-    stage: &mut Stage,
-    storm: &Storm,
-    manner: Manner<'_>,
-) -> Result<BenchReport> {
+pub(super) async fn play(stage: &mut Stage, storm: &Storm, manner: Manner<'_>) -> Result<Played> {
     // Nobody is to wait while all is made ready.
     control::set(&mut stage.socket, Setting::BacklogLimit(0))?;
     let mut cast = Cast::assemble(stage, storm).await?;
-    let report = perform(stage, storm, &mut cast, manner).await?;
+    let played = perform(stage, storm, &mut cast, manner).await?;
     cast.dismiss(stage).await?;
-    Ok(report)
+    Ok(played)
 }
 
 async fn perform(
@@ -68,7 +71,7 @@ async fn perform(
     storm: &Storm,
     cast: &mut Cast,
     manner: Manner<'_>,
-) -> Result<BenchReport> {
+) -> Result<Played> {
     let started = Instant::now();
     let wanted = Wanted {
         source: SourceChoice::Bpf,
@@ -124,7 +127,6 @@ async fn perform(
         command: None,
         consumer,
     });
-    recorded?;
     ensure_heard(&producers, summary.ledger.attempted)?;
     let truth = Truth {
         consumer: storm.consumer.kind.name().to_owned(),
@@ -135,7 +137,7 @@ async fn perform(
         producers,
     };
     let checks = truth::check(&truth, &summary);
-    Ok(BenchReport {
+    let report = BenchReport {
         kind: "bench".to_owned(),
         schema: truth::SCHEMA,
         storm: storm.name.clone(),
@@ -144,7 +146,8 @@ async fn perform(
         checks,
         truth,
         trace: summary,
-    })
+    };
+    Ok(Played { report, recorded })
 }
 
 /// Sets what the storm wants of the host, the limit last: the records of the other

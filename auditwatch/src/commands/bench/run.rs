@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Stage, play_with_progress, status, storm, style, write};
+use super::{Played, Stage, play_with_progress, status, storm, style, write};
 use crate::{cli::bench::RunArgs, commands::trace::recorder::Recorder, render};
 
 pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
@@ -17,9 +17,11 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
     }
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let mut stage = Stage::set(&storm, args.storm.yes)?;
-    let report = play_with_progress(&mut stage, &storm, &args.storm, recorder).await?;
+    let Played { report, recorded } =
+        play_with_progress(&mut stage, &storm, &args.storm, recorder).await?;
     stage.strike()?;
     let text = render::bench::report(&report, style(&args.storm));
     write(&args.storm, &report, &text)?;
+    recorded?;
     Ok(status(report.agrees))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Stage, play_with_progress, status, storm, style, write};
+use super::{Played, Stage, play_with_progress, status, storm, style, write};
 use crate::{
     cli::{Format, bench::SweepArgs},
     render::bench::sweep,
@@ -20,7 +20,8 @@ pub(super) async fn run(args: &SweepArgs) -> Result<ExitCode> {
     let mut points = Vec::new();
     for &limit in &args.limits.0 {
         let storm = storm.clone().with_limit(limit);
-        let report = play_with_progress(&mut stage, &storm, &args.storm, None).await?;
+        let Played { report, .. } =
+            play_with_progress(&mut stage, &storm, &args.storm, None).await?;
         let point = Point::of(&report);
         match args.storm.print.format() {
             Format::Json => write(&args.storm, &point, "")?,

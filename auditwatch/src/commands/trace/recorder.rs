@@ -45,7 +45,9 @@ impl Recorder {
                 _ => error.into(),
             })
             .with_context(cannot)?;
-        let encoder = Encoder::new(BufWriter::new(file), LEVEL).with_context(cannot)?;
+        let mut encoder = Encoder::new(BufWriter::new(file), LEVEL).with_context(cannot)?;
+        // What a disk changes is noticed once all is read.
+        encoder.include_checksum(true).with_context(cannot)?;
         Ok(Self {
             path: path.to_owned(),
             encoder: Some(encoder),

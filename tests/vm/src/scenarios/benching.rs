@@ -27,6 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("bench-keeper-killed", keeper_killed).short(),
     Scenario::new("bench-interrupted", interrupted),
     Scenario::new("bench-refused", refused),
+    Scenario::new("bench-on-a-full-disk", full_disk),
 ];
 
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -368,6 +369,11 @@ fn keeper_killed(scene: &mut Scene<'_>) -> Result<()> {
     host.is_back()?;
     let mut findings = Findings::default();
     findings.equal("exit status", ended.code(), 0);
+    findings.that(ended.stdout.starts_with("put back: limit 777, "), || {
+        format!("it does not say what it put back: {}", ended.stdout)
+    });
+    let again = bench(scene, &["restore"])?.wait(PATIENCE)?;
+    findings.that(again.stdout.starts_with("nothing"), || again.stdout.clone());
     findings.verdict()
 }
 
@@ -384,6 +390,34 @@ fn interrupted(scene: &mut Scene<'_>) -> Result<()> {
     findings.that(ended.stderr.contains("interrupted"), || {
         "it does not say why it ended".to_owned()
     });
+    findings.verdict()
+}
+
+/// A recording that finds no room costs nothing but itself.
+fn full_disk(scene: &mut Scene<'_>) -> Result<()> {
+    let host = Host::set(scene)?;
+    let disk = scene.lab.directory.join("disk");
+    fs::create_dir_all(&disk)?;
+    crate::sys::mount("tmpfs".as_ref(), &disk, "tmpfs", 0, "size=64k")?;
+    let filled = fs::write(disk.join("rest"), vec![0; 128 * 1024]);
+    let recording = disk.join("run.zst");
+    let recording = recording.to_str().context("a path in ASCII")?;
+    let ended = bench(
+        scene,
+        &["run", "wait-time-0", "--json", "--record", recording],
+    )
+    .and_then(|process| process.wait(PATIENCE));
+    crate::sys::unmount(&disk)?;
+    ensure!(filled.is_err(), "the disk is not full");
+    let ended = ended?;
+    let report = last_line(&ended)?;
+    let mut findings = Findings::default();
+    findings.equal("exit status", ended.code(), 1);
+    findings.that(report["agrees"] == true, || report["checks"].to_string());
+    findings.that(ended.stderr.contains("No space left"), || {
+        format!("the cause is not named: {}", ended.stderr)
+    });
+    findings.take(host.is_back());
     findings.verdict()
 }
 
