@@ -3,6 +3,7 @@
 
 use auditwatch::{
     auditd::{ConsumerSetup, conf::AuditdConf, state::AuditdState},
+    recommendation::Confidence,
     recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, result},
     report::{Interval, Summary},
     sample::{
@@ -172,6 +173,8 @@ fn what_breaks_off_is_whole_up_to_there() {
         let (intervals, summary) = replay(&lines[..kept]).expect("whole up to there");
         assert_eq!(intervals, live().0[..kept - 2]);
         assert!(summary.notes.iter().any(|note| note.contains("breaks off")));
+        let answer = summary.recommendation.expect("an answer");
+        assert!(answer.confidence < Confidence::High, "{answer:?}");
     }
     assert!(matches!(replay(&lines[..1]), Err(RecordingError::NoSample)));
     assert!(matches!(replay(&[]), Err(RecordingError::NoBegin)));

@@ -216,6 +216,7 @@ impl Replay {
     pub fn result(self) -> Result<(Summary, Evidence), RecordingError> {
         let begin = self.begin.ok_or(RecordingError::NoBegin)?;
         let timeline = self.timeline.ok_or(RecordingError::NoSample)?;
+        let breaks_off = self.end.is_none();
         let end = self.end.unwrap_or_else(|| {
             let mut notes = begin.notes.clone();
             notes.push("the recording breaks off: the trace did not come to its end".to_owned());
@@ -225,7 +226,7 @@ impl Replay {
                 consumer: None,
             }
         });
-        Ok(result(&timeline, &begin, end))
+        Ok(sum_up(&timeline, &begin, end, breaks_off))
     }
 }
 
@@ -242,9 +243,13 @@ fn too_great(value: &Value) -> Option<Number> {
     }
 }
 
-/// The summary of a trace, live or replayed, and the evidence behind its recommendation.
+/// The summary of a trace that came to its end, and the evidence behind its recommendation.
 #[must_use]
 pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidence) {
+    sum_up(timeline, begin, end, false)
+}
+
+fn sum_up(timeline: &Timeline, begin: &Begin, end: End, breaks_off: bool) -> (Summary, Evidence) {
     // What its children used is known once it has ended.
     let load_has_ended = end.command.is_some_and(|times| times.user_ns.is_some());
     let setup = end.consumer;
@@ -258,6 +263,7 @@ pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidenc
         .as_ref()
         .and_then(|setup| setup.times?.since(begin.consumer_times.as_ref()?));
     evidence.setup = setup;
+    evidence.doubts.breaks_off = breaks_off;
     summary.recommendation = Some(recommend(&evidence, &Wishes::default()));
     (summary, evidence)
 }

@@ -44,6 +44,8 @@ pub struct Doubts {
     pub forgotten: u64,
     /// Hooks that are not in place, by function.
     pub hooks: Vec<String>,
+    /// The trace went on after what is known of it.
+    pub breaks_off: bool,
 }
 
 /// Who, or what rule, causes records.

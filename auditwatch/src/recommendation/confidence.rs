@@ -179,6 +179,12 @@ fn own_shortfalls(trust: &mut Trust, evidence: &Evidence) {
             ),
         );
     }
+    if doubts.breaks_off {
+        trust.at_most(
+            Confidence::Medium,
+            "the recording breaks off: what came later is not known".to_owned(),
+        );
+    }
     if doubts.forgotten > 0 {
         trust.at_most(
             Confidence::Low,

@@ -111,6 +111,7 @@ impl Timeline {
                 untracked: stalls.map_or(0, |stalls| stalls.untracked),
                 forgotten: self.demand.forgotten(),
                 hooks: missing_hooks(&summary.hooks),
+                breaks_off: false,
             },
         }
     }
