@@ -9,13 +9,14 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::{
     cache::Cache,
@@ -229,6 +230,9 @@ impl Guest {
             Err(_) => command.stderr(Stdio::null()),
         };
         die_with_parent(&mut command);
+        if self.icount {
+            stay_on_one_cpu(&mut command);
+        }
         command
     }
 
@@ -319,6 +323,25 @@ fn die_with_parent(command: &mut Command) {
     };
     // SAFETY: the closure makes one system call, allocates nothing, and takes no lock.
     unsafe { command.pre_exec(arm) };
+}
+
+/// Keeps the emulator on one CPU, each on the next. Its timers are run by one thread and the guest by another: at the
+/// same time, they once in a while differ in who comes first, and the guest's clock by an instruction or two.
+fn stay_on_one_cpu(command: &mut Command) {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    // Where it cannot be told it runs wherever it may.
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|cpu| allowed.is_set(*cpu))
+        .collect();
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let mut one = CpuSet::new();
+    one.set(cpus[number % cpus.len()]);
+    let stay = move || sched_setaffinity(None, &one).map_err(io::Error::from);
+    // SAFETY: the closure makes one system call, allocates nothing, and takes no lock.
+    unsafe { command.pre_exec(stay) };
 }
 
 /// A child that is killed if we leave early.
