@@ -89,6 +89,10 @@ fn bad_usage_is_status_2_and_names_the_word() {
         (&["trace", "--duration", "soon"][..], "soon"),
         (&["trace", "--interval", "1ms"][..], "10ms"),
         (&["trace", "--attach", "magic"][..], "magic"),
+        (
+            &["bench", "needed", "boot-burst", "--runs", "0"][..],
+            "--runs",
+        ),
         (&["conquer"][..], "conquer"),
     ] {
         let output = run(arguments);

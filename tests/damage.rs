@@ -154,6 +154,7 @@ fn badly_damaged_recordings_do_no_harm() {
 fn recording() -> (Vec<u8>, Vec<usize>) {
     let seconds: Vec<Second> = about(CALM, 3).into_iter().cycle().take(300).collect();
     let mut encoder = zstd::Encoder::new(Vec::new(), 0).expect("an encoder");
+    encoder.include_checksum(true).expect("a checksum");
     let mut begins = Vec::new();
     for line in lines(&seconds) {
         begins.push(encoder.get_ref().len());
@@ -200,6 +201,18 @@ fn two_recordings_in_one_file_are_named() {
     let (bytes, _) = recording();
     let words = words(&[bytes.clone(), bytes].concat());
     assert!(words.contains("after its end"), "{words}");
+}
+
+/// What makes sense still may not be what was written.
+#[test]
+fn another_content_is_noticed() {
+    let (mut bytes, _) = recording();
+    *bytes.last_mut().expect("a checksum") ^= 1;
+    let words = words(&bytes);
+    assert!(
+        words.contains("damaged") && words.contains("checksum"),
+        "{words}"
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub fn depth_bucket(depth: u32) -> u32 {
     let mut bucket = 0;
     // A shift leaves the highest three bits, which the bucket is made of, and takes four buckets a bit.
     for (bits, shift) in [(20, 12), (SMALL_BITS, 9)] {
-        // 1 where it does not fit into the bits.
+        // The shift where it does not fit into the bits, else 0.
         let beyond = sign(((1_u64 << bits) - 1).wrapping_sub(rest)) * shift;
         rest >>= beyond;
         bucket += beyond * 4;

@@ -9,7 +9,10 @@ mod noise;
 use noise::{Values, noise};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Interval, Summary};
+use crate::{
+    report::{Interval, Summary},
+    sample::Source,
+};
 
 /// Version of the form; keys are only ever added.
 pub const SCHEMA: u32 = 1;
@@ -124,7 +127,7 @@ pub struct Comparison {
     pub schema: u32,
     /// Lengths of the traces, ns.
     pub duration_ns: [u64; 2],
-    /// Whole intervals: from [`LEAST_INTERVALS`] on the noise is known.
+    /// Whole intervals: below [`LEAST_INTERVALS`] the noise is not known.
     pub intervals: [usize; 2],
     /// Settings and circumstances that differ.
     pub circumstances: Vec<Circumstance>,
@@ -414,7 +417,9 @@ fn notes(traces: [&Trace; 2], intervals: [usize; 2], figures: &[Figure]) -> Vec<
                  {LEAST_INTERVALS} on: trace longer, or with a shorter --interval"
             ));
         }
-        if trace.summary.ledger.residual.is_none() {
+        // A trace by BPF notes that itself.
+        let is_by_poll = trace.summary.source == Source::Poll;
+        if is_by_poll && trace.summary.ledger.residual.is_none() {
             notes.push(format!("counts of the {name} trace could not be checked"));
         }
         let own = trace.summary.notes.iter();

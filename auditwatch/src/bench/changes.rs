@@ -109,6 +109,9 @@ impl Changes {
         if !self.children.is_empty() {
             words.push(format!("{} of its processes ended", self.children.len()));
         }
+        if !self.directories.is_empty() {
+            words.push("its files removed".to_owned());
+        }
         words.join("; ")
     }
 }

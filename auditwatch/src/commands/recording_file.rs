@@ -65,6 +65,12 @@ fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
         return error.into();
     }
     let lines = replay.lines();
+    // `begin` and the zero point.
+    if lines < 2 {
+        return anyhow!(
+            "the recording is damaged before its first sample ({error}): there is nothing to sum up"
+        );
+    }
     let what = if replay.is_whole() {
         "the recording has all its lines, and its file is damaged, in them or behind them"
     } else {

@@ -128,7 +128,7 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
         row("types", &line);
     }
     let changes = summary.limit_changes.iter().flatten();
-    // auditctl sets `failure` to what it is with each rule.
+    // Rules files set again what is set.
     for change in changes.filter(|change| change.old != Some(change.new) || change.result < 0) {
         let old = change
             .old

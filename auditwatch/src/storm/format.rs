@@ -16,7 +16,7 @@ const MAX_KEY_BYTES: usize = 256;
 /// Longest name, bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// What is wrong with one table, without its line.
+/// What is wrong with one table, without its line. One that is about a key begins with it, which tells the line.
 type Check<T> = Result<T, String>;
 
 pub(super) fn parse(text: &str) -> Result<Storm, StormError> {

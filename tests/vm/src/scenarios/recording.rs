@@ -71,7 +71,12 @@ fn replay_is_the_trace(scene: &mut Scene<'_>) -> Result<()> {
         });
         if format == "json" {
             let samples = live.stdout.lines().count() as u64;
-            let bytes = fs::metadata(&path).context("the recording")?.len();
+            let recording = fs::read(&path).context("the recording")?;
+            // The frame's descriptor (RFC 8878, 3.1.1.1.1): a checksum ends it.
+            findings.that(recording.get(4).is_some_and(|byte| byte & 4 != 0), || {
+                "the recording has no checksum".to_owned()
+            });
+            let bytes = recording.len() as u64;
             findings.at_least("intervals", samples, 5);
             findings.between(
                 "bytes an hour",
