@@ -117,16 +117,21 @@ fn noise_is_no_difference() {
     );
 }
 
-/// The test seldom cries wolf: traces of one load, many times.
-#[test]
-fn one_load_seldom_differs_from_itself() {
+/// Numbers below 100 as if by chance, the same ones each time.
+fn draws() -> impl FnMut() -> u64 {
     let mut state = 7_u64;
-    let mut draw = || {
+    move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         state % 100
-    };
+    }
+}
+
+/// The test seldom cries wolf: traces of one load, many times.
+#[test]
+fn one_load_seldom_differs_from_itself() {
+    let mut draw = draws();
     let mut seconds = |count: usize| -> Vec<Second> {
         let mut level = 50;
         (0..count)
@@ -201,13 +206,7 @@ fn number(count: u64) -> f64 {
 
 /// How often two traces of one load differ in the share of attempts that are lost, of 400 pairs.
 fn alarms(mut load: impl FnMut(&mut dyn FnMut() -> u64) -> Vec<Second>) -> usize {
-    let mut state = 7_u64;
-    let mut draw = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % 100
-    };
+    let mut draw = draws();
     (0..400)
         .filter(|_| {
             let comparison = compare(&trace(&load(&mut draw)), &trace(&load(&mut draw)));
