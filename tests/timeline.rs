@@ -8,8 +8,8 @@ use auditwatch::{
     render::{style::Style, table, verdict},
     report::Summary,
     sample::{
-        Areas, Attempts, Delivery, Depths, Drain, Kept, KernelState, Sample, Shortfalls, Source,
-        Stalls, Waiter,
+        Areas, Attempts, Consumer, Delivery, Depths, Drain, Event, EventKind, Kept, KernelState,
+        Sample, Shortfalls, Source, Stalls, Waiter,
     },
     timeline::{Host, Timeline},
 };
@@ -240,4 +240,78 @@ fn stranded_is_who_sleeps_on_with_room_and_nobody_to_wake_it() {
     assert_eq!(with_waiter(5, [7, 8, 9], None), 0);
     // There is no room.
     assert_eq!(with_waiter(321, [7, 7, 7], None), 0);
+}
+
+fn event(at_ns: u64, what: EventKind) -> Event {
+    Event {
+        at_ns,
+        pid: 7,
+        comm: "auditd".to_owned(),
+        what,
+    }
+}
+
+/// A trace whose consumer pauses so many times, ten thousand a second at most; how many are known by time, how many
+/// are not, and what is said of them.
+fn pauses(pauses: u64) -> (u64, u64, Vec<String>) {
+    let mut timeline = Timeline::new(host(), sample(0, 0, 0));
+    for first in (0..pauses).step_by(10_000) {
+        let mut next = sample(1 + first / 10_000, first, 0);
+        let last = (first + 10_000).min(pauses);
+        next.events = (first..last)
+            .map(|pause| {
+                let duration_ns = 20_000_000;
+                event(next.at_ns + pause, EventKind::Pause { duration_ns })
+            })
+            .collect();
+        next.consumer = Some(Consumer {
+            served: 1_000,
+            served_ns: 1_000_000,
+            pauses: last,
+            service_hist: vec![0, 0, 1_000],
+            ..Consumer::default()
+        });
+        timeline.push(next);
+    }
+    let summary = timeline.summary(Vec::new(), None, Vec::new());
+    let service = timeline.evidence(&summary, false).service.expect("a pace");
+    let notes = summary.notes.iter().filter(|note| note.contains("paused"));
+    (
+        service.pauses.len() as u64,
+        service.pauses_without_time,
+        notes.cloned().collect(),
+    )
+}
+
+#[test]
+fn a_trace_of_any_length_keeps_the_last_pauses_and_says_how_many_it_does_not() {
+    assert_eq!(pauses(180_000), (180_000, 0, Vec::new()));
+    let (known, unknown, notes) = pauses(10_000_000);
+    assert_eq!((known, unknown), (180_000, 9_820_000));
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].contains("9820000 times more"), "{notes:?}");
+}
+
+#[test]
+fn changes_that_are_not_kept_are_counted_and_their_resets_are_not_guessed() {
+    let lost = |old, new| EventKind::Change {
+        field: "lost".to_owned(),
+        old: Some(old),
+        new,
+        result: 0,
+    };
+    let with = |changes: u32| {
+        let mut timeline = Timeline::new(host(), sample(0, 0, 0));
+        let mut next = sample(1, 100, 0);
+        next.events = (0..changes).map(|_| event(1, lost(0, 0))).collect();
+        timeline.push(next);
+        timeline.summary(Vec::new(), None, Vec::new())
+    };
+    let few = with(10);
+    assert_eq!(few.ledger.residuals.lost, Some(0));
+    assert!(!few.notes.iter().any(|note| note.contains("not listed")));
+    let many = with(1_000_000);
+    assert_eq!(many.ledger.residuals.lost, None);
+    let note = many.notes.iter().find(|note| note.contains("not listed"));
+    assert!(note.is_some_and(|note| note.contains("changes of settings")));
 }

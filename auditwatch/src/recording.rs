@@ -6,7 +6,6 @@
 //! middle, as one does whose recorder was killed, is whole up to there.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
 use thiserror::Error;
 
 use crate::{
@@ -20,14 +19,12 @@ use crate::{
     timeline::{Host, Timeline},
 };
 
+mod bounds;
+
+pub use bounds::{Excess, MAX_LINE_BYTES};
+
 /// Version of the format; lines and keys are only ever added to it.
 pub const SCHEMA: u32 = 1;
-/// Longest line, bytes: none is written that comes near it.
-pub const MAX_LINE_BYTES: u64 = 64 << 20;
-
-/// Greatest number in a recording: nine years in ns. Greater ones are damage, and their
-/// sums could not be told from small ones.
-const MAX_NUMBER: u64 = 1 << 58;
 
 /// What is known before the first sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,15 +104,13 @@ pub enum RecordingError {
         #[source]
         source: serde_json::Error,
     },
-    /// A number is none that a trace can have.
-    #[error(
-        "line {line} of the recording makes no sense: {value} is no number that a trace can have"
-    )]
-    Number {
-        /// Number of the line, from 1.
-        line: u64,
-        /// The number in it.
-        value: Number,
+    /// A line has something that no trace can have.
+    #[error("line {number} of the recording makes no sense: {excess}")]
+    Excess {
+        /// Its number, from 1.
+        number: u64,
+        /// What it has too much of.
+        excess: Excess,
     },
     /// A line is out of order.
     #[error("line {number} of the recording is out of order: {what}")]
@@ -149,14 +144,11 @@ impl Replay {
             None => RecordingError::NoBegin,
             Some(_) => RecordingError::Line { number, source },
         };
-        let line = serde_json::from_slice(text).map_err(wrong)?;
-        let values: Value = serde_json::from_slice(text).map_err(wrong)?;
-        if let Some(value) = too_great(&values) {
-            return Err(RecordingError::Number {
-                line: number,
-                value,
-            });
+        // Before anything is made of it: what is not looked at can be of any size.
+        if let Some(excess) = bounds::excess(text).map_err(wrong)? {
+            return Err(RecordingError::Excess { number, excess });
         }
+        let line = serde_json::from_slice(text).map_err(wrong)?;
         if self.end.is_some() {
             return Err(order("something comes after its end"));
         }
@@ -227,19 +219,6 @@ impl Replay {
             }
         });
         Ok(sum_up(&timeline, &begin, end, breaks_off))
-    }
-}
-
-/// The first number of a value that is greater than any in a trace.
-fn too_great(value: &Value) -> Option<Number> {
-    match value {
-        Value::Number(number) => {
-            let great = number.as_u64().is_some_and(|value| value > MAX_NUMBER);
-            great.then(|| number.clone())
-        }
-        Value::Array(items) => items.iter().find_map(too_great),
-        Value::Object(fields) => fields.values().find_map(too_great),
-        _ => None,
     }
 }
 

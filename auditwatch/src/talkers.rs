@@ -5,14 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use kept::Kept;
 use syscalls::Sysno;
 
 use crate::{
     container::Place,
     record_type,
     report::{OtherTalkers, Share, Shares, Talker, TalkerSums},
-    sample::{Talker as Sampled, TalkerCounts, TalkerId},
+    sample::{Talker as Sampled, TalkerCounts},
 };
+
+mod kept;
 
 /// Rows of the report; the rest is added up.
 pub const MOST_ROWS: usize = 100;
@@ -25,7 +28,7 @@ pub const REST: &str = "(others)";
 #[derive(Clone, Debug, Default)]
 pub struct Talkers {
     counted: bool,
-    rows: BTreeMap<TalkerId, Sampled>,
+    rows: Kept,
 }
 
 /// What the rows must come to, by the ledger.
@@ -60,19 +63,14 @@ impl Talkers {
     pub fn add(&mut self, changed: &[Sampled]) {
         self.counted = true;
         for talker in changed {
-            let row = self.rows.entry(talker.id.clone()).or_default();
-            // What was read once stays known, though the process may be gone.
-            let known = |now: &Option<String>, before: &Option<String>| {
-                now.as_ref().or(before.as_ref()).cloned()
-            };
-            *row = Sampled {
-                id: talker.id.clone(),
-                counts: talker.counts,
-                exe: known(&talker.exe, &row.exe),
-                cgroup_path: known(&talker.cgroup_path, &row.cgroup_path),
-                container_name: known(&talker.container_name, &row.container_name),
-            };
+            self.rows.take(talker);
         }
+    }
+
+    /// Whether some talkers found no room.
+    #[must_use]
+    pub const fn are_too_many(&self) -> bool {
+        self.rows.are_too_many()
     }
 
     /// The report; `None` where talkers are not counted. `record_bytes` is the memory of a queued
@@ -83,7 +81,7 @@ impl Talkers {
             return None;
         }
         let mut groups: BTreeMap<RowId<'_>, Vec<&Sampled>> = BTreeMap::new();
-        for talker in self.told() {
+        for talker in self.rows.values() {
             let id = &talker.id;
             let row = (
                 id.comm.as_str(),
@@ -121,13 +119,6 @@ impl Talkers {
         })
     }
 
-    /// Those that did something: a run that was filed without its process leaves a row of nothing.
-    fn told(&self) -> impl Iterator<Item = &Sampled> {
-        self.rows
-            .values()
-            .filter(|row| row.counts != TalkerCounts::default())
-    }
-
     fn shares(&self, record_bytes: Option<u64>) -> Shares {
         let by = |name: fn(&Sampled) -> Option<String>| self.share(name, record_bytes);
         Shares {
@@ -153,7 +144,7 @@ impl Talkers {
         record_bytes: Option<u64>,
     ) -> Vec<Share> {
         let mut sums: BTreeMap<Option<String>, TalkerSums> = BTreeMap::new();
-        for talker in self.told() {
+        for talker in self.rows.values() {
             let entry = sums.entry(name(talker)).or_default();
             *entry = entry.plus(of(&talker.counts, record_bytes));
         }

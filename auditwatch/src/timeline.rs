@@ -4,9 +4,11 @@
 //! whole. Pure: live runs, replays and tests call the same functions, and time
 //! comes with the samples.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use rare::RareFacts;
 use serde::{Deserialize, Serialize};
+use stranded::Stranded;
 
 use crate::{
     health::{HookReport, Verdict},
@@ -20,16 +22,15 @@ use crate::{
         Change, Depth, Interval, IntervalDepth, IntervalStalls, KernelFacts, Memory, StallSummary,
         Status, Summary,
     },
-    sample::{CommandCounts, Event, EventKind, Kept, Sample, Source},
+    sample::{CommandCounts, EventKind, Kept, Sample, Source},
     talkers::{Talkers, Totals},
 };
 
 mod evidence;
 mod notes;
+mod rare;
+mod stranded;
 
-/// A wait that has outlived this, with room in the queue and no pass of
-/// `kauditd` since the last sample, is not going to be woken: stranded.
-const STRANDED_AFTER_NS: u64 = 1_000_000_000;
 /// Bytes that a queued record takes beside its data area, before rounding: the
 /// shared info behind it and the `sk_buff` (kernel.md: 320 and 256 on 5.10 to 7.2,
 /// amd64 and arm64). Replaced by the running kernel's own sizes where BTF has them.
@@ -54,8 +55,8 @@ pub struct Timeline {
     host: Host,
     zero: Sample,
     last: Sample,
-    events: Vec<Event>,
-    stranded: BTreeSet<(u32, u64)>,
+    rare: RareFacts,
+    stranded: Stranded,
     kernel_lost: KernelLost,
     demand: DemandBins,
     talkers: Talkers,
@@ -87,11 +88,13 @@ impl Timeline {
     /// A timeline that begins with the zero sample.
     #[must_use]
     pub fn new(host: Host, zero: Sample) -> Self {
+        let mut rare = RareFacts::default();
+        rare.add(&zero.events);
         Self {
             host,
             last: zero.clone(),
-            events: zero.events.clone(),
-            stranded: BTreeSet::new(),
+            rare,
+            stranded: Stranded::default(),
             demand: DemandBins::default(),
             talkers: Talkers::default(),
             last_attempt_ns: zero.at_ns,
@@ -114,10 +117,10 @@ impl Timeline {
 
     /// Adds a sample; returns the interval since the one before.
     pub fn push(&mut self, sample: Sample) -> Interval {
-        self.note_stranded(&sample);
+        self.stranded.note(&self.last, &sample);
         let before = std::mem::replace(&mut self.last, sample);
         let sample = &self.last;
-        self.events.extend(sample.events.iter().cloned());
+        self.rare.add(&sample.events);
         if let Some(demand) = &sample.demand {
             self.demand.add(demand);
         }
@@ -172,30 +175,6 @@ impl Timeline {
         self.host.hz.or_else(|| measured_hz(&self.zero, &self.last))
     }
 
-    fn note_stranded(&mut self, sample: &Sample) {
-        let (Some(stalls), Some(depth), Some(limit)) =
-            (&sample.stalls, sample.state.depth, sample.state.limit)
-        else {
-            return;
-        };
-        let room = limit == 0 || depth <= limit;
-        let no_pass = sample.passes.is_some() && sample.passes == self.last.passes;
-        if !(room && no_pass) {
-            return;
-        }
-        for waiter in stalls
-            .waiters
-            .iter()
-            .filter(|waiter| waiter.asleep != Some(false))
-        {
-            let slept_since_last = waiter.since_ns < self.last.at_ns;
-            if slept_since_last && sample.at_ns.saturating_sub(waiter.since_ns) > STRANDED_AFTER_NS
-            {
-                self.stranded.insert((waiter.thread, waiter.since_ns));
-            }
-        }
-    }
-
     /// The summary of everything so far. `notes` are what is known of the source
     /// beside the samples.
     #[must_use]
@@ -209,7 +188,7 @@ impl Timeline {
         let hooks_changes = hooks.iter().any(|hook| {
             hook.role == Role::Changes && matches!(hook.verdict, Verdict::Ok | Verdict::Degraded)
         });
-        let ledger = Ledger::between(zero, last, &self.events);
+        let ledger = self.ledger();
         let depth = self.depth();
         let memory = self.memory(depth.max);
         notes.extend(self.notes(&ledger));
@@ -249,6 +228,20 @@ impl Timeline {
             limit_changes: hooks_changes.then(|| self.changes()),
             auditd_resets: last.resets,
             notes,
+        }
+    }
+
+    /// The ledger of the whole.
+    fn ledger(&self) -> Ledger {
+        let changes = self.rare.changes();
+        match self.rare.changes_left_out() {
+            0 => Ledger::between(&self.zero, &self.last, changes),
+            // One of them may have reset the kernel's own count: it is as if it had been missed.
+            left_out => {
+                let mut last = self.last.clone();
+                last.shortfalls.rare_missed = last.shortfalls.rare_missed.saturating_add(left_out);
+                Ledger::between(&self.zero, &last, changes)
+            }
         }
     }
 
@@ -344,7 +337,7 @@ impl Timeline {
             p50_ns: quantile(500),
             p99_ns: quantile(990),
             refused: stalls.refused,
-            stranded: self.stranded.len() as u64,
+            stranded: self.stranded.count(),
             waiting: self.last.state.waiters.map_or(0, u64::from),
             untracked: stalls.untracked,
             missed: stalls_missed(&self.zero, &self.last),
@@ -360,7 +353,7 @@ impl Timeline {
             .changes()
             .iter()
             .any(|change| change.field == "backlog_wait_time_actual" && change.result == 0);
-        if was_reset {
+        if was_reset || self.rare.changes_left_out() > 0 {
             return None;
         }
         let waited = counter_growth(
@@ -398,7 +391,8 @@ impl Timeline {
     }
 
     fn changes(&self) -> Vec<Change> {
-        self.events
+        self.rare
+            .changes()
             .iter()
             .filter_map(|event| match &event.what {
                 EventKind::Change {

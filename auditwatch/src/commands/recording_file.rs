@@ -19,6 +19,9 @@ use crate::{
 
 /// The first bytes of a zstd frame.
 pub(super) const ZSTD_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+/// Greatest window of a compressed recording, as a power of two, bytes: that of `zstd -19`, and twice that of the
+/// recorder. The window is memory that the file asks for.
+const MAX_WINDOW_LOG: u32 = 23;
 
 /// Reads a recording; `-` is standard input.
 pub(super) fn read(path: &Path, take: impl FnMut(Interval) -> Result<()>) -> Result<Summary> {
@@ -45,7 +48,10 @@ pub(super) fn read_all(
             Ok(read) => {
                 ensure!(
                     read as u64 <= MAX_LINE_BYTES,
-                    "this is no recording of auditwatch: it has a line of more than {MAX_LINE_BYTES} bytes"
+                    "line {} of the recording has more than {} MiB: no recording of auditwatch has a \
+                     line that long",
+                    replay.lines() + 1,
+                    MAX_LINE_BYTES >> 20
                 );
             }
         }
@@ -63,6 +69,14 @@ pub(super) fn read_all(
 fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
     if error.raw_os_error().is_some() {
         return error.into();
+    }
+    // The decompressor's only word for it.
+    if error.to_string().contains("too much memory") {
+        return anyhow!(
+            "the recording asks for more than {} MiB to be decompressed, as after zstd --ultra or \
+             --long; if you trust it: zstd -dc --long=31 FILE | auditwatch replay -",
+            (1_u32 << MAX_WINDOW_LOG) >> 20
+        );
     }
     let lines = replay.lines();
     // `begin` and the zero point.
@@ -90,12 +104,10 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>> {
         Box::new(File::open(path)?)
     };
     let mut source = BufReader::new(source);
-    let compressed = source.fill_buf()?.starts_with(&ZSTD_MAGIC);
-    Ok(if compressed {
-        Box::new(BufReader::new(zstd::stream::read::Decoder::with_buffer(
-            source,
-        )?))
-    } else {
-        Box::new(source)
-    })
+    if !source.fill_buf()?.starts_with(&ZSTD_MAGIC) {
+        return Ok(Box::new(source));
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
+    decoder.window_log_max(MAX_WINDOW_LOG)?;
+    Ok(Box::new(BufReader::new(decoder)))
 }

@@ -3,10 +3,7 @@
 //! In: what auditd was seen to do. Out: a [`Service`], or why there is none. Pure.
 
 use super::demand::float;
-use crate::{
-    histogram,
-    sample::{Consumer, Event, EventKind},
-};
+use crate::{histogram, sample::Consumer};
 
 /// Fewest records that a pace is told from.
 const FEWEST_SERVED: u64 = 20;
@@ -43,28 +40,27 @@ pub struct Service {
 }
 
 impl Service {
-    /// What the consumer was seen to do.
+    /// What the consumer was seen to do. `pauses` are when each ended, ns of `CLOCK_MONOTONIC`, and how long it
+    /// was, ns.
     ///
     /// `None` when there were too few records behind each other to tell its pace.
     #[must_use]
-    pub fn of(consumer: &Consumer, events: &[Event]) -> Option<Self> {
+    pub fn of(consumer: &Consumer, pauses: impl IntoIterator<Item = (u64, u64)>) -> Option<Self> {
         let median_ns =
             histogram::quantile(&consumer.service_hist, 500, histogram::stall_bucket_max)
                 .unwrap_or(0);
         let longest_pace_ns = median_ns.saturating_mul(PAUSE_TIMES);
         let mut served = consumer.served;
         let mut served_ns = consumer.served_ns;
-        let mut pauses = Vec::new();
+        let mut long = Vec::new();
         let mut pauses_told = 0;
-        for event in events {
-            if let EventKind::Pause { duration_ns } = event.what {
-                pauses_told += 1;
-                if duration_ns > longest_pace_ns {
-                    pauses.push((event.at_ns.saturating_sub(duration_ns), event.at_ns));
-                } else {
-                    served += 1;
-                    served_ns = served_ns.saturating_add(duration_ns);
-                }
+        for (at_ns, duration_ns) in pauses {
+            pauses_told += 1;
+            if duration_ns > longest_pace_ns {
+                long.push((at_ns.saturating_sub(duration_ns), at_ns));
+            } else {
+                served += 1;
+                served_ns = served_ns.saturating_add(duration_ns);
             }
         }
         if served < FEWEST_SERVED {
@@ -75,7 +71,7 @@ impl Service {
                 let charge = float(consumer.most_seen_bytes) / float(consumer.most_seen);
                 float(consumer.buffer_bytes) / charge.max(1.0) + 1.0
             });
-        pauses.sort_unstable();
+        long.sort_unstable();
         Some(Self {
             record_ns: (float(served_ns) / float(served)).max(1.0),
             usual_ns: (median_ns > 0).then_some(median_ns),
@@ -84,7 +80,7 @@ impl Service {
                 .floor(),
             socket_is_measured: measured.is_some(),
             kauditd_ns: KAUDITD_NS,
-            pauses,
+            pauses: long,
             pauses_without_time: consumer.pauses.saturating_sub(pauses_told),
         })
     }
@@ -123,15 +119,8 @@ mod tests {
             pauses: 3,
             ..Consumer::default()
         };
-        let told = Event {
-            at_ns: 50_000_000,
-            pid: 7,
-            comm: "auditd".to_owned(),
-            what: EventKind::Pause {
-                duration_ns: 20_000_000,
-            },
-        };
-        let service = Service::of(&consumer, &[told]).expect("enough were served");
+        let told = (50_000_000, 20_000_000);
+        let service = Service::of(&consumer, [told]).expect("enough were served");
         assert_eq!(service.pauses, [(30_000_000, 50_000_000)]);
         assert_eq!(service.pauses_without_time, 2);
     }

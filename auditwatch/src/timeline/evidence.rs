@@ -29,7 +29,7 @@ impl Timeline {
         let hz = self.hz();
         let refused = ledger.dropped.backlog_limit.unwrap_or(0);
         let consumer = self.last.consumer.as_ref();
-        let service = consumer.and_then(|consumer| Service::of(consumer, &self.events));
+        let service = consumer.and_then(|consumer| Service::of(consumer, self.rare.pauses()));
         // Skipped calls are missing from the bins, and counted again by the laws.
         let seen = Seen {
             arrivals: self.demand.share_seen(attempted(ledger)),

@@ -45,6 +45,13 @@ impl Timeline {
                 self.last.shortfalls.rare_missed
             ));
         }
+        notes.extend(self.rare.notes());
+        if self.talkers.are_too_many() {
+            notes.push(
+                "there were more talkers than are kept: the rest are among those that are not told apart"
+                    .to_owned(),
+            );
+        }
         if self.last.shortfalls.losses_unnamed > 0 {
             notes.push(format!(
                 "{} losses could not be told apart by reason",
