@@ -4,6 +4,7 @@
 
 use std::{
     fs::OpenOptions,
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -354,4 +355,74 @@ fn a_root_and_an_awk_belong_to_files() {
     }
     let error = refused(&run(&["status", "--files", "--root", "/no/such/disk"]));
     assert!(error.contains("/no/such/disk"), "{error}");
+}
+
+/// A file of so many bytes, of which the disk holds none.
+fn sparse(path: &Path, bytes: u64) {
+    std::fs::File::create(path)
+        .and_then(|file| file.set_len(bytes))
+        .expect("a file");
+}
+
+#[test]
+fn rules_files_of_a_disk_that_are_too_many_or_too_large_are_named_and_not_read() {
+    let says = |prepare: &dyn Fn(&Path)| {
+        let disk = disk(&[("etc/audit/rules.d/a.rules", "-b 77\n")]);
+        prepare(&disk.path().join("etc/audit/rules.d"));
+        let root = disk.path().to_str().expect("text");
+        // 60 of 64 MiB took 6 GB.
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg("ulimit -v 200000 && exec \"$0\" \"$@\"")
+            .arg(env!("CARGO_BIN_EXE_auditwatch"))
+            .args(["status", "--files", "--root", root])
+            .output()
+            .expect("the program starts");
+        refused(&output)
+    };
+    let error = says(&|rules| {
+        for number in 0..60 {
+            sparse(&rules.join(format!("{number}.rules")), 64 << 20);
+        }
+    });
+    assert!(error.contains("more than 16 MiB together"), "{error}");
+    let error = says(&|rules| {
+        let lines = "#\n".repeat(100_000);
+        for number in 0..3 {
+            std::fs::write(rules.join(format!("{number}.rules")), &lines).expect("a file");
+        }
+    });
+    assert!(error.contains("more than 262144 lines together"), "{error}");
+    let error = says(&|rules| {
+        for number in 0..16_384 {
+            sparse(&rules.join(number.to_string()), 0);
+        }
+    });
+    assert!(error.contains("more than 16384 names"), "{error}");
+}
+
+#[test]
+fn a_disks_journal_names_no_file_but_rules() {
+    let disk = disk(&[("etc/audit/rules.d/a.rules", "-b 77\n"), ("var/lib/x", "")]);
+    let at = |path: &str| disk.path().join(path.trim_start_matches('/'));
+    let root = disk.path().to_str().expect("text");
+    let output = run(&["apply", "8192", "--yes", "--json", "--root", root]);
+    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
+    let journal = at("var/lib/auditwatch/journal.jsonl");
+    let lines = std::fs::read_to_string(&journal).expect("a journal");
+    let begin: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
+    let path = begin
+        .pointer("/plan/files/0/path")
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no path in {begin}"));
+    // What it would find as it was left, and take back.
+    std::fs::copy(at(path), at("/etc/shadow")).expect("a file");
+    let shadow = std::fs::read(at("/etc/shadow")).expect("a file");
+    std::fs::write(&journal, lines.replace(path, "/etc/shadow")).expect("a journal");
+    let error = refused(&run(&["undo", "--root", root]));
+    assert!(error.contains("the journal names /etc/shadow"), "{error}");
+    assert_eq!(std::fs::read(at("/etc/shadow")).expect("a file"), shadow);
+    std::fs::write(&journal, &lines).expect("a journal");
+    let output = run(&["undo", "--root", root]);
+    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
 }

@@ -8,18 +8,18 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{File, Metadata},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid, XattrFlags},
+    fs::{self, Access, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags},
     io::Errno,
 };
 use thiserror::Error;
 
-use crate::rooted::Root;
+use crate::rooted::{Root, reopen};
 
 /// Mode of a file that is new: as augenrules gives it.
 const NEW_MODE: u32 = 0o640;
@@ -71,6 +71,15 @@ pub enum FileError {
         /// Its names.
         links: u64,
     },
+    /// Somebody else wrote it meanwhile.
+    #[error(
+        "somebody else has changed {} in the meantime: it is left as they made it; look at it, and try again",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A file's place: its directory, and its name there.
@@ -84,9 +93,8 @@ struct Place {
 impl Place {
     fn open(root: &Root, path: &Path) -> Result<Self, FileError> {
         let parent = path.parent().unwrap_or_else(|| Path::new("/"));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = root
-            .open_file(parent, flags, Mode::empty())
+            .open_to_change(parent)
             .map_err(|source| FileError::Io {
                 action: "open the directory",
                 path: root.outside(parent),
@@ -118,25 +126,27 @@ impl Place {
 
     /// The file that is there, opened to be read; `None` where there is none.
     fn existing(&self) -> Result<Option<File>, FileError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file: File = match fs::openat(&self.directory, &self.name, flags, Mode::empty()) {
+        self.open_name(&self.name)
+    }
+
+    /// The file of a name in the directory. Nothing but a regular file is opened to be read.
+    fn open_name(&self, name: &OsStr) -> Result<Option<File>, FileError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file: File = match fs::openat(&self.directory, name, flags, Mode::empty()) {
             Ok(file) => file.into(),
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => {
-                let target = fs::readlinkat(&self.directory, &self.name, Vec::new())
-                    .map(|target| {
-                        PathBuf::from(OsString::from(target.to_string_lossy().into_owned()))
-                    })
-                    .unwrap_or_default();
-                return Err(FileError::Link {
-                    path: self.shown.clone(),
-                    target,
-                });
-            }
             Err(error) => return Err(self.failed("open")(error)),
         };
         let found = self.metadata(&file)?;
-        let what = if found.is_dir() {
+        let what = if found.is_symlink() {
+            let target = fs::readlinkat(&file, "", Vec::new())
+                .map(|target| PathBuf::from(OsString::from(target.to_string_lossy().into_owned())))
+                .unwrap_or_default();
+            return Err(FileError::Link {
+                path: self.shown.clone(),
+                target,
+            });
+        } else if found.is_dir() {
             "a directory"
         } else if found.is_file() {
             if found.nlink() > 1 {
@@ -145,7 +155,14 @@ impl Place {
                     links: found.nlink(),
                 });
             }
-            return Ok(Some(file));
+            return match reopen(&file) {
+                Ok(file) => Ok(Some(file)),
+                Err(source) => Err(FileError::Io {
+                    action: "open",
+                    path: self.shown.clone(),
+                    source,
+                }),
+            };
         } else {
             "a device, pipe or socket"
         };
@@ -153,6 +170,25 @@ impl Place {
             path: self.shown.clone(),
             what,
         })
+    }
+
+    /// Whether a name is that of a file with these bytes, or of none.
+    fn has(&self, name: &OsStr, bytes: Option<&[u8]>) -> bool {
+        match (self.open_name(name), bytes) {
+            (Ok(None), None) => true,
+            (Ok(Some(file)), Some(bytes)) => {
+                let mut found = Vec::new();
+                let most = bytes.len() as u64 + 1;
+                file.take(most).read_to_end(&mut found).is_ok() && found == bytes
+            }
+            _ => false,
+        }
+    }
+
+    fn changed(&self) -> FileError {
+        FileError::Changed {
+            path: self.shown.clone(),
+        }
     }
 
     fn metadata(&self, file: &File) -> Result<Metadata, FileError> {
@@ -205,14 +241,24 @@ pub fn check(root: &Root, path: &Path) -> Result<(), FileError> {
 pub struct Staged {
     place: Place,
     beside: OsString,
+    /// What the file is expected to hold until it is replaced; `None` where there is none.
+    before: Option<Vec<u8>>,
+    /// Which file it is: device and inode.
+    made: (u64, u64),
     is_placed: bool,
 }
 
-/// Puts a file's replacement on disk, beside it.
+/// Puts a file's replacement on disk, beside it. `before` is what the file is known to hold, `None` where there is none:
+/// it is replaced only if it still does then.
 ///
 /// # Errors
 /// When that cannot be, or what is in the file's place is no regular file: nothing has changed then.
-pub fn stage(root: &Root, path: &Path, bytes: &[u8]) -> Result<Staged, FileError> {
+pub fn stage(
+    root: &Root,
+    path: &Path,
+    bytes: &[u8],
+    before: Option<&[u8]>,
+) -> Result<Staged, FileError> {
     check(root, path)?;
     let place = Place::open(root, path)?;
     let existing = place.existing()?;
@@ -223,9 +269,12 @@ pub fn stage(root: &Root, path: &Path, bytes: &[u8]) -> Result<Staged, FileError
     let mode = Mode::from_raw_mode(0o600);
     let file = fs::openat(&place.directory, &beside, flags, mode)
         .map_err(place.failed("make a new version of"))?;
+    let made = fs::fstat(&file).map_err(place.failed("look at"))?;
     let staged = Staged {
+        made: (made.st_dev, made.st_ino),
         place,
         beside,
+        before: before.map(<[u8]>::to_vec),
         is_placed: false,
     };
     let mut file = File::from(file);
@@ -291,27 +340,77 @@ fn attribute(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
 }
 
 impl Staged {
-    /// Puts it in its place.
+    /// Puts it in its place, unless somebody else has changed the file since it was looked at: what they wrote is never
+    /// lost. The two change places, and what came out is compared, so that nothing fits in between.
     ///
     /// # Errors
-    /// When it cannot be: then the old one is there as before.
-    pub fn place(mut self) -> Result<(), FileError> {
-        let place = &self.place;
-        fs::renameat(
-            &place.directory,
-            &self.beside,
-            &place.directory,
-            &place.name,
-        )
-        .map_err(place.failed("replace"))?;
+    /// When it cannot be, or they have: then the old one is there as before, or theirs.
+    pub fn place(self) -> Result<(), FileError> {
+        let careful = if self.before.is_some() {
+            RenameFlags::EXCHANGE
+        } else {
+            RenameFlags::NOREPLACE
+        };
+        match self.rename(careful) {
+            Ok(()) if self.before.is_some() => self.settle(),
+            Ok(()) => self.finish(),
+            Err(error) if is_beyond_the_file_system(error) => self.place_plainly(),
+            // It is gone, or somebody has made one.
+            Err(Errno::NOENT | Errno::EXIST) => Err(self.place.changed()),
+            Err(error) => Err(self.place.failed("replace")(error)),
+        }
+    }
+
+    /// Where the file system cannot let them change places: what is there is compared right before.
+    fn place_plainly(self) -> Result<(), FileError> {
+        if !self.place.has(&self.place.name, self.before.as_deref()) {
+            return Err(self.place.changed());
+        }
+        self.rename(RenameFlags::empty())
+            .map_err(self.place.failed("replace"))?;
+        self.finish()
+    }
+
+    /// After the two have changed places: what came out is what was expected, or they change again.
+    fn settle(mut self) -> Result<(), FileError> {
+        if self.place.has(&self.beside, self.before.as_deref()) {
+            fs::unlinkat(&self.place.directory, &self.beside, AtFlags::empty())
+                .map_err(self.place.failed("remove the old version of"))?;
+            return self.finish();
+        }
+        // What is beside it now is theirs, and stays where it cannot go back.
+        self.is_placed = true;
+        self.rename(RenameFlags::EXCHANGE)
+            .map_err(self.place.failed("put back"))?;
+        self.is_placed = false;
+        Err(self.place.changed())
+    }
+
+    fn finish(mut self) -> Result<(), FileError> {
         self.is_placed = true;
         self.place.sync()
     }
+
+    fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
+        let directory = &self.place.directory;
+        fs::renameat_with(directory, &self.beside, directory, &self.place.name, flags)
+    }
+}
+
+/// Whether a file system (or a kernel) has no such renaming.
+const fn is_beyond_the_file_system(error: Errno) -> bool {
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.is_placed {
+        let beside = fs::statat(
+            &self.place.directory,
+            &self.beside,
+            AtFlags::SYMLINK_NOFOLLOW,
+        );
+        let is_ours = beside.is_ok_and(|found| (found.st_dev, found.st_ino) == self.made);
+        if !self.is_placed && is_ours {
             // It is beside the point that it could not be: no loader reads it, and the next run
             // clears it away.
             let _ = fs::unlinkat(&self.place.directory, &self.beside, AtFlags::empty());
@@ -319,18 +418,33 @@ impl Drop for Staged {
     }
 }
 
-/// Takes a file away.
+/// Takes a file away that is known to hold these bytes, and no other.
 ///
 /// # Errors
-/// When it cannot be, or is no regular file.
-pub fn remove(root: &Root, path: &Path) -> Result<(), FileError> {
+/// When it cannot be, is no regular file, or somebody else has changed it.
+pub fn remove(root: &Root, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let place = Place::open(root, path)?;
     place.clear()?;
     if place.existing()?.is_none() {
         return Ok(());
     }
-    fs::unlinkat(&place.directory, &place.name, AtFlags::empty())
-        .map_err(place.failed("remove"))?;
+    let (directory, beside) = (&place.directory, place.beside());
+    let rename = |from: &OsStr, to: &OsStr| {
+        fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)
+    };
+    // Out of the way first: what has come out cannot change its name any more.
+    let name = match rename(&place.name, &beside) {
+        Ok(()) => &beside,
+        Err(error) if is_beyond_the_file_system(error) => &place.name,
+        Err(error) => return Err(place.failed("remove")(error)),
+    };
+    if !place.has(name, Some(bytes)) {
+        if name == &beside {
+            rename(&beside, &place.name).map_err(place.failed("put back"))?;
+        }
+        return Err(place.changed());
+    }
+    fs::unlinkat(directory, name, AtFlags::empty()).map_err(place.failed("remove"))?;
     place.sync()
 }
 

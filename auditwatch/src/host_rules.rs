@@ -23,6 +23,12 @@ use crate::{
 const USUAL_HZ: u32 = 250;
 /// Where awk is looked for.
 const AWKS: [&str; 2] = ["/usr/bin/awk", "/bin/awk"];
+/// The most that all rules files may have together, bytes; those of whole benchmarks have some 100 KB.
+const MOST_BYTES: u64 = 16 << 20;
+/// The most lines that they may have.
+const MOST_LINES: u64 = 262_144;
+/// The most names that rules.d may have.
+const MOST_NAMES: usize = 16_384;
 /// How many links one path may lead over.
 const MOST_LINKS: usize = 16;
 
@@ -151,28 +157,75 @@ fn tree(root: &Root) -> Result<Tree, Unreadable> {
         Err(error) if is_absent(&error) => false,
         Err(error) => return Err(unreadable(root, directory, error)),
     };
+    let mut room = Room {
+        bytes: MOST_BYTES,
+        lines: MOST_LINES,
+    };
     let rules_d = if is_directory {
-        Some(entries(root, directory)?)
+        Some(entries(root, directory, &mut room)?)
     } else {
         None
     };
     Ok(Tree {
         rules_d,
-        audit_rules: audit_rules(root)?,
+        audit_rules: audit_rules(root, &mut room)?,
     })
 }
 
-fn entries(root: &Root, directory: &Path) -> Result<Vec<Entry>, Unreadable> {
+/// What may still be read of rules files: the memory of a load goes with their bytes and their lines, and a disk may hold
+/// any number of both.
+struct Room {
+    bytes: u64,
+    lines: u64,
+}
+
+impl Room {
+    /// All of a file, if there is room for it.
+    fn read(&mut self, root: &Root, path: &Path) -> io::Result<Vec<u8>> {
+        let content = root.read_at_most(path, self.bytes).map_err(|error| {
+            if error.kind() == io::ErrorKind::FileTooLarge {
+                too_much(&format!("{} MiB", MOST_BYTES >> 20))
+            } else {
+                error
+            }
+        })?;
+        self.bytes -= content.len() as u64;
+        let lines = memchr::memchr_iter(b'\n', &content).count() as u64 + 1;
+        self.lines = self
+            .lines
+            .checked_sub(lines)
+            .ok_or_else(|| too_much(&format!("{MOST_LINES} lines")))?;
+        Ok(content)
+    }
+}
+
+fn too_much(most: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("the rules files have more than {most} together"),
+    )
+}
+
+fn entries(root: &Root, directory: &Path, room: &mut Room) -> Result<Vec<Entry>, Unreadable> {
     let names = root
         .names(directory)
         .map_err(|error| unreadable(root, directory, error))?;
+    if names.len() > MOST_NAMES {
+        let error = io::Error::other(format!("it has more than {MOST_NAMES} names"));
+        return Err(unreadable(root, directory, error));
+    }
     names
         .into_iter()
         .map(|name| {
             let path = directory.join(&name);
-            let content = match root.read(&path) {
+            let content = match room.read(root, &path) {
                 Ok(content) => Some(content),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::FileTooLarge
+                    ) =>
+                {
                     return Err(unreadable(root, &path, error));
                 }
                 // What cat cannot print either: a directory, a link to nowhere or out of the root.
@@ -186,12 +239,12 @@ fn entries(root: &Root, directory: &Path) -> Result<Vec<Entry>, Unreadable> {
         .collect()
 }
 
-fn audit_rules(root: &Root) -> Result<AuditRules, Unreadable> {
+fn audit_rules(root: &Root, room: &mut Room) -> Result<AuditRules, Unreadable> {
     let path = Path::new(AUDIT_RULES);
     match root.metadata(path) {
         Ok(metadata) if metadata.is_file() => {
-            let content = root
-                .read(path)
+            let content = room
+                .read(root, path)
                 .map_err(|error| unreadable(root, path, error))?;
             Ok(AuditRules::File {
                 content,

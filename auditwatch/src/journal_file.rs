@@ -216,7 +216,7 @@ fn create(root: &Root) -> io::Result<File> {
     above.reverse();
     for pair in above.windows(2) {
         let [parent, directory] = pair else { continue };
-        let parent = root.open_file(parent, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let parent = root.open_to_change(parent)?;
         let name = directory.file_name().unwrap_or_default();
         match fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
             Ok(()) => parent.sync_all()?,
@@ -224,18 +224,24 @@ fn create(root: &Root) -> io::Result<File> {
             Err(error) => return Err(error.into()),
         }
     }
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = OFlags::RDWR
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    let directory = root.open_to_change(path.parent().unwrap_or(path))?;
+    let name = path.file_name().unwrap_or_default();
     // It says what rules there are: for root alone.
-    let file = root.open_file(path, flags, Mode::from_raw_mode(0o600))?;
+    let file = fs::openat(&directory, name, flags, Mode::from_raw_mode(0o600))?;
+    let file = File::from(file);
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "it is not a regular file",
         ));
     }
-    let directory = path.parent().unwrap_or(path);
-    root.open_file(directory, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?
-        .sync_all()?;
+    directory.sync_all()?;
     Ok(file)
 }
 

@@ -10,7 +10,7 @@ use std::{
     fs::{File, Metadata},
     io::{self, Read as _},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStringExt as _,
     },
     path::{Path, PathBuf},
@@ -23,6 +23,10 @@ use rustix::{
 
 /// The most that is read of one file, bytes. Rules, boot configuration and command lines are far smaller.
 const MOST_BYTES: u64 = 64 << 20;
+/// The most names that a directory may have. Those that are read here have some hundreds.
+const MOST_NAMES: usize = 65_536;
+/// Directories of this host whose file systems no mounted disk has.
+const OF_THIS_HOST: [&str; 3] = ["/", "/etc", "/var"];
 
 /// A directory that is taken for `/`.
 #[derive(Debug)]
@@ -93,14 +97,13 @@ impl Root {
         }
     }
 
-    /// All of a regular file.
+    /// Opens a regular file to be read, and nothing else: opening a device or a pipe would already act on it.
     ///
     /// # Errors
-    /// When it cannot be read, is no regular file, or has more than 64 MiB.
-    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        // A named pipe would keep the open waiting for a writer.
-        let file = self.open_file(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
-        let kind = file.metadata()?.file_type();
+    /// When it cannot be opened, or is no regular file.
+    pub fn open_regular(&self, path: &Path) -> io::Result<File> {
+        let found = self.open_file(path, OFlags::PATH, Mode::empty())?;
+        let kind = found.metadata()?.file_type();
         if kind.is_dir() {
             return Err(Errno::ISDIR.into());
         }
@@ -110,13 +113,72 @@ impl Root {
                 "it is not a regular file",
             ));
         }
+        reopen(&found)
+    }
+
+    /// Opens a directory in which something is to be written. Below a mounted disk it may be on another file system,
+    /// as /var often is, and not on one that this host itself runs on: a directory of the host that was bound into the
+    /// disk's tree is not the disk's.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is this host's own.
+    pub fn open_to_change(&self, directory: &Path) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if !self.is_own {
+            let resolve =
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+            match fs::openat2(&self.directory, directory, flags, Mode::empty(), resolve) {
+                Err(Errno::XDEV) => {}
+                // The other way says what is wrong, also on a kernel without this call.
+                Err(_) => return self.open_file(directory, flags, Mode::empty()),
+                Ok(open) => return Ok(open.into()),
+            }
+        }
+        let open = self.open_file(directory, flags, Mode::empty())?;
+        if !self.is_own {
+            let device = fs::fstat(&open)?.st_dev;
+            let is_hosts = |path: &&&str| fs::stat(**path).is_ok_and(|own| own.st_dev == device);
+            if let Some(own) = OF_THIS_HOST.iter().find(is_hosts) {
+                return Err(io::Error::other(format!(
+                    "it is mounted from the file system of this host's own {own}, and no part of the disk: unmount it \
+                     there"
+                )));
+            }
+        }
+        Ok(open)
+    }
+
+    /// All of a regular file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file, or has more than 64 MiB.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_at_most(path, MOST_BYTES)
+    }
+
+    /// All of a regular file of no more bytes than that; of a longer one nothing is read.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file, or is longer.
+    pub fn read_at_most(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let too_large = || {
+            let words = if most >= 1 << 20 {
+                format!("it has more than {} MiB", most >> 20)
+            } else {
+                format!("it has more than {most} bytes")
+            };
+            io::Error::new(io::ErrorKind::FileTooLarge, words)
+        };
+        let file = self.open_regular(path)?;
+        // A sparse file takes no room on the disk, and would take it here.
+        if file.metadata()?.len() > most {
+            return Err(too_large());
+        }
         let mut bytes = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "it has more than 64 MiB",
-            ));
+        // Files of /proc have no length, and others may grow.
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            return Err(too_large());
         }
         Ok(bytes)
     }
@@ -124,7 +186,7 @@ impl Root {
     /// The names in a directory, sorted as bytes, without `.` and `..`.
     ///
     /// # Errors
-    /// When it is no directory, or cannot be read.
+    /// When it is no directory, cannot be read, or has more than 65,536 names.
     pub fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let open = self.open_file(directory, flags, Mode::empty())?;
@@ -132,6 +194,11 @@ impl Root {
         for entry in Dir::new(open)? {
             let name = entry?.file_name().to_bytes().to_vec();
             if name != b"." && name != b".." {
+                if names.len() == MOST_NAMES {
+                    return Err(io::Error::other(format!(
+                        "it has more than {MOST_NAMES} names"
+                    )));
+                }
                 names.push(OsString::from_vec(name));
             }
         }
@@ -166,6 +233,16 @@ impl Root {
         let target = fs::readlinkat(&link, "", Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()).into())
     }
+}
+
+/// Opens what was opened by `O_PATH` once more, to be read: the very file that was looked at.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn reopen(found: &File) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let place = format!("/proc/self/fd/{}", found.as_raw_fd());
+    Ok(fs::open(place, flags, Mode::empty())?.into())
 }
 
 /// The directory itself. What is opened below it by this is no longer held within the root: for names
@@ -288,6 +365,48 @@ mod tests {
         assert_eq!(read(&root, "/etc/pipe"), Err(io::ErrorKind::InvalidInput));
         let file = root.outside(Path::new("/etc/passwd"));
         assert!(Root::open(&file).is_err());
+    }
+
+    /// `st_atim` and the queue of a pipe would not show an open: a writer that waits for a reader does.
+    #[test]
+    fn a_pipe_is_not_even_opened() {
+        let (_directory, root) = disk();
+        let pipe = root.outside(Path::new("/etc/pipe"));
+        let (kind, mode) = (rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(CWD, &pipe, kind, mode, 0).expect("a pipe");
+        let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let looks = {
+            let ended = std::sync::Arc::clone(&ended);
+            let root = Root::open(root.path()).expect("the disk");
+            std::thread::spawn(move || {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(read(&root, "/etc/pipe"), Err(io::ErrorKind::InvalidInput));
+                }
+            })
+        };
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+        for _ in 0..20_000 {
+            // ENXIO: nobody has it open to be read.
+            let writer = rustix::fs::open(&pipe, flags, Mode::empty());
+            assert_eq!(writer.err(), Some(Errno::NXIO));
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        looks.join().expect("the other thread");
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read() {
+        let (_directory, root) = disk();
+        let path = Path::new("/etc/sparse");
+        let file = File::create(root.outside(path)).expect("a file");
+        file.set_len(1 << 40).expect("a length");
+        let error = root.read(path).expect_err("too large");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(error.to_string(), "it has more than 64 MiB");
+        file.set_len(5).expect("a length");
+        assert_eq!(root.read_at_most(path, 5).expect("a file"), [0; 5]);
+        let error = root.read_at_most(path, 4).expect_err("too large");
+        assert_eq!(error.to_string(), "it has more than 4 bytes");
     }
 
     #[test]

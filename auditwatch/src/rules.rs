@@ -22,6 +22,8 @@ pub mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::path::{Component, Path};
+
 use serde::Serialize;
 
 use self::{
@@ -33,6 +35,20 @@ use self::{
 pub const RULES_D: &str = "/etc/audit/rules.d";
 /// What augenrules writes, and `auditctl -R` reads.
 pub const AUDIT_RULES: &str = "/etc/audit/audit.rules";
+/// Whether a path is that of a rules file: [`AUDIT_RULES`], or a name that augenrules takes in [`RULES_D`].
+#[must_use]
+pub fn is_rules_file(path: &Path) -> bool {
+    let is_piece = path.parent() == Some(Path::new(RULES_D))
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "rules");
+    // A path is compared by its parts: what it says is to be what it is.
+    let has_dots = path
+        .components()
+        .any(|part| matches!(part, Component::ParentDir | Component::CurDir));
+    (path == Path::new(AUDIT_RULES) || is_piece) && !has_dots
+}
+
 /// The most that one wait may be set to: 10 x 60 s.
 pub const MOST_WAIT_SECONDS: u32 = 600;
 
@@ -207,7 +223,7 @@ pub fn boot(tree: &Tree, host: &Host) -> Boot {
         lost: run.lost,
         remarks: Vec::new(),
         layout: source.layout,
-        rules: auditctl.kernel.rules.len(),
+        rules: auditctl.kernel.rule_count(),
         compiled: source.content,
     };
     boot.remarks = remarks::of(tree, host, &boot);

@@ -17,6 +17,12 @@ fn root() -> (TempDir, Root) {
     (directory, root)
 }
 
+/// Staged over what is there.
+fn stage(root: &Root, path: &Path, bytes: &[u8]) -> Result<Staged, FileError> {
+    let before = read(root, path).ok().flatten();
+    super::stage(root, path, bytes, before.as_deref())
+}
+
 fn names(root: &Root) -> Vec<OsString> {
     root.names(Path::new("/etc")).expect("names")
 }
@@ -85,9 +91,67 @@ fn a_new_file_is_roots_alone_and_can_be_removed() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o7777, NEW_MODE);
-    remove(&root, path).expect("removed");
-    remove(&root, path).expect("nothing to remove is fine");
+    let error = remove(&root, path, b"other").expect_err("it holds other bytes");
+    assert!(matches!(error, FileError::Changed { .. }), "{error}");
+    assert_eq!(names(&root), ["zz.rules"]);
+    remove(&root, path, b"new").expect("removed");
+    remove(&root, path, b"new").expect("nothing to remove is fine");
     assert_eq!(names(&root), [""; 0]);
+}
+
+/// What an administrator does between the staging and the placing.
+const EDITS: [fn(&Path); 4] = [
+    |path| fs::write(path, "an edit").expect("a file"),
+    |path| {
+        let new = path.with_extension("tmp");
+        fs::write(&new, "an edit").expect("a file");
+        fs::rename(new, path).expect("renamed");
+    },
+    |path| fs::remove_file(path).expect("removed"),
+    |path| {
+        fs::remove_file(path).expect("removed");
+        symlink("other", path).expect("a link");
+    },
+];
+
+#[test]
+fn what_somebody_else_writes_meanwhile_is_kept() {
+    let ways: [fn(Staged) -> Result<(), FileError>; 2] = [Staged::place, Staged::place_plainly];
+    for place in ways {
+        for edit in EDITS {
+            let (_directory, root) = root();
+            let path = Path::new("/etc/audit.rules");
+            let outside = root.outside(path);
+            fs::write(&outside, "old").expect("a file");
+            let staged = stage(&root, path, b"new").expect("staged");
+            edit(&outside);
+            let edited = (fs::read_link(&outside).ok(), fs::read(&outside).ok());
+            let error = place(staged).expect_err("somebody has changed it");
+            assert!(error.to_string().contains("somebody else has changed"));
+            assert_eq!(
+                (fs::read_link(&outside).ok(), fs::read(&outside).ok()),
+                edited
+            );
+            let left: Vec<OsString> = names(&root);
+            assert!(!left.iter().any(|name| is_leftover(name)), "{left:?}");
+        }
+        let (_directory, root) = root();
+        let path = Path::new("/etc/audit.rules");
+        let staged = stage(&root, path, b"new").expect("staged");
+        fs::write(root.outside(path), "made meanwhile").expect("a file");
+        place(staged).expect_err("somebody has made it");
+        assert_eq!(
+            fs::read(root.outside(path)).expect("a file"),
+            b"made meanwhile"
+        );
+        fs::remove_file(root.outside(path)).expect("removed");
+        let staged = stage(&root, path, b"new").expect("staged");
+        place(staged).expect("placed");
+        let staged = stage(&root, path, b"newer").expect("staged");
+        place(staged).expect("placed");
+        assert_eq!(fs::read(root.outside(path)).expect("a file"), b"newer");
+        assert_eq!(names(&root), ["audit.rules"]);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::{
     journal_file::JournalFile,
     netlink::{AuditSocket, NetlinkError},
     rooted::Root,
+    rules::is_rules_file,
     sample::KernelState,
     taking_back::{self, Parts, Standing},
 };
@@ -182,6 +183,7 @@ impl Hands<'_> {
     fn stage_all(&self, files: &[FileChange]) -> Result<Vec<Staged>> {
         let mut staged = Vec::new();
         for change in files {
+            only_rules(&change.path)?;
             let now = atomic_file::read(self.root, &change.path)?;
             let after = bytes(&change.after)?;
             if now.as_ref() == Some(&after) {
@@ -194,7 +196,12 @@ impl Hands<'_> {
                 "{} is not as it was when this was planned: somebody else has changed it",
                 self.root.outside(&change.path).display()
             );
-            staged.push(atomic_file::stage(self.root, &change.path, &after)?);
+            staged.push(atomic_file::stage(
+                self.root,
+                &change.path,
+                &after,
+                before.as_deref(),
+            )?);
         }
         Ok(staged)
     }
@@ -208,8 +215,11 @@ impl Hands<'_> {
         let files = plan
             .files
             .iter()
-            .map(|change| atomic_file::read(self.root, &change.path))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|change| {
+                only_rules(&change.path)?;
+                Ok(atomic_file::read(self.root, &change.path)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
         Ok((Parts::of(plan, state.as_ref(), &files), state))
     }
 
@@ -234,6 +244,7 @@ impl Hands<'_> {
         let mut staged = Vec::new();
         let mut removed = Vec::new();
         for (change, part) in plan.files.iter().zip(&parts.files) {
+            let after = bytes(&change.after)?;
             atomic_file::clear(self.root, &change.path)?;
             match (part.standing, &change.before) {
                 (Standing::Ours, Some(before)) => {
@@ -241,17 +252,18 @@ impl Hands<'_> {
                         self.root,
                         &change.path,
                         &bytes(before)?,
+                        Some(&after),
                     )?);
                 }
-                (Standing::Ours, None) => removed.push(&change.path),
+                (Standing::Ours, None) => removed.push((&change.path, after)),
                 _ => {}
             }
         }
         for file in staged {
             file.place()?;
         }
-        for path in removed {
-            atomic_file::remove(self.root, path)?;
+        for (path, after) in removed {
+            atomic_file::remove(self.root, path, &after)?;
         }
         let mut stays = Vec::new();
         for part in parts.settings.iter().rev() {
@@ -292,6 +304,16 @@ impl Hands<'_> {
             Err(SetError::Other(error)) => Err(error),
         }
     }
+}
+
+/// Refuses a file that auditwatch never writes: the journal of a mounted disk is what somebody else left there.
+fn only_rules(path: &Path) -> Result<()> {
+    ensure!(
+        is_rules_file(path),
+        "the journal names {}, which auditwatch never writes: nothing was touched; look at the journal, or move it away",
+        path.display()
+    );
+    Ok(())
 }
 
 fn bytes(content: &Content) -> Result<Vec<u8>> {

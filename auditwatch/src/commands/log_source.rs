@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use flate2::bufread::MultiGzDecoder;
-use rustix::fs::{Mode, OFlags};
 
 use crate::{
     diagnosis::{Reading, Source},
@@ -224,7 +223,9 @@ fn of_family(root: &Root, family: &Family, logs: &mut Logs) {
     for name in &family.files {
         let path = PathBuf::from(LOG_DIRECTORY).join(name);
         let shown = root.outside(&path).display().to_string();
-        match open(root, &path)
+        match root
+            .open_regular(&path)
+            .map_err(anyhow::Error::from)
             .and_then(|file| read(BufReader::with_capacity(PIECE, file), &mut reading))
         {
             Ok(whole) => {
@@ -241,15 +242,6 @@ fn of_family(root: &Root, family: &Family, logs: &mut Logs) {
     if any {
         logs.sources.push(reading.end());
     }
-}
-
-/// A regular file on a disk; a pipe would keep us waiting.
-fn open(root: &Root, path: &Path) -> Result<File> {
-    let file = root.open_file(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
-    if !file.metadata()?.is_file() {
-        bail!("it is not a regular file");
-    }
-    Ok(file)
 }
 
 fn cut_short(name: &str) -> String {

@@ -1,6 +1,8 @@
 //! What augenrules makes of rules.d: the files come in, audit.rules goes out, each line with the place that it
 //! comes from. Without rules.d it is the file kept by hand.
 
+use std::collections::HashMap;
+
 use super::{
     AUDIT_RULES, AuditRules, Awk, Place, RULES_D, Tree, file_names, lines,
     outcome::{Layout, Stop},
@@ -112,13 +114,16 @@ fn refusal(file: &AuditRules) -> Option<Stop> {
 #[must_use]
 pub fn concatenated(tree: &Tree) -> Option<Vec<Raw>> {
     let entries = tree.rules_d.as_deref()?;
+    let contents: HashMap<&[u8], Option<&[u8]>> = entries
+        .iter()
+        .map(|entry| (entry.name.as_slice(), entry.content.as_deref()))
+        .collect();
     let names: Vec<&[u8]> = entries.iter().map(|entry| entry.name.as_slice()).collect();
     let mut lines: Vec<Raw> = Vec::new();
     let mut is_open = false;
     for name in file_names::in_order(&names) {
         let file = format!("{RULES_D}/{}", String::from_utf8_lossy(&name));
-        let entry = entries.iter().find(|entry| entry.name == name);
-        let Some(content) = entry.and_then(|entry| entry.content.as_deref()) else {
+        let Some(&Some(content)) = contents.get(name.as_slice()) else {
             continue;
         };
         for (number, line) in content.split_inclusive(|&byte| byte == b'\n').enumerate() {

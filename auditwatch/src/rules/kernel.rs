@@ -1,6 +1,8 @@
 //! The kernel's side of a load: settings and rules as auditctl sends them come in, they are taken or refused as
 //! kernel/audit.c and kernel/auditfilter.c do (5.10 to 7.2 agree in this), and what is held afterwards stands here.
 
+use std::collections::HashMap;
+
 use super::{Leads, Lookup, MOST_WAIT_SECONDS, Settings};
 
 /// Field numbers that are told apart, linux/audit.h.
@@ -56,7 +58,7 @@ pub const NAME_MAX: usize = 255;
 pub const MOST_KEY_BYTES: usize = 256;
 
 /// The list that a rule belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names of auditctl's lists")]
 pub enum List {
     User,
@@ -67,7 +69,7 @@ pub enum List {
 }
 
 /// What a rule has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names of auditctl's actions")]
 pub enum Action {
     Never,
@@ -75,7 +77,7 @@ pub enum Action {
 }
 
 /// How a field is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "what they are in the tables of auditctl(8)")]
 pub enum Op {
     Equal,
@@ -89,7 +91,7 @@ pub enum Op {
 }
 
 /// A field of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
     /// Its number, [`number`].
     pub kind: u32,
@@ -102,7 +104,7 @@ pub struct Field {
 }
 
 /// A rule as it is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Its list.
     pub list: List,
@@ -148,8 +150,8 @@ impl Refusal {
 pub struct Kernel<'a> {
     /// The settings.
     pub settings: Settings,
-    /// The rules.
-    pub rules: Vec<Rule>,
+    /// The rules, and how often each is there: a rule that was sent to the front may be twice.
+    rules: HashMap<Rule, usize>,
     /// Timer ticks a second.
     hz: u32,
     lookup: &'a dyn Lookup,
@@ -161,7 +163,7 @@ impl<'a> Kernel<'a> {
     pub fn new(settings: Settings, hz: u32, lookup: &'a dyn Lookup) -> Self {
         Self {
             settings,
-            rules: Vec::new(),
+            rules: HashMap::new(),
             hz,
             lookup,
         }
@@ -195,7 +197,7 @@ impl<'a> Kernel<'a> {
     pub fn add(&mut self, rule: &Rule) -> Answer {
         self.changeable()?;
         let mut rule = self.entry(rule)?;
-        if self.rules.contains(&rule) {
+        if self.rules.contains_key(&rule) {
             return Err(Refusal::Exists);
         }
         for field in &rule.fields {
@@ -208,7 +210,7 @@ impl<'a> Kernel<'a> {
         }
         // A rule at the front differs from the same rule elsewhere only until it is in.
         rule.at_front = false;
-        self.rules.push(rule);
+        *self.rules.entry(rule).or_default() += 1;
         Ok(())
     }
 
@@ -219,8 +221,11 @@ impl<'a> Kernel<'a> {
     pub fn delete(&mut self, rule: &Rule) -> Answer {
         self.changeable()?;
         let rule = self.entry(rule)?;
-        let found = self.rules.iter().position(|held| *held == rule);
-        self.rules.remove(found.ok_or(Refusal::NoEntry)?);
+        let held = self.rules.get_mut(&rule).ok_or(Refusal::NoEntry)?;
+        *held -= 1;
+        if *held == 0 {
+            self.rules.remove(&rule);
+        }
         Ok(())
     }
 
@@ -238,9 +243,9 @@ impl<'a> Kernel<'a> {
                     .filter_map(|field| field.text.as_deref())
                     .any(|text| text.windows(key.len()).any(|window| window == key))
         };
-        if self.rules.iter().any(has_key) {
+        if self.rules.keys().any(has_key) {
             self.changeable()?;
-            self.rules.retain(|rule| !has_key(rule));
+            self.rules.retain(|rule, _| !has_key(rule));
         }
         Ok(())
     }
@@ -257,6 +262,12 @@ impl<'a> Kernel<'a> {
             }
         }
         Ok(())
+    }
+
+    /// How many rules it holds.
+    #[must_use]
+    pub fn rule_count(&self) -> usize {
+        self.rules.values().sum()
     }
 
     fn changeable(&self) -> Answer {

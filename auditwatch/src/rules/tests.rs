@@ -1,7 +1,8 @@
 //! Boots of small trees, one for each class of what a load may come to.
 
 use super::{
-    AuditRules, Awk, Boot, Entry, Host, Leads, Lookup, Machine, Settings, Tree, boot, placement,
+    AuditRules, Awk, Boot, Entry, Host, Leads, Lookup, Machine, Settings, Tree, boot,
+    is_rules_file, placement,
 };
 
 const HZ: u32 = 250;
@@ -39,6 +40,49 @@ fn host(awk: Awk) -> Host<'static> {
         before: Settings::of_kernel(HZ),
         machine: Machine::X86_64,
         lookup: &Small,
+    }
+}
+
+/// 80,000 rules took 78 s with a search among those that are there for each.
+#[test]
+fn the_time_of_a_load_goes_with_its_rules() {
+    use std::fmt::Write as _;
+
+    let mut text = String::new();
+    for number in 0..80_000 {
+        writeln!(text, "-a always,exit -S all -F pid={number} -k k").expect("written");
+    }
+    for number in (0..80_000).rev() {
+        writeln!(text, "-d always,exit -S all -F pid={number} -k k").expect("written");
+    }
+    text.push_str("-a always,exit -S all -F pid=7\n-A always,exit -S all -F pid=7\n");
+    let began = std::time::Instant::now();
+    let boot = boot(&hand_kept(&text), &host(Awk::Mawk));
+    assert_eq!((boot.stopped_at, boot.rules), (None, 2));
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
+#[test]
+fn rules_files_are_told_from_others() {
+    for path in [
+        "/etc/audit/audit.rules",
+        "/etc/audit/rules.d/a.rules",
+        "/etc/audit/rules.d/99-auditwatch.rules",
+    ] {
+        assert!(is_rules_file(path.as_ref()), "{path}");
+    }
+    for path in [
+        "/etc/shadow",
+        "/etc/audit/auditd.conf",
+        "/etc/audit/rules.d",
+        "/etc/audit/rules.d/a.conf",
+        "/etc/audit/rules.d/../../cron.d/a.rules",
+        "/etc/audit/rules.d/below/a.rules",
+        "etc/audit/audit.rules",
+        "/etc/audit/../audit/audit.rules",
+        "",
+    ] {
+        assert!(!is_rules_file(path.as_ref()), "{path}");
     }
 }
 
