@@ -6,9 +6,10 @@
 //! other waiter of the host asleep. Callers see to that.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-    time::Duration,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    time::{Duration, Instant},
 };
 
 use bytes::Buf as _;
@@ -116,35 +117,14 @@ impl AuditSocket {
             });
         }
         // SAFETY: the descriptor is new and nobody else's.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        let timeout = libc::timeval {
-            tv_sec: libc::time_t::try_from(PATIENCE.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_usec: 0,
-        };
-        // SAFETY: the kernel reads `timeout`, of the size given, during the call.
-        let set = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVTIMEO,
-                (&raw const timeout).cast(),
-                socklen::<libc::timeval>(),
-            )
-        };
-        if set != 0 {
-            return Err(last_error("set a time limit on"));
-        }
-        Ok(Self {
-            socket,
-            sequence: 0,
-        })
+        Ok(Self::over(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
     /// Goes on with a socket that [`AuditSocket::into_fd`] gave away.
-    pub(crate) const fn over(socket: OwnedFd) -> Self {
+    pub(crate) fn over(socket: OwnedFd) -> Self {
         Self {
             socket,
-            sequence: 0,
+            sequence: first_sequence(),
         }
     }
 
@@ -193,7 +173,7 @@ impl AuditSocket {
         } else {
             NLM_F_REQUEST
         };
-        self.sequence += 1;
+        self.sequence = self.sequence.wrapping_add(1);
         self.send(&request(message, flags, self.sequence, payload))
     }
 
@@ -208,11 +188,13 @@ impl AuditSocket {
         flags: u16,
         payload: &[u8],
     ) -> Result<Vec<u8>, NetlinkError> {
-        self.sequence += 1;
+        self.sequence = self.sequence.wrapping_add(1);
         self.send(&request(message, flags, self.sequence, payload))?;
         let mut buffer = vec![0; 9000];
+        // For the answer: what else comes in between renews it not.
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let length = self.receive(&mut buffer)?;
+            let length = self.receive(&mut buffer, deadline)?;
             let datagram = buffer.get(..length).unwrap_or_default();
             match answer(datagram, message, self.sequence) {
                 Answer::Payload(payload) => return Ok(payload.to_vec()),
@@ -252,29 +234,27 @@ impl AuditSocket {
         Ok(())
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> Result<usize, NetlinkError> {
+    /// Waits for a datagram of the kernel's; returns its length.
+    fn receive(&self, buffer: &mut [u8], deadline: Instant) -> Result<usize, NetlinkError> {
         loop {
-            // SAFETY: the kernel writes at most `buffer.len()` bytes to it during
-            // the call.
-            let length = unsafe {
-                libc::recv(
-                    self.socket.as_raw_fd(),
-                    buffer.as_mut_ptr().cast(),
-                    buffer.len(),
-                    0,
-                )
-            };
-            if let Ok(length) = usize::try_from(length) {
-                return Ok(length);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(NetlinkError::Silent);
             }
-            let error = io::Error::last_os_error();
-            match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock => return Err(NetlinkError::Silent),
-                _ => {
+            wait(&self.socket, left);
+            match receive(self.socket.as_fd(), buffer) {
+                // No answer is as long as the buffer.
+                Ok(Some(Received {
+                    length,
+                    from: KERNEL,
+                })) if length <= buffer.len() => {
+                    return Ok(length);
+                }
+                Ok(_) => {}
+                Err(source) => {
                     return Err(NetlinkError::Io {
                         action: "read from",
-                        source: error,
+                        source,
                     });
                 }
             }
@@ -282,15 +262,73 @@ impl AuditSocket {
     }
 }
 
-fn socklen<T>() -> libc::socklen_t {
-    libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default()
+/// Port of the kernel, which no process can have.
+pub(crate) const KERNEL: u32 = 0;
+
+/// A datagram that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Its whole length, bytes: where it is greater than the buffer, the end is cut off.
+    pub(crate) length: usize,
+    /// Who sent it, by port: anybody with `CAP_NET_ADMIN` in this network namespace may.
+    pub(crate) from: u32,
 }
 
-fn last_error(action: &'static str) -> NetlinkError {
-    NetlinkError::Io {
-        action,
-        source: io::Error::last_os_error(),
+/// Takes a datagram off a socket; `None` where there is none.
+///
+/// # Errors
+/// What the kernel says: `ENOBUFS` where some did not fit in.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<Received>> {
+    // SAFETY: the structure is plain integers, for which zeroes are valid.
+    let mut from: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    let mut from_bytes = socklen::<libc::sockaddr_nl>();
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to the buffer, and `from_bytes` to `from`, during the
+    // call.
+    let length = unsafe {
+        libc::recvfrom(
+            socket.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT | libc::MSG_TRUNC,
+            (&raw mut from).cast(),
+            &raw mut from_bytes,
+        )
+    };
+    if let Ok(length) = usize::try_from(length) {
+        return Ok(Some(Received {
+            length,
+            from: from.nl_pid,
+        }));
     }
+    let error = io::Error::last_os_error();
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+        _ => Err(error),
+    }
+}
+
+/// Waits until there is something to receive, at most so long.
+pub(crate) fn wait(socket: &OwnedFd, most: Duration) {
+    let mut poll = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // Rounded up: a wait of 0 ms would go round and round until the deadline.
+    let ms = libc::c_int::try_from(most.as_micros().div_ceil(1_000)).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the kernel writes to the one structure during the call. Whatever it
+    // says, the next receive finds out.
+    unsafe { libc::poll(&raw mut poll, 1, ms) };
+}
+
+/// A number that nobody can know beforehand, so that nobody can send an answer to a request before it is made.
+fn first_sequence() -> u32 {
+    let [.., a, b, c, d] = RandomState::new().hash_one(0_u8).to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
+}
+
+fn socklen<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default()
 }
 
 /// A request: `struct nlmsghdr` and its payload.
@@ -307,15 +345,23 @@ fn request(message: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads one datagram.
-fn answer(mut datagram: &[u8], message: u16, sequence: u32) -> Answer<'_> {
-    if datagram.len() < HEADER_BYTES {
+fn answer(whole: &[u8], message: u16, sequence: u32) -> Answer<'_> {
+    if whole.len() < HEADER_BYTES {
         return Answer::Other;
     }
-    let _length = datagram.get_u32_ne();
+    let mut datagram = whole;
+    let length = datagram.get_u32_ne();
+    // What the header says must be there; what comes behind that is none of it.
+    let Some(message_bytes) = usize::try_from(length)
+        .ok()
+        .and_then(|length| whole.get(HEADER_BYTES..length))
+    else {
+        return Answer::Other;
+    };
     let kind = datagram.get_u16_ne();
     let _flags = datagram.get_u16_ne();
     let its_sequence = datagram.get_u32_ne();
-    let _port = datagram.get_u32_ne();
+    let mut datagram = message_bytes;
     if its_sequence != sequence {
         Answer::Other
     } else if kind == message {
@@ -339,43 +385,4 @@ fn refusal(number: i32) -> NetlinkError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(words: &[u32]) -> Vec<u8> {
-        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-    }
-
-    fn datagram(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-        request(kind, 0, sequence, payload)
-    }
-
-    #[test]
-    fn only_the_answer_to_this_request_counts() {
-        let payload = words(&[0; 11]);
-        let read = |bytes: &[u8]| match answer(bytes, AUDIT_GET, 3) {
-            Answer::Payload(payload) => format!("{} bytes", payload.len()),
-            Answer::Error(number) => format!("error {number}"),
-            Answer::Other => "other".to_owned(),
-        };
-        assert_eq!(read(&datagram(AUDIT_GET, 3, &payload)), "44 bytes");
-        assert_eq!(read(&datagram(AUDIT_GET, 2, &payload)), "other");
-        assert_eq!(read(&datagram(1300, 3, b"audit(1:2): x")), "other");
-        assert_eq!(
-            read(&datagram(ERROR, 3, &(-1_i32).to_ne_bytes())),
-            "error -1"
-        );
-        assert_eq!(read(&datagram(ERROR, 3, &[1])), "other");
-        assert_eq!(read(&[1, 2, 3]), "other");
-    }
-
-    #[test]
-    fn a_refusal_names_its_cause() {
-        assert!(matches!(refusal(-libc::EPERM), NetlinkError::NotPermitted));
-        assert!(matches!(
-            refusal(-libc::ECONNREFUSED),
-            NetlinkError::UserNamespace
-        ));
-        assert!(matches!(refusal(i32::MIN), NetlinkError::Refused(_)));
-    }
-}
+mod tests;

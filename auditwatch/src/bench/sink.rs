@@ -8,7 +8,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     control::{self, Setting},
-    netlink::AuditSocket,
+    netlink::{self, AuditSocket, KERNEL},
 };
 
 /// `NLMSG_ERROR` and `AUDIT_REPLACE` (uapi), which are no records.
@@ -37,7 +37,7 @@ const FIRST_RECORD: u16 = 1100;
 /// Size of `struct nlmsghdr`, bytes.
 const HEADER_BYTES: usize = 16;
 /// Longest wait for a record before a look at the signals.
-const LOOK: libc::c_int = 20;
+const LOOK: Duration = Duration::from_millis(20);
 
 static END: AtomicBool = AtomicBool::new(false);
 
@@ -101,7 +101,7 @@ pub fn run(order: &SinkOrder) -> Result<()> {
             }
             Ok(None) => {
                 board.add(Slot::Idle, 1);
-                wait(&socket);
+                netlink::wait(&socket, LOOK);
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 board.add(Slot::Overflows, 1);
@@ -177,36 +177,14 @@ fn take(datagram: &[u8], board: &Board) -> Result<bool> {
     Ok(false)
 }
 
-/// Receives a datagram; `None` when there is none.
+/// Receives a datagram of the kernel's; `None` when there is none. Whoever may send others is not counted.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to it during the call.
-    let length = unsafe {
-        libc::recv(
-            socket.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            libc::MSG_DONTWAIT,
-        )
-    };
-    if let Ok(length) = usize::try_from(length) {
-        return Ok(Some(length));
-    }
-    let error = io::Error::last_os_error();
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-        _ => Err(error),
-    }
-}
-
-fn wait(socket: &OwnedFd) {
-    let mut poll = libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: the kernel writes to the one structure during the call. Whatever it
-    // says, the next receive finds out.
-    unsafe { libc::poll(&raw mut poll, 1, LOOK) };
+    let received = netlink::receive(socket.as_fd(), buffer)?;
+    Ok(received.map(|received| match received.from {
+        KERNEL => received.length.min(buffer.len()),
+        // As good as empty.
+        _ => 0,
+    }))
 }
 
 fn set_receive_buffer(socket: &OwnedFd, bytes: u32) -> Result<()> {
