@@ -38,6 +38,21 @@ pub fn close_gate(_ctx: RawTracePointContext) -> i32 {
     read_state_and_set_gate(GATE_SHUT)
 }
 
+/// Takes the limit and the wait time in force from the loader, where the kernel's variables cannot be read. It writes
+/// these words alone: attached programs write those beside them at the same time.
+#[raw_tracepoint]
+pub fn set_limits(ctx: RawTracePointContext) -> i32 {
+    let (limit, wait_time): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    // SAFETY: a map value is alive for the program's run; one word each, which nobody reads by halves.
+    unsafe {
+        (*live()).limit = limit as u32;
+        (*live()).wait_time = wait_time as u32;
+        (*live()).limits_known = 1;
+    }
+    next_turn();
+    0
+}
+
 #[inline(always)]
 fn read_state_and_set_gate(gate: u32) -> i32 {
     if let Some(place) = state() {

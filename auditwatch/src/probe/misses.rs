@@ -26,7 +26,8 @@ pub(super) fn recursion_misses(ebpf: &Ebpf, name: &'static str) -> Result<u64, P
     let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
     attr.info.bpf_fd = fd.as_fd().as_raw_fd().cast_unsigned();
     attr.info.info_len = u32::try_from(size_of::<bpf_prog_info>()).unwrap_or(u32::MAX);
-    attr.info.info = (&raw mut info).addr() as u64;
+    // Exposed: the kernel writes through it, and the compiler is to know that somebody may.
+    attr.info.info = (&raw mut info).expose_provenance() as u64;
     // SAFETY: the kernel writes at most `info_len` bytes to `info`, which lives
     // beyond the call.
     let result = unsafe {

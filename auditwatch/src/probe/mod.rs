@@ -48,6 +48,7 @@ use crate::{
 const READ_STATE: &str = "read_state";
 const OPEN_GATE: &str = "open_gate";
 const CLOSE_GATE: &str = "close_gate";
+const SET_LIMITS: &str = "set_limits";
 
 /// What is counted beside what each trace needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,9 +202,9 @@ impl Probe {
     /// them; they follow them from there through each `AUDIT_SET`.
     ///
     /// # Errors
-    /// When the map cannot be written.
+    /// When the program cannot be run.
     pub fn set_limits(&mut self, limit: u32, wait_time_jiffies: u32) -> Result<(), ProbeError> {
-        self.maps.set_limits(limit, wait_time_jiffies)
+        self.run_with(SET_LIMITS, [limit, wait_time_jiffies])
     }
 
     /// Reads the kernel's variables now.
@@ -288,6 +289,11 @@ impl Probe {
     }
 
     fn run(&self, name: &'static str) -> Result<(), ProbeError> {
+        self.run_with(name, [0; 2])
+    }
+
+    /// Runs a program on demand; it finds the words as its first arguments.
+    fn run_with(&self, name: &'static str, words: [u32; 2]) -> Result<(), ProbeError> {
         let program: &RawTracePoint = self
             .ebpf
             .program(name)
@@ -296,8 +302,10 @@ impl Probe {
                 kind: "program",
                 name,
             })?;
+        let mut options = RawTracePointRunOptions::new();
+        options.args[..2].copy_from_slice(&words.map(u64::from));
         program
-            .test_run(RawTracePointRunOptions::new())
+            .test_run(options)
             .map_err(|source| ProbeError::Run {
                 name,
                 source: Box::new(source),
@@ -318,7 +326,7 @@ pub fn read_kernel_state(
 }
 
 fn load_readers(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
-    for name in [READ_STATE, OPEN_GATE, CLOSE_GATE] {
+    for name in [READ_STATE, OPEN_GATE, CLOSE_GATE, SET_LIMITS] {
         let program: &mut RawTracePoint = ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())

@@ -127,20 +127,6 @@ impl Maps {
         first(&self.state, bpf::STATE_MAP)
     }
 
-    /// Writes the limit and wait time in force.
-    pub(super) fn set_limits(&mut self, limit: u32, wait_time: u32) -> Result<(), ProbeError> {
-        let mut live = first(&self.live, bpf::LIVE_MAP)?;
-        live.limit = limit;
-        live.wait_time = wait_time;
-        live.limits_known = 1;
-        self.live
-            .set(0, Wire(live), 0)
-            .map_err(|source| ProbeError::Map {
-                name: bpf::LIVE_MAP,
-                source,
-            })
-    }
-
     /// Reads the counts.
     pub(super) fn sample(&mut self, depth: Depth) -> Result<Sample, ProbeError> {
         let state = self.state()?;
