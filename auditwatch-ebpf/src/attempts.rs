@@ -8,6 +8,7 @@ use crate::TalkerRun;
 /// Most attempts are like the one before on their CPU: by the same thread, in the same tick of the
 /// kernel's clock, with nothing changed that matters. What was found out then holds for them.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptRow {
     /// Calls of `audit_log_start` that reached the exclude filter, by others.

@@ -109,6 +109,7 @@ pub struct EventClass {
 
 /// Samples of the traced command's tasks on one CPU.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuRow {
     /// Samples.
@@ -122,6 +123,7 @@ pub struct CpuRow {
 /// What left the queues. One for the host; additions are atomic, since
 /// `kauditd_hold_skb` also runs in process context through `auditd_reset`.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainLedger {
     /// Records that left the main queue.
@@ -163,6 +165,7 @@ pub struct DrainLedger {
 
 /// Drained records by type, at `type - TYPE_BASE`.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeCounts {
     /// Records.
@@ -171,6 +174,7 @@ pub struct TypeCounts {
 
 /// Calls of `audit_log_lost` with one message.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LossCount {
     /// Calls.
@@ -186,6 +190,7 @@ pub struct LossCount {
 /// Demand within a few milliseconds of the tasks' own clocks. Each word bears the bin's number
 /// in its upper half: the slot is used again after a while.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bin {
     /// Attempts.
@@ -196,6 +201,7 @@ pub struct Bin {
 
 /// Bins in a row.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BinChunk {
     /// The bins.
@@ -204,6 +210,7 @@ pub struct BinChunk {
 
 /// How auditd takes records out of its socket.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerLedger {
     /// Records in the socket now, by account.
@@ -241,6 +248,7 @@ pub struct ConsumerLedger {
 
 /// When a task met a full queue.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StallStart {
     /// Time of the attempt, ns of `CLOCK_MONOTONIC`.
@@ -257,6 +265,7 @@ pub struct StallStart {
 
 /// Time that tasks slept in `audit_log_start`.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StallLedger {
     /// Record attempts that slept.
@@ -283,6 +292,7 @@ pub struct StallLedger {
 
 /// The kernel's audit variables at one moment; [`UNKNOWN`] where not readable.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelState {
     /// Time of the reading, ns of `CLOCK_MONOTONIC`.
@@ -342,6 +352,7 @@ pub const GATE_SHUT: u32 = 2;
 /// State that the programs keep for each other. The first 64 bytes are what an attempt is counted by, and
 /// seldom written: what `kauditd` writes for each record would take them from the CPUs' caches.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LiveState {
     /// Goes up after a change of whatever an attempt that goes on like the one before need not look at.

@@ -18,6 +18,7 @@ pub const NO_SYSCALL: u32 = u32::MAX;
 
 /// Who causes records, and why.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TalkerKey {
     /// Id of the control group (v2); 0 for no task.
@@ -38,6 +39,7 @@ pub struct TalkerKey {
 
 /// What a talker did, and what it cost it.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TalkerCounts {
     /// Record attempts.
@@ -56,6 +58,7 @@ pub struct TalkerCounts {
 
 /// Attempts of one talker in a row on one CPU, not yet filed.
 #[repr(C)]
+#[cfg_attr(not(target_arch = "bpf"), derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TalkerRun {
     /// Attempts.

@@ -93,6 +93,18 @@ pub(super) fn is_refusal(error: &ProgramError) -> bool {
     )
 }
 
+/// Why a program is refused that reads the kernel's memory, and the way out.
+const LOCKED_DOWN: &str = "the kernel lets no program read its memory, as with lockdown=confidentiality; boot with \
+    lockdown=integrity, or use --source poll";
+
+/// Whether the verifier does not know the helpers that read the kernel's memory. All kernels from 5.5 on have them: it is
+/// lockdown that takes them away (`bpf_tracing_func_proto`, kernel/trace/bpf_trace.c).
+fn misses_reads(complaint: &str) -> bool {
+    // 5.10 and 6.1 say the first, 6.12 the second.
+    complaint.contains("bpf_probe_read")
+        && (complaint.contains("unknown func") || complaint.contains("cannot use helper"))
+}
+
 /// A program's failure in one line: the verifier's log is pages long, and its
 /// last words say what it did not like.
 pub(super) fn one_line(error: &ProgramError) -> String {
@@ -111,6 +123,7 @@ pub(super) fn one_line(error: &ProgramError) -> String {
                     && !line.contains(" peak_states ")
             });
             match complaint {
+                Some(complaint) if misses_reads(complaint) => LOCKED_DOWN.to_owned(),
                 Some(complaint) => format!("load: {io_error}: {complaint}"),
                 None => format!("load: {io_error}"),
             }
@@ -127,6 +140,29 @@ pub(super) fn one_line(error: &ProgramError) -> String {
                 source = cause.source();
             }
             text.replace('\n', " ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::misses_reads;
+
+    #[test]
+    fn lockdown_is_told_from_what_else_a_verifier_finds() {
+        for complaint in [
+            "unknown func bpf_probe_read#4",
+            "unknown func bpf_probe_read_kernel#113",
+            "program of this type cannot use helper bpf_probe_read_kernel#113",
+        ] {
+            assert!(misses_reads(complaint), "{complaint}");
+        }
+        for complaint in [
+            "unknown func bpf_get_current_task_btf#158",
+            "R1 type=scalar expected=fp, in bpf_probe_read_kernel",
+            "invalid access to map value",
+        ] {
+            assert!(!misses_reads(complaint), "{complaint}");
         }
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn load(globals: &Globals) -> Result<Ebpf, ProbeError> {
 /// in a guest, half a second, for relocations that this object has none of
 /// (offsets come as globals). The library offers no other constructor, but does
 /// without the types where the file cannot be opened, so for the time of that
-/// call this process may open no file. It has one thread here.
+/// call this process may open no file. Its one other thread (`patience`) waits
+/// meanwhile, and writes to what is open.
 fn loader_without_kernel_types() -> EbpfLoader<'static> {
     let Ok(limit) = open_files() else {
         return EbpfLoader::new();

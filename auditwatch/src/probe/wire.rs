@@ -12,29 +12,8 @@ use crate::sample::{Consumer, Event, EventKind, KernelState, TalkerCounts, Talke
 #[repr(transparent)]
 pub(super) struct Wire<T>(pub(super) T);
 
-macro_rules! pod {
-    ($($ty:ty),+ $(,)?) => {$(
-        // SAFETY: the type is `#[repr(C)]`, holds integers and byte arrays only,
-        // and has no implicit padding.
-        unsafe impl aya::Pod for Wire<$ty> {}
-    )+};
-}
-
-pod!(
-    wire::AttemptRow,
-    wire::BinChunk,
-    wire::ConsumerLedger,
-    wire::CpuRow,
-    wire::DrainLedger,
-    wire::LossCount,
-    wire::StallStart,
-    wire::StallLedger,
-    wire::KernelState,
-    wire::LiveState,
-    wire::TalkerCounts,
-    wire::TalkerKey,
-    wire::TypeCounts,
-);
+// SAFETY: `bytemuck::Pod` is derived, which refuses a type with padding, or of which not all bytes make sense.
+unsafe impl<T: bytemuck::Pod> aya::Pod for Wire<T> {}
 
 const fn known(value: u32) -> Option<u32> {
     if value == wire::UNKNOWN {
