@@ -20,6 +20,8 @@ const ROOTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 const ROOT_ID: u64 = 1;
 /// Most groups that are looked at in one walk.
 const MOST_GROUPS: usize = 100_000;
+/// Most ids and containers that are kept in mind although they may be gone.
+const MOST_KEPT: usize = 10_000;
 
 /// Paths by id, and containers by theirs.
 #[derive(Debug, Default)]
@@ -38,6 +40,12 @@ impl CgroupNames {
             .collect();
         if fresh.is_empty() {
             return;
+        }
+        if self.unknown.len() > MOST_KEPT {
+            self.unknown.clear();
+        }
+        if self.containers.len() > MOST_KEPT {
+            self.containers.clear();
         }
         if let Some(root) = ROOTS
             .iter()
@@ -80,8 +88,9 @@ impl CgroupNames {
         self.containers.get(&id)?.clone()
     }
 
-    /// Notes all groups below a directory.
+    /// Notes all groups below a directory, and no longer those that are gone: their paths were told with the talkers.
     fn walk(&mut self, root: &Path) {
+        self.paths.clear();
         let mut directories: Vec<PathBuf> = vec![root.to_owned()];
         let mut seen = 0;
         while let Some(directory) = directories.pop() {
@@ -149,7 +158,22 @@ fn kubelet_name(log: &str, id: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{docker_name, kubelet_name};
+    use std::fs;
+
+    use super::{CgroupNames, docker_name, kubelet_name};
+
+    #[test]
+    fn groups_that_are_gone_are_not_kept() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut names = CgroupNames::default();
+        for number in 0..100 {
+            let group = root.path().join(format!("job-{number}"));
+            fs::create_dir(&group).expect("a directory");
+            names.walk(root.path());
+            assert_eq!(names.paths.len(), 1);
+            fs::remove_dir(&group).expect("removed");
+        }
+    }
 
     #[test]
     fn names_are_taken_from_what_runtimes_write() {

@@ -81,14 +81,11 @@ impl TalkerReader {
         }
         self.running
             .extend(runs.iter().filter(|run| run.records > 0).map(|run| run.key));
-        totals.retain(|key, counts| self.reported.get(key) != Some(counts));
-        self.cgroups.learn(totals.keys().map(|key| key.cgroup));
-        Ok(totals
-            .into_iter()
-            .map(|(key, counts)| {
-                self.reported.insert(key, counts);
-                self.named(&key, &counts)
-            })
+        let changed = changed(&mut self.reported, totals);
+        self.cgroups.learn(changed.keys().map(|key| key.cgroup));
+        Ok(changed
+            .iter()
+            .map(|(key, counts)| self.named(key, counts))
             .collect())
     }
 
@@ -109,6 +106,17 @@ impl TalkerReader {
     }
 }
 
+/// Those of the totals that differ from what was reported last, which is brought up to date. What is in no total any
+/// more is forgotten: a run that found no place was reported as nothing after it.
+fn changed(
+    reported: &mut StdMap<TalkerKey, TalkerCounts>,
+    mut totals: BTreeMap<TalkerKey, TalkerCounts>,
+) -> BTreeMap<TalkerKey, TalkerCounts> {
+    reported.retain(|key, _| totals.contains_key(key));
+    totals.retain(|key, counts| reported.insert(*key, *counts) != Some(*counts));
+    totals
+}
+
 fn add(sum: &mut TalkerCounts, counts: &TalkerCounts) {
     sum.records += counts.records;
     sum.refused += counts.refused;
@@ -126,4 +134,33 @@ fn executable(pid: u32, comm: &str) -> Option<String> {
     }
     let link = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     Some(link.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_no_more_is_not_kept() {
+        let one = |cgroup: u64, records: u64| {
+            let key = TalkerKey {
+                cgroup,
+                ..TalkerKey::default()
+            };
+            let counts = TalkerCounts {
+                records,
+                ..TalkerCounts::default()
+            };
+            (key, counts)
+        };
+        let mut reported = StdMap::new();
+        for run in 2..10_000_u64 {
+            // One that stays, one that begins, and the one that began before, which found no place.
+            let totals = BTreeMap::from([one(0, 7), one(run, 5), one(run - 1, 0)]);
+            let told = changed(&mut reported, totals);
+            assert!(told.contains_key(&one(run, 5).0));
+            assert_eq!(told.contains_key(&one(0, 7).0), run == 2, "{run}");
+            assert!(reported.len() <= 3, "{}", reported.len());
+        }
+    }
 }
