@@ -269,9 +269,9 @@ pub fn stage(
     let mode = Mode::from_raw_mode(0o600);
     let file = fs::openat(&place.directory, &beside, flags, mode)
         .map_err(place.failed("make a new version of"))?;
-    let made = fs::fstat(&file).map_err(place.failed("look at"))?;
+    let its = fs::fstat(&file).map_err(place.failed("look at"))?;
     let staged = Staged {
-        made: (made.st_dev, made.st_ino),
+        made: (its.st_dev, its.st_ino),
         place,
         beside,
         before: before.map(<[u8]>::to_vec),

@@ -157,29 +157,29 @@ fn tree(root: &Root) -> Result<Tree, Unreadable> {
         Err(error) if is_absent(&error) => false,
         Err(error) => return Err(unreadable(root, directory, error)),
     };
-    let mut room = Room {
+    let mut left = Left {
         bytes: MOST_BYTES,
         lines: MOST_LINES,
     };
     let rules_d = if is_directory {
-        Some(entries(root, directory, &mut room)?)
+        Some(entries(root, directory, &mut left)?)
     } else {
         None
     };
     Ok(Tree {
         rules_d,
-        audit_rules: audit_rules(root, &mut room)?,
+        audit_rules: audit_rules(root, &mut left)?,
     })
 }
 
 /// What may still be read of rules files: the memory of a load goes with their bytes and their lines, and a disk may hold
 /// any number of both.
-struct Room {
+struct Left {
     bytes: u64,
     lines: u64,
 }
 
-impl Room {
+impl Left {
     /// All of a file, if there is room for it.
     fn read(&mut self, root: &Root, path: &Path) -> io::Result<Vec<u8>> {
         let content = root.read_at_most(path, self.bytes).map_err(|error| {
@@ -206,7 +206,7 @@ fn too_much(most: &str) -> io::Error {
     )
 }
 
-fn entries(root: &Root, directory: &Path, room: &mut Room) -> Result<Vec<Entry>, Unreadable> {
+fn entries(root: &Root, directory: &Path, left: &mut Left) -> Result<Vec<Entry>, Unreadable> {
     let names = root
         .names(directory)
         .map_err(|error| unreadable(root, directory, error))?;
@@ -218,7 +218,7 @@ fn entries(root: &Root, directory: &Path, room: &mut Room) -> Result<Vec<Entry>,
         .into_iter()
         .map(|name| {
             let path = directory.join(&name);
-            let content = match room.read(root, &path) {
+            let content = match left.read(root, &path) {
                 Ok(content) => Some(content),
                 Err(error)
                     if matches!(
@@ -239,11 +239,11 @@ fn entries(root: &Root, directory: &Path, room: &mut Room) -> Result<Vec<Entry>,
         .collect()
 }
 
-fn audit_rules(root: &Root, room: &mut Room) -> Result<AuditRules, Unreadable> {
+fn audit_rules(root: &Root, left: &mut Left) -> Result<AuditRules, Unreadable> {
     let path = Path::new(AUDIT_RULES);
     match root.metadata(path) {
         Ok(metadata) if metadata.is_file() => {
-            let content = room
+            let content = left
                 .read(root, path)
                 .map_err(|error| unreadable(root, path, error))?;
             Ok(AuditRules::File {

@@ -103,12 +103,12 @@ fn what_another_process_sends_is_no_answer_and_renews_no_deadline() {
     };
     assert!(send());
     let mut buffer = vec![0; 9000];
-    let received = receive(receiver.as_fd(), &mut buffer).expect("received");
+    let first = receive(receiver.as_fd(), &mut buffer).expect("received");
     let expected = Received {
         length: forged.len(),
         from: sender_port,
     };
-    assert_eq!(received, Some(expected));
+    assert_eq!(first, Some(expected));
     assert_ne!(sender_port, KERNEL);
     // The whole length is told where the end is cut off.
     assert!(send());

@@ -98,7 +98,7 @@ const LOCKED_DOWN: &str = "the kernel lets no program read its memory, as with l
     lockdown=integrity, or use --source poll";
 
 /// Whether the verifier does not know the helpers that read the kernel's memory. All kernels from 5.5 on have them: it is
-/// lockdown that takes them away (`bpf_tracing_func_proto`, kernel/trace/bpf_trace.c).
+/// lockdown that takes them away (`bpf_tracing_func_proto`).
 fn misses_reads(complaint: &str) -> bool {
     // 5.10 and 6.1 say the first, 6.12 the second.
     complaint.contains("bpf_probe_read")
