@@ -1,49 +1,64 @@
 //! Builds the BPF programs and leaves their object in `OUT_DIR`, from where the
 //! loader embeds it.
 //!
-//! It finds a compiler that has its library source by itself: `core` has to be
-//! built for the BPF target. Where there is none, the error says what to run.
+//! It finds a compiler and a linker that can do it by itself. If there is none,
+//! one line says why, and what to run.
+
+#[path = "build/bpf_tools.rs"]
+mod bpf_tools;
 
 use std::{
     env,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use aya_build::{Package, Toolchain};
 
-/// Names the toolchain to use, before any search.
-const TOOLCHAIN_VARIABLE: &str = "AUDITWATCH_EBPF_TOOLCHAIN";
+use bpf_tools::{Compiler, TOOLCHAIN_VARIABLE, Version};
+
 /// Where `cargo xtask setup` keeps what it builds, unless the variable is set.
 const CACHE_VARIABLE: &str = "AUDITWATCH_CACHE";
 const OBJECT: &str = "auditwatch-ebpf";
-/// Root of Debian's compiler, which brings its library source as a package.
-const SYSTEM_ROOT: &str = "/usr";
 
-const HELP: &str = "run `cargo xtask setup`, which installs what is missing. By hand: \
-    `rustup toolchain install nightly --component rust-src && cargo install bpf-linker`, or on \
-    Debian the packages rustc-web, cargo-web, rust-web-src and llvm-22-dev with bpf-linker built on \
-    them. AYA_BUILD_SKIP=1 builds without the programs, for lints and documentation only";
+const HELP: &str = "run `cargo xtask setup`, which installs what is missing or too old; \
+    AYA_BUILD_SKIP=1 builds without the BPF programs, for lints and documentation only";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A failed build script's own output is shown as a dump; this is one line.
+            println!("cargo::error={}", format!("{error:#}").replace('\n', " "));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn build() -> Result<()> {
     for variable in [TOOLCHAIN_VARIABLE, CACHE_VARIABLE, "PATH"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
-    let object = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?).join(OBJECT);
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
     if env::var_os("AYA_BUILD_SKIP").is_some_and(|skip| skip == "1" || skip == "true") {
         // An empty object keeps the crate compiling; loading it is an error.
+        let object = out_dir.join(OBJECT);
         fs::write(&object, []).with_context(|| format!("cannot write {}", object.display()))?;
         return aya_build::build_ebpf([], Toolchain::default());
     }
+    let minimum = env::var("CARGO_PKG_RUST_VERSION")
+        .ok()
+        .and_then(|version| Version::parse(&version))
+        .context("Cargo.toml has no rust-version")?;
+    let compiler = bpf_tools::compiler(minimum)
+        .map_err(|reason| anyhow!("no compiler builds the BPF programs ({reason}): {HELP}"))?;
     let path = search_path();
-    if !path.iter().any(|dir| dir.join("bpf-linker").is_file()) {
-        bail!("no bpf-linker on PATH, which links the BPF programs: {HELP}");
-    }
-    let toolchain = find_toolchain()?;
-    let path = env::join_paths(&path).context("PATH has a directory that cannot be joined")?;
+    let linker = bpf_tools::linker(&path, &compiler, &out_dir)
+        .map_err(|reason| anyhow!("no linker for the BPF programs ({reason}): {HELP}"))?;
+    let path = tools_first(&compiler, &linker, path)?;
     // SAFETY: the build script has one thread.
     unsafe { env::set_var("PATH", path) };
     // A compiler of a stable channel builds `core` only when told so.
@@ -58,9 +73,15 @@ fn main() -> Result<()> {
             features,
             ..Package::default()
         }],
-        Toolchain::Custom(&toolchain),
+        Toolchain::Custom(&compiler.name),
     )
-    .with_context(|| format!("the BPF programs do not build with the toolchain {toolchain:?}"))
+    .with_context(|| {
+        format!(
+            "the BPF programs do not build with {} in {}; the compiler's messages are above",
+            compiler.release,
+            compiler.root.display()
+        )
+    })
 }
 
 /// PATH, and after it the place of the tools that `cargo xtask setup` builds.
@@ -81,56 +102,21 @@ fn search_path() -> Vec<PathBuf> {
     path
 }
 
-/// A toolchain with library source: the one that is named, else one of rustup's,
-/// else the system's.
-fn find_toolchain() -> Result<String> {
-    // Set to nothing it names none, as `cargo xtask` has it.
-    if let Some(named) = env::var_os(TOOLCHAIN_VARIABLE).filter(|name| !name.is_empty()) {
-        return named
-            .into_string()
-            .map_err(|name| anyhow::anyhow!("{TOOLCHAIN_VARIABLE}={} is no text", name.display()));
+/// `path`, with the chosen linker before one that does not serve, and without rustup the compiler before others.
+fn tools_first(compiler: &Compiler, linker: &Path, path: Vec<PathBuf>) -> Result<OsString> {
+    let mut first = Vec::new();
+    if let (Some(name), Some(directory)) = (linker.file_name(), linker.parent())
+        && path
+            .iter()
+            .find(|place| place.join(name).is_file())
+            .map(PathBuf::as_path)
+            != Some(directory)
+    {
+        first.push(directory.to_path_buf());
     }
-    for toolchain in rustup_toolchains() {
-        if has_library_source(Path::new(&toolchain.root)) {
-            return Ok(toolchain.name);
-        }
+    if bpf_tools::output(Command::new("rustup").arg("--version")).is_none() {
+        first.push(compiler.root.join("bin"));
     }
-    if has_library_source(Path::new(SYSTEM_ROOT)) {
-        return Ok(SYSTEM_ROOT.to_owned());
-    }
-    bail!("no Rust compiler with its library source, which the BPF target needs: {HELP}")
-}
-
-struct RustupToolchain {
-    name: String,
-    root: String,
-}
-
-/// Rustup's toolchains, nightly ones first: they need no permission to build
-/// `core`. None where there is no rustup.
-fn rustup_toolchains() -> Vec<RustupToolchain> {
-    let Ok(output) = Command::new("rustup")
-        .args(["toolchain", "list", "--verbose"])
-        .output()
-    else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut found: Vec<RustupToolchain> = text
-        .lines()
-        .filter_map(|line| {
-            // "NAME [(active, default)] ROOT"
-            let name = line.split_whitespace().next()?.to_owned();
-            let root = line.get(line.find('/')?..)?.trim().to_owned();
-            Some(RustupToolchain { name, root })
-        })
-        .collect();
-    found.sort_by_key(|toolchain| !toolchain.name.starts_with("nightly"));
-    found
-}
-
-fn has_library_source(root: &Path) -> bool {
-    root.join("lib/rustlib/src/rust/library/core/src/lib.rs")
-        .is_file()
-        && root.join("bin/rustc").is_file()
+    first.extend(path);
+    env::join_paths(first).context("PATH has a directory that cannot be joined")
 }

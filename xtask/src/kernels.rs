@@ -49,7 +49,9 @@ impl Release {
     fn suites(self) -> &'static [&'static str] {
         match self {
             Self::V5_10 => &["bullseye"],
-            Self::V6_1 | Self::V6_12 => &["bookworm"],
+            Self::V6_1 => &["bookworm"],
+            // The security suite of bookworm has it, which other releases do not read.
+            Self::V6_12 => &["bookworm", "trixie"],
             Self::V7_2 => &["forky", "sid"],
         }
     }

@@ -2,9 +2,13 @@
 //!
 //! Must run them all: who fixes one finding wants to see the next one too.
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
 
 use crate::{
     cache::Cache,
@@ -15,6 +19,17 @@ use crate::{
 /// The packages that are built for the host. The BPF programs are not: their package is checked apart.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "auditwatch-ebpf"];
 
+/// Where the known vulnerabilities are listed, for messages.
+const ADVISORIES: &str = "advisories";
+
+/// Checks the sources.
+#[derive(Args, Debug)]
+pub(crate) struct LintArgs {
+    /// Do not check for known vulnerabilities, if the advisory database is out of reach.
+    #[arg(long)]
+    without_advisories: bool,
+}
+
 /// One check.
 struct Check {
     name: &'static str,
@@ -22,29 +37,49 @@ struct Check {
 }
 
 /// Runs the checks; fails if any of them did.
-pub(crate) fn run() -> Result<ExitCode> {
+pub(crate) fn run(args: &LintArgs) -> Result<ExitCode> {
     let cache = Cache::open()?;
     setup::ensure(
         &cache,
         &[Part::EbpfCompiler, Part::EbpfLints, Part::CargoDeny],
     )?;
+    let deny = setup::cargo_deny(&cache).map_err(|reason| anyhow!(reason))?;
     let mut failed = Vec::new();
-    for mut check in checks(&cache)? {
+    for mut check in checks(&deny)? {
         println!("lint: {}", check.name);
         if let Err(error) = process::run(&mut check.command) {
             eprintln!("lint: {}: {error:#}", check.name);
             failed.push(check.name);
         }
     }
+    if !args.without_advisories {
+        println!("lint: {ADVISORIES}");
+        if let Err(error) = check_advisories(&deny) {
+            eprintln!("lint: {ADVISORIES}: {error:#}");
+            failed.push(ADVISORIES);
+        }
+    }
+    if !failed.is_empty() {
+        println!("lint: failed: {}", failed.join(", "));
+    }
+    if args.without_advisories {
+        println!(
+            "lint: ADVISORIES WERE NOT CHECKED (--without-advisories): a known vulnerability would not be found"
+        );
+    }
     if failed.is_empty() {
-        println!("lint: all is well");
+        let but = if args.without_advisories {
+            ", but for advisories"
+        } else {
+            ""
+        };
+        println!("lint: all is well{but}");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("lint: failed: {}", failed.join(", "));
     Ok(ExitCode::FAILURE)
 }
 
-fn checks(cache: &Cache) -> Result<Vec<Check>> {
+fn checks(deny: &Path) -> Result<Vec<Check>> {
     let cargo = |arguments: &[&str]| {
         let mut command = process::cargo();
         command.args(arguments);
@@ -84,7 +119,7 @@ fn checks(cache: &Cache) -> Result<Vec<Check>> {
         check("clippy of the BPF programs", bpf_clippy()?),
         check("documentation", doc),
         check("documentation of the wire types", wire_doc),
-        check("dependencies", deny(cache)),
+        check("dependencies", dependencies(deny)),
     ])
 }
 
@@ -111,25 +146,44 @@ fn bpf_clippy() -> Result<Command> {
     Ok(command)
 }
 
-fn deny(cache: &Cache) -> Command {
-    let built = cache.tools().join("bin/cargo-deny");
-    let program = if built.is_file() {
-        built
-    } else {
-        "cargo-deny".into()
+/// What needs no network.
+fn dependencies(deny: &Path) -> Command {
+    let mut command = deny_check(deny, false);
+    command.args(["licenses", "bans", "sources"]);
+    command
+}
+
+/// Checks for known vulnerabilities and withdrawn versions. If the network does not serve, a database of an earlier run
+/// does; cargo-deny refuses one that is older than 90 days, and fails if there is none.
+fn check_advisories(deny: &Path) -> Result<()> {
+    let fetched = process::output(Command::new(deny).args(["fetch", "db"]));
+    let mut command = deny_check(deny, fetched.is_err());
+    let checked = process::run(command.arg("advisories"));
+    let Err(fetch) = fetched else {
+        return checked;
     };
-    let mut command = Command::new(&program);
-    command.args([
-        "--workspace",
-        "--all-features",
-        "check",
-        "--hide-inclusion-graph",
-    ]);
-    if !process::succeeds(Command::new(&program).args(["fetch", "db"])) {
-        println!(
-            "lint: the advisory database is out of reach: known vulnerabilities are not checked"
-        );
-        command.args(["licenses", "bans", "sources"]);
+    let fetch = format!("{fetch:#}");
+    let cause = fetch.lines().last().unwrap_or_default();
+    match checked {
+        Ok(()) => {
+            println!(
+                "lint: checked with the database of an earlier run; a newer one is out of reach: {cause}"
+            );
+            Ok(())
+        }
+        Err(_) => bail!(
+            "the advisory database is out of reach ({cause}), and that of an earlier run is missing, too old, or lists \
+             one of the dependencies: connect this machine to it, or run cargo xtask lint --without-advisories"
+        ),
     }
+}
+
+fn deny_check(deny: &Path, offline: bool) -> Command {
+    let mut command = Command::new(deny);
+    command.args(["--workspace", "--all-features"]);
+    if offline {
+        command.arg("--offline");
+    }
+    command.args(["check", "--hide-inclusion-graph"]);
     command
 }

@@ -2,7 +2,12 @@
 //!
 //! Each task installs what it needs and lacks, after saying so; see `cargo xtask setup`.
 
+mod apt_lists;
 mod bench;
+#[path = "../../auditwatch/build/bpf_tools.rs"]
+mod bpf_tools;
+#[cfg(test)]
+mod bpf_tools_tests;
 mod cache;
 mod console;
 mod cpio;
@@ -46,7 +51,7 @@ enum Task {
     /// Install what the other tasks need.
     Setup(setup::SetupArgs),
     /// Check the sources: format, clippy, documentation, dependencies.
-    Lint,
+    Lint(lint::LintArgs),
     /// Run the tests, on this machine and in guests.
     Test(test::TestArgs),
     /// Measure auditwatch.
@@ -62,7 +67,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args),
-        Task::Lint => lint::run(),
+        Task::Lint(args) => lint::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
