@@ -16,6 +16,7 @@ mod digest;
 mod duration;
 mod ebpf_compiler;
 mod executables;
+mod fresh;
 mod guest;
 mod host_packages;
 mod image;
@@ -62,6 +63,8 @@ enum Task {
     RuleTrees(rule_trees::RuleTreesArgs),
     /// Run a command in a throw-away guest.
     Vm(vm::VmArgs),
+    /// Set up, build and test as a fresh machine would, in minimal Debian roots.
+    Fresh(fresh::FreshArgs),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::RuleTrees(args) => rule_trees::run(&args),
         Task::Vm(args) => Ok(vm::run(&args)),
+        Task::Fresh(args) => fresh::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -5,6 +5,7 @@
 use std::{
     env,
     ffi::OsStr,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -36,6 +37,27 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         );
     }
     String::from_utf8(output.stdout).with_context(|| format!("{command:?} wrote no UTF-8"))
+}
+
+/// Runs `command`, shows its output as it comes, and returns it with whether it succeeded.
+pub(crate) fn tee(command: &mut Command) -> Result<(String, bool)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    let mut text = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.with_context(|| format!("lost the output of {command:?}"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    let status = child.wait().with_context(|| format!("lost {command:?}"))?;
+    Ok((text, status.success()))
 }
 
 /// Whether `command` can be started and exits with 0; it prints nothing.

@@ -163,7 +163,7 @@ impl Suite {
 }
 
 /// The code name of the release that this machine runs.
-fn machine_suite() -> Result<String> {
+pub(crate) fn machine_suite() -> Result<String> {
     let text = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
     code_name(&text)
         .context("/etc/os-release names no VERSION_CODENAME: a released Debian is needed")

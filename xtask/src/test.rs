@@ -3,15 +3,15 @@
 //! The last line printed is `N passed, M failed` over all of them. A run without a single test has failed.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Write},
+    io::{self, Write},
     num::NonZero,
-    process::{Command, ExitCode, Stdio},
+    process::ExitCode,
     sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::{
@@ -138,7 +138,7 @@ fn host_tests(filter: Option<&str>) -> Result<Vec<Row>> {
             .args(["test", "--no-fail-fast"])
             .args(arguments)
             .args(filter);
-        let (output, succeeded) = tee(&mut command)?;
+        let (output, succeeded) = process::tee(&mut command)?;
         rows.push(Row {
             name: name.to_owned(),
             tally: Tally::of_cargo(&output).of_run(succeeded),
@@ -149,27 +149,6 @@ fn host_tests(filter: Option<&str>) -> Result<Vec<Row>> {
         });
     }
     Ok(rows)
-}
-
-/// Runs `command`, shows its output as it comes, and returns it with whether it succeeded.
-fn tee(command: &mut Command) -> Result<(String, bool)> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("failed to start {command:?}"))?;
-    let mut text = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = line.with_context(|| format!("lost the output of {command:?}"))?;
-            let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            text.push_str(&line);
-            text.push('\n');
-        }
-    }
-    let status = child.wait().with_context(|| format!("lost {command:?}"))?;
-    Ok((text, status.success()))
 }
 
 /// Runs `passes`, some at a time, and returns their rows in the order of `passes`.
