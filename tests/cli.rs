@@ -70,6 +70,14 @@ fn shells_and_man_are_told_of_all_commands() {
     assert_eq!(decent(&run(&["man", path])), 0);
     let page = std::fs::read_to_string(directory.path().join("auditwatch-trace.1")).expect("there");
     assert!(page.contains("duration"), "{page}");
+    for line in [".SH EXAMPLES\n.nf", "[[\\-\\-] COMMAND [ARG]...]"] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    assert!(!page.contains(".SH EXTRA"), "{page}");
+    assert!(
+        text(&script.stdout).contains("boot-burst"),
+        "names of storms"
+    );
     let nowhere = run(&["man", "/nonexistent/man1"]);
     assert_eq!(decent(&nowhere), 1);
     assert!(text(&nowhere.stderr).contains("make it first"));
@@ -85,22 +93,92 @@ fn help_has_examples() {
 }
 
 #[test]
-fn bad_usage_is_status_2_and_names_the_word() {
-    for (arguments, word) in [
-        (&["trace", "--duration", "soon"][..], "soon"),
-        (&["trace", "--interval", "1ms"][..], "10ms"),
-        (&["trace", "--attach", "magic"][..], "magic"),
-        (
-            &["bench", "needed", "boot-burst", "--runs", "0"][..],
-            "--runs",
-        ),
-        (&["conquer"][..], "conquer"),
+fn bad_usage_is_status_2_and_says_what_is_expected() {
+    for (line, words) in [
+        ("trace --duration soon", &["soon", "500ms, 30s"][..]),
+        ("trace --duration 99999999999999999h", &["at most 8760h"]),
+        ("trace --interval 1ms", &["10ms"]),
+        ("trace --attach magic", &["magic"]),
+        ("trace --top lots", &["lots", "a number of talkers"]),
+        ("trace --", &["COMMAND"]),
+        ("recommend --headroom 0.2", &["20% or 0.2%"]),
+        ("recommend --memory-budget 64", &["64MiB"]),
+        ("recommend --floor 8k", &["8k", "a number of records"]),
+        ("recommend --floor 0", &["a number of records from 1"]),
+        ("apply 8k", &["8k", "a number of records"]),
+        ("apply 9 --wait-time soon", &["soon", "30s"]),
+        ("undo abc", &["abc", "the number of a change"]),
+        ("bench needed boot-burst --runs 0", &["--runs", "from 1"]),
+        ("conquer", &["conquer"]),
     ] {
-        let output = run(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(text(&output.stderr).contains(word), "{arguments:?}");
-        assert!(output.stdout.is_empty(), "{arguments:?}");
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let output = run(&arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}: {stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{line}: {stderr}");
+        }
+        assert!(output.stdout.is_empty(), "{line}");
     }
+}
+
+#[test]
+fn command_that_cannot_run_has_the_status_of_a_shell() {
+    for (command, status, cause) in [
+        ("no-such-command", 127, "command not found"),
+        ("/no/such/command", 127, "command not found"),
+        ("/", 126, "directory"),
+    ] {
+        for words in [
+            &["trace", command, "-j8"][..],
+            &["trace", "-q", "--", command],
+        ] {
+            let output = run(words);
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(status), "{words:?}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert!(
+                stderr.contains(cause) && stderr.contains(command),
+                "{stderr}"
+            );
+        }
+    }
+}
+
+#[test]
+fn closed_pipe_is_silent() {
+    for words in [
+        &["doctor"][..],
+        &["status", "--files", "--root", "/"],
+        &["completions", "bash"],
+        &["man", "--help"],
+        &["history"],
+    ] {
+        let mut child = auditwatch()
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{words:?}");
+        assert_eq!(text(&output.stderr), "", "{words:?}");
+    }
+}
+
+#[test]
+fn nothing_to_undo_is_no_failure() {
+    let disk = disk(&[("etc/audit/rules.d/a.rules", "-b 77\n")]);
+    let root = disk.path().to_str().expect("text");
+    let output = run(&["undo", "--root", root]);
+    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("nothing to undo"));
+    let output = run(&["undo", "--root", root, "--json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&said["kind"], &said["id"]), (&"undo".into(), &Value::Null));
+    assert!(refused(&run(&["undo", "7", "--root", root])).contains("no change 7"));
 }
 
 #[test]
@@ -109,6 +187,8 @@ fn doctor_says_usable_by_its_status() {
     let diagnosis: Value = serde_json::from_slice(&output.stdout).expect("the diagnosis is JSON");
     let usable = diagnosis["usable"].as_bool().expect("a bool");
     assert_eq!(decent(&output), i32::from(!usable));
+    assert_eq!(diagnosis["kind"], "doctor");
+    assert_eq!(diagnosis["schema"], 1);
     let verdict = diagnosis["verdict"].as_str().expect("a text");
     assert_eq!(verdict.starts_with("usable"), usable, "{verdict}");
 }
@@ -154,8 +234,10 @@ fn a_command_runs_under_a_trace_or_not_at_all() {
     let output = run(&["trace", "--", "sh", "-c", "echo it ran >&2; exit 7"]);
     let ran = text(&output.stderr).contains("it ran");
     if diagnosis["usable"] == true || diagnosis["pollable"] == true {
-        assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
-        assert!(ran, "{}", text(&output.stderr));
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{stderr}");
+        assert!(ran, "{stderr}");
+        assert!(stderr.contains("command exited with 7"), "{stderr}");
     } else {
         refused(&output);
         assert!(!ran);
@@ -264,6 +346,15 @@ fn what_cannot_be_compared_is_named() {
     for other in ["/no/such/file", junk.path()] {
         let words = refused(&run(&["compare", other, other]));
         assert!(words.contains(other), "{words}");
+        let replayed = refused(&run(&["replay", other]));
+        let cause = if other.starts_with("/no") {
+            "No such file or directory"
+        } else {
+            "not a recording of auditwatch"
+        };
+        for words in [words, replayed] {
+            assert!(words.contains(cause), "{words}");
+        }
     }
     assert!(refused(&run(&["compare", "-", "-"])).contains("not both"));
 }

@@ -200,8 +200,8 @@ fn what_is_wrong_is_named() {
         lines.insert(place, line.to_vec());
         lines
     };
-    assert!(words(&with(0, b"{\"summary\":{}}")).contains("no recording"));
-    assert!(words(&with(0, &lines[1])).contains("no recording"));
+    assert!(words(&with(0, b"{\"summary\":{}}")).contains("not a recording"));
+    assert!(words(&with(0, &lines[1])).contains("not a recording"));
     assert!(words(&with(3, b"{}")).contains("line 4"));
     assert!(words(&with(3, &lines[0])).contains("begins twice"));
     assert!(words(&with(4, &lines[1])).contains("line 5"));

@@ -2,15 +2,18 @@
 
 pub mod apply;
 pub mod bench;
+pub mod printing;
+pub mod value;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint, error::ErrorKind};
 use clap_complete::Shell;
 
+pub use self::printing::{ColorChoice, DestinationArgs, Format, OutputArgs, PrintArgs};
 use crate::plan::{Preference, Role};
 
-/// Measure the kernel's audit backlog: what it loses, why, and what it costs.
+/// Measure the kernel's audit backlog: losses, their cause, and the limit that a load needs.
 #[derive(Debug, Parser)]
 #[command(
     name = "auditwatch",
@@ -18,9 +21,10 @@ use crate::plan::{Preference, Role};
     about,
     long_about = "Measures the kernel's audit backlog exactly: every record that is attempted, queued, \
         dropped (and why), delivered, retried and held, and every stall.\n\n\
-        Exit status: 0 fine, 1 failed, 2 usage; trace: 3 when records were lost, or the status of \
-        its COMMAND when that failed; recommend, replay, compare, diagnose and bench: 3 for losses, for what \
-        got worse, or for disagreement; doctor, rescue: 1 when this host cannot be traced, when something is stuck."
+        Exit status: 0 fine, 1 failed, 2 usage. trace, replay, recommend, compare, diagnose and bench: 3 for \
+        losses, for a figure that got worse, or for disagreement. trace: the status of its COMMAND if that \
+        failed, 127 if it is not found, 126 if it cannot be executed; 130 if Ctrl-C (143 if SIGTERM) ends the \
+        trace before it counts. doctor, rescue: 1 if this host cannot be traced, or if something is stuck."
 )]
 pub struct Cli {
     /// What to do.
@@ -28,84 +32,113 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// Reads the command line, the program's name first.
+    ///
+    /// # Errors
+    /// When it asks for something that does not exist, or for help.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        let cli = Self::try_parse_from(&words)?;
+        if let Command::Trace(args) = &cli.command
+            && args.command.is_empty()
+            && words.last().is_some_and(|word| word == "--")
+        {
+            // clap takes no words behind `--` for none at all.
+            let mut all = Self::command();
+            all.build();
+            let trace = all.find_subcommand_mut("trace");
+            return Err(trace.cloned().unwrap_or_else(Self::command).error(
+                ErrorKind::MissingRequiredArgument,
+                "expected a COMMAND after `--`; leave `--` out to trace until Ctrl-C",
+            ));
+        }
+        Ok(cli)
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Count records, losses and stalls while the host works
-    #[command(after_help = "Examples:\n  \
+    #[command(
+        override_usage = "auditwatch trace [OPTIONS] [[--] COMMAND [ARG]...]",
+        after_help = "Examples:\n  \
         auditwatch trace                          until Ctrl-C\n  \
-        auditwatch trace --duration 30s           for half a minute\n  \
-        auditwatch trace -- make -j8              for as long as a command runs\n  \
-        auditwatch trace --format json | jq .     for machines; the last line is the summary")]
+        auditwatch trace -d 30s                   for half a minute\n  \
+        auditwatch trace make -j8                 for as long as a command runs\n  \
+        auditwatch trace --json -o trace.json make    the command's output stays apart\n  \
+        auditwatch trace --json | jq .            for machines; the last line is the summary"
+    )]
     Trace(TraceArgs),
-    /// Show a recorded trace again
+    /// Print a recorded trace again
     #[command(after_help = "Examples:\n  \
         auditwatch replay trace.zst\n  \
         auditwatch replay --json trace.zst | tail -1 | jq .ledger\n  \
         zstd -dc trace.zst | auditwatch replay -     a recording may be decompressed")]
     Replay(ReplayArgs),
-    /// Say what changed from one recorded trace to another
+    /// Compare two recorded traces, figure by figure
     #[command(after_help = "Examples:\n  \
         auditwatch compare before.zst after.zst\n  \
         auditwatch compare --json before.zst after.zst | jq .verdict\n\n\
         Exit status: 3 when the second is worse in some figure, beyond the noise.")]
     Compare(CompareArgs),
-    /// Say what backlog limit a load would have needed, and why
+    /// Compute the backlog limit that a load needs, and say why
     #[command(after_help = "Examples:\n  \
         auditwatch recommend                          watch this host for a minute\n  \
-        auditwatch recommend --for 10m --policy cis   for longer, and keep a baseline\n  \
+        auditwatch recommend --for 10m --policy cis   for longer, with a baseline's limit\n  \
         auditwatch recommend trace.zst --explain      from a recording, step by step\n  \
         auditwatch recommend --json trace.zst | jq .curve\n\n\
         Exit status: 3 when records were lost.")]
     Recommend(RecommendArgs),
-    /// Say what a log tells of lost audit records, hung tasks and panics
+    /// Find lost audit records, hung tasks and panics in a log
     #[command(after_help = "Examples:\n  \
         auditwatch diagnose console.log               the console output of an instance\n  \
         journalctl -k -o export | auditwatch diagnose -\n  \
-        auditwatch diagnose                           this host: what /dev/kmsg still has\n  \
+        auditwatch diagnose                           this host's /dev/kmsg\n  \
         auditwatch diagnose --root /mnt               the logs on the disk of a stopped host\n  \
         auditwatch diagnose --json dmesg.txt | jq .lost_at_least\n\n\
         Exit status: 3 when something is wrong: losses, hung tasks, a panic, or reason to suspect them.")]
     Diagnose(DiagnoseArgs),
-    /// Set the backlog limit, now and for the next boot, so that it can be taken back
+    /// Set the backlog limit now and at boot; revert with undo
     #[command(
         override_usage = "auditwatch apply <N | --from RECORDING | --recommended> [OPTIONS]",
         after_help = "Examples:\n  \
-        auditwatch apply 8192 --dry-run             what would be done, with the diff\n  \
+        auditwatch apply 8192 -n                    show the plan and the diff\n  \
         auditwatch apply 8192                       now and across reboots; asks first\n  \
-        auditwatch apply --recommended --for 10m    watch this host, then apply what it needs\n  \
-        auditwatch apply --from trace.zst --yes     what a recording needed, without asking\n  \
+        auditwatch apply --recommended --for 10m    watch this host, then apply its need\n  \
+        auditwatch apply --from trace.zst -y        the need of a recording, without asking\n  \
         auditwatch apply 8192 --root /mnt           on the mounted disk of a stopped instance"
     )]
     Apply(apply::ApplyArgs),
-    /// Take back what apply has done, where it is still as apply left it
+    /// Revert a change of apply, unless somebody changed it since
     #[command(
         after_help = "Examples:\n  auditwatch undo          the last change\n  auditwatch undo 3        \
-            that one\n  auditwatch undo --dry-run"
+            that one\n  auditwatch undo -n       show the plan"
     )]
     Undo(apply::UndoArgs),
-    /// List what was changed: when, why, by whom, from what to what
+    /// List the changes of apply: when, why, by whom, old and new value
     #[command(
         after_help = "Examples:\n  auditwatch history\n  auditwatch history --json | jq '.changes[-1]'"
     )]
     History(apply::HistoryArgs),
-    /// Find tasks that sleep in the audit code for nothing, and free them
+    /// Find tasks that are stranded in the audit code, and free them
     #[command(
-        after_help = "Examples:\n  auditwatch rescue          look, and explain\n  auditwatch rescue --yes    \
+        after_help = "Examples:\n  auditwatch rescue          look, and explain\n  auditwatch rescue -y       \
             free them by the least means"
     )]
     Rescue(apply::RescueArgs),
-    /// Run audit loads of known size, and hold the trace against the truth
+    /// Run synthetic audit loads, and verify the trace against ground truth
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Show the audit settings and what they mean
+    /// Show the audit settings, and explain them
     #[command(after_help = "Examples:\n  \
         auditwatch status\n  \
         auditwatch status --json | jq .backlog_limit\n  \
-        auditwatch status --files                      what decides the limit at the next boot\n  \
+        auditwatch status --files                      the line that decides the limit at boot\n  \
         auditwatch status --files --root /mnt/disk     on the disk of a stopped host")]
     Status(StatusArgs),
-    /// Say whether this host can be traced, and what to do where it cannot
+    /// Check whether this host can be traced, and name the remedy if not
     #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
     Doctor(OutputArgs),
     /// Print the completions for a shell
@@ -119,103 +152,136 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Whether its report is all that it is run for: it leaves the host as it is.
+    #[must_use]
+    pub const fn changes_nothing(&self) -> bool {
+        match self {
+            Self::Apply(args) => args.dry_run,
+            Self::Undo(args) => args.dry_run,
+            Self::Rescue(args) => !args.yes,
+            Self::Bench(_) => false,
+            _ => true,
+        }
+    }
+}
+
 /// Options of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// For which shell
-    #[arg(value_enum)]
+    /// The shell
+    #[arg(value_enum, ignore_case = true)]
     pub shell: Shell,
 }
 
 /// Options of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Where to; it must be there
-    #[arg(value_name = "DIR")]
+    /// The directory; it must exist
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: PathBuf,
 }
 
 /// Options of `trace`.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// How long to trace (30s, 5m, 500ms); without it until Ctrl-C or the COMMAND's end.
-    /// A COMMAND that runs longer goes on without the trace
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    /// Stop after TIME (500ms, 30s, 5min; a bare number is seconds); the COMMAND is left running
+    /// [default: until Ctrl-C or the COMMAND's end]
+    #[arg(short, long, value_name = "TIME", value_parser = value::time)]
     pub duration: Option<Duration>,
-    /// Time between lines
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+    /// Print a line each TIME
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = value::interval)]
     pub interval: Duration,
-    /// Where counts come from: the kernel's own functions, or audit netlink
-    #[arg(long, value_enum, default_value_t)]
+    /// Take counts from BPF programs, or poll audit netlink
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub source: SourceChoice,
-    /// How programs are attached
-    #[arg(long, value_enum, default_value_t)]
+    /// Attach the BPF programs in this form
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub attach: Preference,
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
-    /// Do not count who causes records: each then costs its task some 150 instructions less
+    /// Where it is written
+    #[command(flatten)]
+    pub to: DestinationArgs,
+    /// Print no remarks on stderr, errors only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Do not attribute records to processes (saves about 150 instructions per record)
     #[arg(long)]
     pub no_talkers: bool,
-    /// Most talkers that are told apart by their process, before only their control groups and
-    /// reasons are. Diagnostic
-    #[arg(long, value_name = "N", default_value_t = 8192, hide = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// Track at most N processes one by one; others are grouped by cgroup and rule. Diagnostic
+    #[arg(long, value_name = "N", default_value_t = 8192, hide = true,
+        value_parser = value::number::<u32>("a number of processes", 1..=65_536))]
     pub talker_slots: u32,
-    /// Record all that is sampled to this file, for `auditwatch replay`
-    #[arg(long, value_name = "FILE")]
+    /// Record all samples to FILE, which must not exist yet; print them again with replay
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
-    /// Hooks that are not attached, to measure what each costs. Diagnostic: what they count is null,
-    /// and what rests on it cannot be checked
+    /// Do not attach these hooks, to measure the cost of each. Diagnostic: their counts are null
     #[arg(
         long,
         value_enum,
         value_name = "HOOK",
         value_delimiter = ',',
+        ignore_case = true,
         hide = true
     )]
     pub leave_out: Vec<Role>,
-    /// Trace for as long as this command runs
-    #[arg(last = true, value_name = "COMMAND")]
+    /// Run COMMAND and trace until it ends; words after it are its own. With JSON on stdout, its
+    /// output goes to stderr
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// What `trace --record` wrote; - for standard input
+    /// A recording of `trace --record`; - for stdin
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// Where it is written
+    #[command(flatten)]
+    pub to: DestinationArgs,
 }
 
 /// Options of `recommend`.
 #[derive(Debug, Args)]
 pub struct RecommendArgs {
-    /// What `trace --record` or `bench run --record` wrote; - for standard input; without one, this
-    /// host is watched
+    /// A recording of `trace --record` or `bench run --record`; - for stdin [default: watch this host]
+    #[arg(value_hint = ValueHint::FilePath)]
     pub recording: Option<PathBuf>,
-    /// How long to watch; Ctrl-C ends it early
-    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = parse_duration, conflicts_with = "recording")]
+    /// Watch this host for TIME; Ctrl-C ends it early
+    #[arg(short = 'd', long = "for", visible_alias = "duration", value_name = "TIME", default_value = "60s",
+        value_parser = value::time, conflicts_with = "recording")]
     pub window: Duration,
-    /// What is added to the need
-    #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = parse_percent)]
+    /// Record all samples of the watch to FILE, which must not exist yet
+    #[arg(long, value_name = "FILE", conflicts_with = "recording", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
+    /// Add this share to the need, such as 20%
+    #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = value::percent)]
     pub headroom: f64,
-    /// Most kernel memory that full queues may take
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
+    /// Allow full queues this much kernel memory, such as 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = value::size)]
     pub memory_budget: u64,
-    /// Recommend no limit below this one
-    #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Recommend no limit below RECORDS
+    #[arg(long, value_name = "RECORDS",
+        value_parser = value::number::<u64>("a number of records", 1..=u64::from(u32::MAX)))]
     pub floor: Option<u64>,
     /// Recommend no limit below that of a baseline
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub policy: Option<Policy>,
-    /// Walk through the evidence
+    /// Print the evidence step by step
     #[arg(long)]
     pub explain: bool,
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// Where it is written
+    #[command(flatten)]
+    pub to: DestinationArgs,
 }
 
 /// Baselines that ask for a limit.
@@ -262,67 +328,50 @@ impl Policy {
 /// Options of `diagnose`.
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
-    /// Console output, dmesg, syslog, journal export or short, or /dev/kmsg format, as it is or
-    /// compressed by gzip or zstd; - for standard input; without one, this host's /dev/kmsg
-    #[arg(conflicts_with = "root")]
+    /// A log: console output, dmesg, syslog, journal export or short, or /dev/kmsg format, plain or
+    /// compressed by gzip or zstd; - for stdin [default: this host's /dev/kmsg]
+    #[arg(conflicts_with = "root", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Read the logs in DIR/var/log, the mounted disk of a host that does not run
-    #[arg(long, value_name = "DIR")]
+    /// Read the logs in DIR/var/log, the mounted disk of a stopped host
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// Where it is written
+    #[command(flatten)]
+    pub to: DestinationArgs,
 }
 
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The first: what `trace --record` or `bench run --record` wrote; - for standard input
+    /// The first recording, of `trace --record` or `bench run --record`; - for stdin
+    #[arg(value_hint = ValueHint::FilePath)]
     pub a: PathBuf,
-    /// The second
+    /// The second recording
+    #[arg(value_hint = ValueHint::FilePath)]
     pub b: PathBuf,
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
-}
-
-/// How a report is printed.
-#[derive(Debug, Args)]
-pub struct PrintArgs {
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// Same as --format json
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
-    /// How many talkers the table shows; JSON has up to 100
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub top: usize,
-    /// Colour: auto is for terminals, unless `NO_COLOR` is set
-    #[arg(long, value_enum, default_value_t)]
-    pub color: ColorChoice,
-}
-
-impl PrintArgs {
-    /// The output format that is wanted.
-    #[must_use]
-    pub const fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
-    }
+    /// Where it is written
+    #[command(flatten)]
+    pub to: DestinationArgs,
 }
 
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Show the backlog limit by source: the kernel, its command line, each rules file, and which line
+    /// Show the backlog limit of each source (kernel, command line, rules files), and the line that
     /// decides at the next boot
     #[arg(long)]
     pub files: bool,
-    /// Read the files of the host whose disk is mounted here; no link leads out of it
-    #[arg(long, value_name = "DIR", requires = "files")]
+    /// Read the files of a stopped host whose disk is mounted at DIR; no link leads out of it
+    #[arg(long, value_name = "DIR", requires = "files", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
-    /// The awk that augenrules runs there; without it, what /usr/bin/awk leads to
-    #[arg(long, value_enum, requires = "files")]
+    /// Assume that augenrules runs this awk [default: the target of /usr/bin/awk]
+    #[arg(long, value_enum, requires = "files", ignore_case = true)]
     pub awk: Option<AwkChoice>,
     /// How it is printed
     #[command(flatten)]
@@ -338,35 +387,6 @@ pub enum AwkChoice {
     Gawk,
 }
 
-/// Options of commands that print one report.
-#[derive(Debug, Args)]
-pub struct OutputArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Output format
-    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
-    pub format: Format,
-}
-
-impl OutputArgs {
-    /// Whether JSON is wanted.
-    #[must_use]
-    pub fn wants_json(&self) -> bool {
-        self.json || self.format == Format::Json
-    }
-}
-
-/// Output formats.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Table,
-    /// For machines: one JSON object a line.
-    Json,
-}
-
 /// Where counts may come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SourceChoice {
@@ -379,122 +399,62 @@ pub enum SourceChoice {
     Poll,
 }
 
-/// When to colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-/// Parses `30s`, `500ms`, `2m`, `1h`; a bare number is seconds.
-///
-/// # Errors
-/// When the text is no such time, or it is 0.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is no time; write 30s, 500ms, 2m or 1h"))?;
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(format!("`{unit}` is no unit of time; use ms, s, m or h")),
-    };
-    let duration = Duration::try_from_secs_f64(number * seconds)
-        .map_err(|error| format!("`{text}`: {error}"))?;
-    if duration.is_zero() {
-        return Err("the time must be greater than 0".to_owned());
-    }
-    Ok(duration)
-}
-
-/// Parses `20%`, or `20`, as a share.
-fn parse_percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim();
-    match number.parse::<f64>() {
-        Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(percent / 100.0),
-        _ => Err(format!("`{text}` is no share from 0% to 1000%")),
-    }
-}
-
-/// Parses `64MiB`, `1GiB`, `512K`; a bare number is bytes.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size; write 64MiB, 512KiB or 1GiB");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
-        _ => return Err(wrong()),
-    };
-    number
-        .checked_mul(1 << shift)
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(wrong)
-}
-
-/// Below it the samples would be a load of their own.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text)?;
-    if interval < SHORTEST_INTERVAL {
-        return Err(format!(
-            "the interval must be at least {}ms",
-            SHORTEST_INTERVAL.as_millis()
-        ));
-    }
-    Ok(interval)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn times_have_units() {
-        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
-    }
-
-    #[test]
-    fn what_is_no_time_is_named() {
-        for text in [
-            "",
-            "s",
-            "-1s",
-            "1..2s",
-            "0",
-            "0s",
-            "9e9",
-            "1d",
-            "99999999999999999999h",
-        ] {
-            assert!(parse_duration(text).is_err(), "{text}");
+    fn trace(words: &[&str]) -> Result<TraceArgs, clap::Error> {
+        let words = ["auditwatch", "trace"].iter().chain(words);
+        match Cli::read(words.map(OsString::from))?.command {
+            Command::Trace(args) => Ok(args),
+            other => unreachable!("{other:?}"),
         }
-        assert!(parse_duration("1d").is_err_and(|error| error.contains("`d`")));
     }
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_after_the_command_are_its_own() {
+        for words in [
+            &["-d", "5s", "make", "-j8", "--json"][..],
+            &["-d", "5s", "--", "make", "-j8", "--json"],
+        ] {
+            let args = trace(words).expect("it can be read");
+            assert_eq!(args.command, ["make", "-j8", "--json"], "{words:?}");
+            assert_eq!(args.duration, Some(Duration::from_secs(5)));
+            assert!(!args.print.json);
+        }
+    }
+
+    #[test]
+    fn unknown_option_before_the_command_is_an_error() {
+        for words in [&["--durration", "5s"][..], &["-j8", "make"]] {
+            assert!(trace(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn dashes_without_a_command_are_an_error() {
+        let error = trace(&["-d", "5s", "--"]).expect_err("there is no command");
+        assert!(error.to_string().contains("COMMAND"), "{error}");
+        assert!(trace(&["true", "--"]).is_ok_and(|args| args.command == ["true", "--"]));
+        assert!(trace(&[]).is_ok_and(|args| args.command.is_empty()));
+    }
+
+    #[test]
+    fn case_of_a_name_does_not_matter() {
+        let words = [
+            "auditwatch",
+            "recommend",
+            "--policy",
+            "CIS",
+            "--format",
+            "JSON",
+        ];
+        assert!(Cli::try_parse_from(words).is_ok());
     }
 }

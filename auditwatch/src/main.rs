@@ -7,11 +7,10 @@ use auditwatch::{
     cli::{Cli, Command},
     commands,
 };
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     let started = Instant::now();
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let changes_nothing = cli.command.changes_nothing();
     let outcome = match cli.command {
         Command::Trace(args) => commands::trace::run(&args, started),
         Command::Replay(args) => commands::replay::run(&args),
@@ -30,6 +29,10 @@ fn main() -> ExitCode {
         Command::Man(args) => commands::help_files::man(&args),
     };
     outcome.unwrap_or_else(|error| {
+        // Whoever closed the output, as `head` does, has read enough.
+        if changes_nothing && commands::is_closed_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
         // A closed stderr is no reason to panic on the way out.
         let _ = writeln!(std::io::stderr(), "auditwatch: {error:#}");
         ExitCode::FAILURE

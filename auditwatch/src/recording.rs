@@ -82,7 +82,7 @@ pub enum Line {
 #[derive(Debug, Error)]
 pub enum RecordingError {
     /// It does not begin as one.
-    #[error("this is no recording of auditwatch: its first line has no `begin`")]
+    #[error("it is not a recording of auditwatch; `trace --record FILE` makes one")]
     NoBegin,
     /// It was made by a later version.
     #[error(

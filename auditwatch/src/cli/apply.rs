@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
-use super::{OutputArgs, Policy, parse_duration};
+use super::{OutputArgs, Policy, value};
 
 /// Options of `apply`.
 #[derive(Debug, Args)]
@@ -13,45 +13,48 @@ use super::{OutputArgs, Policy, parse_duration};
     reason = "each is an option of the command line"
 )]
 pub struct ApplyArgs {
-    /// The limit, records
-    #[arg(value_name = "N", required_unless_present_any = ["from", "recommended", "wait_time"], value_parser = parse_whole)]
+    /// The backlog limit, a number of records
+    #[arg(value_name = "N", required_unless_present_any = ["from", "recommended", "wait_time"],
+        value_parser = value::number::<u32>("a number of records", 0..=u32::MAX))]
     pub limit: Option<u32>,
-    /// Take the limit that this recording would have needed
-    #[arg(long, value_name = "RECORDING", conflicts_with = "limit")]
+    /// Apply the limit that this recording needs
+    #[arg(long, value_name = "RECORDING", conflicts_with = "limit", value_hint = ValueHint::FilePath)]
     pub from: Option<PathBuf>,
-    /// Watch this host, and take the limit that is recommended then
+    /// Watch this host, and apply the limit that is recommended then
     #[arg(long, conflicts_with_all = ["limit", "from"])]
     pub recommended: bool,
-    /// How long to watch for --recommended
-    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    /// Watch for TIME before --recommended decides
+    #[arg(short = 'd', long = "for", visible_alias = "duration", value_name = "TIME", default_value = "60s",
+        value_parser = value::time)]
     pub window: Duration,
-    /// Change the running kernel only; the next boot brings what the files say
+    /// Change the running kernel only, not the files that the next boot reads
     #[arg(long, conflicts_with_all = ["persist_only", "root"])]
     pub runtime_only: bool,
-    /// Change the files only; the running kernel keeps what it has
+    /// Change the files only, not the running kernel
     #[arg(long)]
     pub persist_only: bool,
-    /// Set `backlog_wait_time` too: how long a full queue may hold a task up, seconds
-    #[arg(long, value_name = "SECONDS", value_parser = parse_whole)]
+    /// Set `backlog_wait_time`, the longest stall of a task, in whole seconds (60s; a bare number is
+    /// seconds; 0 for no stalls)
+    #[arg(long, value_name = "TIME", value_parser = value::whole_seconds)]
     pub wait_time: Option<u32>,
-    /// Show what would be done, with the diff of each file, and do nothing
-    #[arg(long)]
+    /// Show the plan with the diff of each file, and change nothing
+    #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
+    /// Do not ask for confirmation
+    #[arg(short, long)]
     pub yes: bool,
-    /// How long to look on afterwards, and take it back if losses, stalls or memory get worse; 0 for not
-    /// at all. Without it 60s on a terminal, else 0
-    #[arg(long, value_name = "TIME", value_parser = parse_watch)]
+    /// Monitor for TIME afterwards and roll back on regression; 0 disables [default: 60s on a
+    /// terminal, else 0]
+    #[arg(long, value_name = "TIME", value_parser = value::time_or_zero)]
     pub watch: Option<Duration>,
-    /// Edit the disk of a stopped instance, mounted here; nothing of this host is changed
-    #[arg(long, value_name = "DIR")]
+    /// Edit the disk of a stopped instance that is mounted at DIR; this host stays as it is
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
-    /// Apply no limit below this one
-    #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Apply no limit below RECORDS
+    #[arg(long, value_name = "RECORDS", value_parser = value::number::<u32>("a number of records", 1..=u32::MAX))]
     pub floor: Option<u32>,
     /// Apply no limit below that of a baseline
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub policy: Option<Policy>,
     /// How it is printed
     #[command(flatten)]
@@ -61,13 +64,14 @@ pub struct ApplyArgs {
 /// Options of `undo`.
 #[derive(Debug, Args)]
 pub struct UndoArgs {
-    /// Number of the change, as `history` lists it; without one the last that is in force
+    /// The number of the change, as `history` lists it [default: the last that is in force]
+    #[arg(value_parser = value::number::<u64>("the number of a change", 1..=u64::MAX))]
     pub id: Option<u64>,
-    /// Show what would be done, and do nothing
-    #[arg(long)]
+    /// Show the plan, and change nothing
+    #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// The disk of a stopped instance, mounted here
-    #[arg(long, value_name = "DIR")]
+    /// Use the disk of a stopped instance that is mounted at DIR
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// How it is printed
     #[command(flatten)]
@@ -77,8 +81,8 @@ pub struct UndoArgs {
 /// Options of `history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// The disk of a stopped instance, mounted here
-    #[arg(long, value_name = "DIR")]
+    /// Use the disk of a stopped instance that is mounted at DIR
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// How it is printed
     #[command(flatten)]
@@ -89,27 +93,9 @@ pub struct HistoryArgs {
 #[derive(Debug, Args)]
 pub struct RescueArgs {
     /// Free them; without it nothing is changed and nothing is sent
-    #[arg(long)]
+    #[arg(short, long)]
     pub yes: bool,
     /// How it is printed
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-/// A time, or 0 for none.
-fn parse_watch(text: &str) -> Result<Duration, String> {
-    if matches!(text, "0" | "0s") {
-        return Ok(Duration::ZERO);
-    }
-    parse_duration(text)
-}
-
-/// A whole number.
-fn parse_whole(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "not a whole number from 0 to {}; write it in digits alone, such as 8192",
-            u32::MAX
-        )
-    })
 }

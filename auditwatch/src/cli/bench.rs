@@ -2,38 +2,46 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
-use super::{OutputArgs, PrintArgs, parse_interval};
+use super::{
+    OutputArgs, PrintArgs,
+    value::{self, StormParser},
+};
 use crate::plan::Preference;
 
 /// What `bench` can do.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Run a storm once, and hold its trace against the truth
+    /// Run a storm once, and verify its trace against ground truth
     #[command(after_help = "Examples:\n  \
         auditwatch bench run boot-burst\n  \
         auditwatch bench run my-storm.toml --limit 320 --record run.zst\n  \
         auditwatch bench run boot-burst --json | jq .checks\n\n\
         Exit status: 0 trace and truth agree, 3 they do not, 1 the storm could not be run.")]
     Run(RunArgs),
-    /// Run a storm at several limits: what each would have lost and delayed
+    /// Run a storm at several limits, and show losses and stalls at each
     #[command(after_help = "Examples:\n  \
         auditwatch bench sweep ec2-build --limits 64..65536\n  \
         auditwatch bench sweep ec2-build --limits 320,1000,8192 --json")]
     Sweep(SweepArgs),
-    /// Find the smallest limit at which a storm neither loses nor delays anything
+    /// Find the smallest limit without loss or stall for a storm
     #[command(after_help = "Examples:\n  auditwatch bench needed boot-burst")]
     Needed(NeededArgs),
     /// List the storms of the library
+    #[command(
+        after_help = "Examples:\n  auditwatch bench list\n  auditwatch bench list --json | jq -r .name"
+    )]
     List(OutputArgs),
     /// Print a storm of the library, as a start for one of your own
     #[command(after_help = "Examples:\n  auditwatch bench show boot-burst > my-storm.toml")]
     Show {
-        /// Its name
+        /// The storm's name
+        #[arg(value_parser = StormParser, hide_possible_values = true)]
         name: String,
     },
-    /// Put back what a bench left behind that was killed together with its keeper
+    /// Restore the host after a bench that was killed together with its keeper
+    #[command(after_help = "Examples:\n  auditwatch bench restore")]
     Restore,
     /// The process that restores the host (internal)
     #[command(hide = true)]
@@ -55,16 +63,17 @@ pub enum BenchCommand {
 /// What all runs of storms have in common.
 #[derive(Debug, Args)]
 pub struct StormArgs {
-    /// A storm: a file, or a name of the library (see `bench list`)
+    /// The storm: a name of the library (see `bench list`), or a file
+    #[arg(value_parser = StormParser, hide_possible_values = true)]
     pub storm: String,
-    /// Run also where an auditd lives: it is stopped for the storm and started again
-    #[arg(long)]
+    /// Run although auditd is running: it is stopped for the storm and started again
+    #[arg(short, long)]
     pub yes: bool,
-    /// How programs are attached
-    #[arg(long, value_enum, default_value_t)]
+    /// Attach the BPF programs in this form
+    #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub attach: Preference,
-    /// Time between samples; `compare` wants five or more in a storm
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_interval)]
+    /// Take a sample each TIME; `compare` needs five or more in a storm
+    #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = value::interval)]
     pub interval: Duration,
     /// How it is printed
     #[command(flatten)]
@@ -77,14 +86,18 @@ pub struct RunArgs {
     /// What to run
     #[command(flatten)]
     pub storm: StormArgs,
-    /// Backlog limit instead of the storm's, records; 0 for none
-    #[arg(long, value_name = "RECORDS")]
+    /// Set this backlog limit instead of the storm's; 0 for none
+    #[arg(long, value_name = "RECORDS", value_parser = value::number::<u32>("a number of records", 0..=u32::MAX))]
     pub limit: Option<u32>,
-    /// Backlog wait time instead of the storm's, milliseconds; 0 for no waiting
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    /// Set this backlog wait time instead of the storm's, such as 500ms; 0 for no stalls
+    #[arg(long, value_name = "TIME", value_parser = value::milliseconds)]
+    pub wait_time: Option<u64>,
+    /// The same in milliseconds
+    #[arg(long, value_name = "MS", hide = true, conflicts_with = "wait_time",
+        value_parser = value::number::<u64>("a number of milliseconds", 0..=3_600_000))]
     pub wait_time_ms: Option<u64>,
-    /// Record all that is sampled to this file, for `replay` and `compare`
-    #[arg(long, value_name = "FILE")]
+    /// Record all samples to FILE, which must not exist yet, for `replay` and `compare`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
 }
 
@@ -94,7 +107,7 @@ pub struct SweepArgs {
     /// What to run
     #[command(flatten)]
     pub storm: StormArgs,
-    /// Limits: FIRST..LAST, doubling from one to the next, or a list
+    /// Try these limits: FIRST..LAST, doubling from one to the next, or a list
     #[arg(long, value_name = "LIMITS", default_value = "64..65536", value_parser = parse_limits)]
     pub limits: Limits,
 }
@@ -105,8 +118,9 @@ pub struct NeededArgs {
     /// What to run
     #[command(flatten)]
     pub storm: StormArgs,
-    /// Runs at the most
-    #[arg(long, value_name = "RUNS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Run the storm at most RUNS times
+    #[arg(long, value_name = "RUNS", default_value_t = 12,
+        value_parser = value::number::<u32>("a number of runs", 1..=u32::MAX))]
     pub runs: u32,
 }
 
@@ -121,7 +135,7 @@ pub struct Limits(pub Vec<u32>);
 pub fn parse_limits(text: &str) -> Result<Limits, String> {
     let number = |word: &str| {
         word.trim().parse::<u32>().map_err(|_| {
-            format!("`{word}` is no limit; write 64..65536 or a list such as 64,320,8192")
+            format!("expected limits such as 64..65536 or 64,320,8192; `{word}` is not a number")
         })
     };
     let Some((first, last)) = text.split_once("..") else {
@@ -133,9 +147,7 @@ pub fn parse_limits(text: &str) -> Result<Limits, String> {
     };
     let (first, last) = (number(first)?, number(last)?);
     if first == 0 || first > last {
-        return Err(format!(
-            "{first}..{last} is no range: the first limit must be at least 1 and at most the last"
-        ));
+        return Err("expected a first limit that is at least 1 and at most the last".to_owned());
     }
     let mut limits: Vec<u32> = std::iter::successors(Some(first), |limit| limit.checked_mul(2))
         .take_while(|limit| *limit < last)

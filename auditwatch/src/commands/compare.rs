@@ -1,18 +1,17 @@
 //! `auditwatch compare`: two recordings go in, what changed between them comes out.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::recording_file;
+use super::{
+    output::{Destination, explain},
+    recording_file,
+};
 use crate::{
     cli::{CompareArgs, Format},
     comparison::{Trace, Verdict, compare},
-    render::{comparison, json, style::Style},
+    render::{comparison, json},
 };
 
 /// Exit status when something got worse.
@@ -29,17 +28,14 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
         "standard input can be one of the two recordings, not both"
     );
     let comparison = compare(&trace(&args.a)?, &trace(&args.b)?);
-    let mut out = io::stdout();
-    match args.print.format() {
+    let mut out = Destination::open(args.to.output.as_deref())?;
+    explain(match args.print.format() {
         Format::Json => json::line(&mut out, &comparison),
         Format::Table => {
-            let no_color = std::env::var("NO_COLOR").ok();
-            let style = Style::new(args.print.color, no_color.as_deref(), &out);
-            let text = comparison::table(&comparison, style);
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            let text = comparison::table(&comparison, out.style(args.print.color));
+            out.text(&text)
         }
-    }
-    .context("cannot write the output")?;
+    })?;
     Ok(match comparison.verdict {
         Verdict::Worse => ExitCode::from(WORSE),
         _ => ExitCode::SUCCESS,

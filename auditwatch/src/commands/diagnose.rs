@@ -1,17 +1,17 @@
 //! `auditwatch diagnose`: logs go in, what they tell of audit comes out.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{
+    log_source,
+    output::{Destination, explain},
 };
-
-use anyhow::{Context as _, Result};
-
-use super::log_source;
 use crate::{
     cli::{DiagnoseArgs, Format},
     diagnosis::{Verdict, diagnose},
-    render::{diagnosis, json, style::Style},
+    render::{diagnosis, json},
 };
 
 /// Runs the command.
@@ -25,17 +25,14 @@ pub fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
         (None, None) => log_source::of_this_host()?,
     };
     let found = diagnose(logs.sources, logs.notes);
-    let mut out = io::stdout();
-    match args.print.format() {
+    let mut out = Destination::open(args.to.output.as_deref())?;
+    explain(match args.print.format() {
         Format::Json => json::line(&mut out, &found),
         Format::Table => {
-            let no_color = std::env::var("NO_COLOR").ok();
-            let style = Style::new(args.print.color, no_color.as_deref(), &out);
-            let text = diagnosis::report(&found, style);
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            let text = diagnosis::report(&found, out.style(args.print.color));
+            out.text(&text)
         }
-    }
-    .context("cannot write the output")?;
+    })?;
     Ok(match found.verdict {
         Verdict::NothingFound => ExitCode::SUCCESS,
         _ => ExitCode::from(super::LOST),

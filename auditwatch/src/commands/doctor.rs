@@ -28,7 +28,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     let diagnosis = examine(&Facts::gather());
     let mut out = std::io::stdout();
     if as_json {
-        json::line(&mut out, &diagnosis)
+        json::tagged_line(&mut out, "doctor", &diagnosis)
     } else {
         out.write_all(page::text(&diagnosis).as_bytes())
     }

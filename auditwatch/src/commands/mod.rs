@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
+pub use self::output::is_closed_pipe;
 use crate::{kernel::facts::Facts, report::Summary};
 
 /// Exit status of a trace that saw records being lost.

@@ -1,12 +1,17 @@
-//! Where a trace or a replay goes: lines on stdout, in the format that was asked
-//! for.
+//! Where a report goes: stdout or the file that `--output` names; lines of a trace or a replay in
+//! the format that was asked for.
 
-use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write as _};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, IsTerminal as _, Stdout, Write},
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    path::Path,
+};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use crate::{
-    cli::{Format, PrintArgs},
+    cli::{ColorChoice, Format, PrintArgs},
     render::{json, style::Style, table},
     report::{Interval, Summary},
 };
@@ -14,11 +19,102 @@ use crate::{
 /// Lines between two heads on a terminal.
 const LINES_A_HEAD: u32 = 20;
 
+/// Stdout, or a file.
+pub(super) enum Destination {
+    /// Stdout.
+    Stdout(Stdout),
+    /// A file, empty at first.
+    File(File),
+}
+
+impl Destination {
+    /// Opens the file, or stdout if none is named. A regular file that exists is overwritten, as
+    /// by `strace -o`; nothing is written to a directory or to a block device.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::Stdout(io::stdout()));
+        };
+        let shown = path.display();
+        let cannot = || format!("cannot write to {shown}");
+        if fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device()) {
+            bail!("cannot write to {shown}: it is a block device; name a regular file");
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(path)
+            .with_context(cannot)?;
+        Ok(Self::File(file))
+    }
+
+    /// Whether it is a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        match self {
+            Self::Stdout(out) => out.is_terminal(),
+            Self::File(file) => file.is_terminal(),
+        }
+    }
+
+    /// How text looks there.
+    pub(super) fn style(&self, color: ColorChoice) -> Style {
+        let no_color = std::env::var("NO_COLOR").ok();
+        match self {
+            Self::Stdout(out) => Style::new(color, no_color.as_deref(), out),
+            Self::File(file) => Style::new(color, no_color.as_deref(), file),
+        }
+    }
+
+    /// Writes a text, and hands it on at once.
+    pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.write_all(text.as_bytes())?;
+        self.flush()
+    }
+}
+
+impl Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(out) => out.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(out) => out.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
+}
+
+/// Whether something failed since the reader of the output closed it, as `head` does.
+#[must_use]
+pub fn is_closed_pipe(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
+    })
+}
+
+/// Adds to an error of the output what failed.
+pub(super) fn explain(written: io::Result<()>) -> Result<()> {
+    written.map_err(|error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            anyhow!("cannot write the output: {error}; make room, or send the output elsewhere")
+        }
+        _ => Error::from(error).context("cannot write the output"),
+    })
+}
+
 /// The output of one trace.
 pub(super) struct Output {
-    /// What is written, for errors: a trace, a replay.
-    of: &'static str,
-    out: Stdout,
+    out: Destination,
     format: Format,
     style: Style,
     terminal: bool,
@@ -28,13 +124,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// An output as the options ask for; `of` says what is written.
-    pub(super) fn new(of: &'static str, print: &PrintArgs) -> Self {
-        let out = io::stdout();
-        let no_color = std::env::var("NO_COLOR").ok();
+    /// An output as the options ask for.
+    pub(super) fn new(out: Destination, print: &PrintArgs) -> Self {
         Self {
-            of,
-            style: Style::new(print.color, no_color.as_deref(), &out),
+            style: out.style(print.color),
             terminal: out.is_terminal(),
             format: print.format(),
             out,
@@ -53,11 +146,11 @@ impl Output {
                     text.push_str(&table::head(self.style));
                 }
                 text.push_str(&table::interval(interval, self.style));
-                self.write(&text)
+                self.out.text(&text)
             }
         };
         self.lines += 1;
-        self.explain(written)
+        explain(written)
     }
 
     /// Writes the summary.
@@ -66,29 +159,45 @@ impl Output {
             Format::Json => json::line(&mut self.out, summary),
             Format::Table => {
                 let text = format!("\n{}", table::summary(summary, self.top, self.style));
-                self.write(&text)
+                self.out.text(&text)
             }
         };
-        self.explain(written)
+        explain(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn existing_file_is_overwritten() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("out");
+        fs::write(&path, "a long text of before").expect("a file");
+        let mut out = Destination::open(Some(&path)).expect("it can be written");
+        out.text("new\n").expect("it can be written");
+        assert_eq!(fs::read_to_string(&path).expect("there"), "new\n");
     }
 
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        self.out.write_all(text.as_bytes())?;
-        self.out.flush()
+    #[test]
+    fn directory_is_refused_by_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let error = Destination::open(Some(directory.path())).err();
+        let error = format!("{:#}", error.expect("a directory"));
+        assert!(error.contains("Is a directory"), "{error}");
+        assert!(
+            error.contains(&directory.path().display().to_string()),
+            "{error}"
+        );
     }
 
-    fn explain(&self, written: io::Result<()>) -> Result<()> {
-        written.map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => {
-                anyhow!(
-                    "whoever read the output closed it, so the {} ended early",
-                    self.of
-                )
-            }
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                anyhow!("cannot write the output: {error}; make room, or send the output elsewhere")
-            }
-            _ => anyhow!("cannot write the output: {error}"),
-        })
+    #[test]
+    fn closed_pipe_is_known_through_its_contexts() {
+        let closed = io::Error::from(ErrorKind::BrokenPipe);
+        let error = explain(Err(closed)).expect_err("it is an error");
+        assert!(is_closed_pipe(&error.context("cannot replay x")));
+        let full = io::Error::from(ErrorKind::StorageFull);
+        assert!(!is_closed_pipe(&explain(Err(full)).expect_err("an error")));
     }
 }

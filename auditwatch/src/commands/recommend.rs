@@ -1,15 +1,23 @@
 //! `auditwatch recommend`: the limit that a load would have needed, from a recording or from now on.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use super::{
+    output::{Destination, explain as explain_failure},
     recording_file,
     trace::{
         self,
         log::Log,
+        recorder::Recorder,
+        signals::Signals,
         source::{Live, Wanted},
     },
 };
@@ -20,8 +28,8 @@ use crate::{
     number, probe,
     recommendation::{Wishes, explain, policy, recommend},
     recording::End,
-    render::{json, recommendation, style::Style},
-    report::Summary,
+    render::{json, recommendation},
+    report::{Interval, Summary},
 };
 
 /// Runs the command.
@@ -40,16 +48,14 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
     let (summary, evidence) = match &args.recording {
         Some(path) => recording_file::read_all(path, |_| Ok(()))
             .with_context(|| format!("cannot read {}", path.display()))?,
-        None => watch(args.window).await?,
+        None => watch(args.window, args.record.as_deref()).await?,
     };
     let answer = recommend(&evidence, &wishes(args));
-    let mut out = io::stdout();
-    let written = if args.print.format() == Format::Json {
-        json::line(&mut out, &answer)
+    let mut out = Destination::open(args.to.output.as_deref())?;
+    explain_failure(if args.print.format() == Format::Json {
+        json::tagged_line(&mut out, "recommendation", &answer)
     } else {
-        let no_color = std::env::var("NO_COLOR").ok();
-        let style = Style::new(args.print.color, no_color.as_deref(), &out);
-        let mut text = recommendation::block(&answer, style);
+        let mut text = recommendation::block(&answer, out.style(args.print.color));
         if args.explain {
             text.push('\n');
             for step in explain(&evidence, &answer) {
@@ -57,9 +63,8 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
                 text.push('\n');
             }
         }
-        io::Write::write_all(&mut out, text.as_bytes())
-    };
-    written.context("cannot write the answer")?;
+        out.text(&text)
+    })?;
     Ok(super::lost_status(&summary))
 }
 
@@ -93,12 +98,15 @@ const fn rule(policy: Policy) -> &'static str {
     }
 }
 
-/// Traces for as long as was asked for, or until a signal.
-pub(super) async fn watch(window: Duration) -> Result<(Summary, Evidence)> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+/// Traces for as long as was asked for, or until a signal, and records it if a file is named.
+pub(super) async fn watch(window: Duration, record: Option<&Path>) -> Result<(Summary, Evidence)> {
+    let mut signals = Signals::watch()?;
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
+    let recorder = record.map(Recorder::create).transpose()?;
+    if let Some(path) = record {
+        signals.remove_if_never_begun(path);
+    }
     let wanted = Wanted {
         source: crate::cli::SourceChoice::Auto,
         attach: crate::plan::Preference::Auto,
@@ -113,21 +121,23 @@ pub(super) async fn watch(window: Duration) -> Result<(Summary, Evidence)> {
     trace::say(live.opening_words());
     live.settle().await?;
     let zero = live.zero()?;
+    signals.launch();
+    signals.launched();
     trace::say(vec![format!(
         "watching for {}; Ctrl-C ends it early",
         number::duration(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX))
     )]);
-    let mut log = Log::new(trace::begin(&live, &facts), zero, None);
-    let end = tokio::time::Instant::now() + window;
+    let mut log = Log::new(trace::begin(&live, &facts), zero, recorder);
+    let mut progress = Progress::new(window);
+    let end = Instant::now() + window;
     let mut ticks = tokio::time::interval(live.interval(INTERVAL));
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = signals.next() => break,
             () = tokio::time::sleep_until(end) => break,
             _ = ticks.tick() => {
                 if let Some(sample) = live.sample()? {
-                    log.push(sample);
+                    progress.show(&log.push(sample));
                 }
                 if let Some(pause) = live.pause() {
                     ticks.reset_after(pause);
@@ -135,6 +145,7 @@ pub(super) async fn watch(window: Duration) -> Result<(Summary, Evidence)> {
             }
         }
     }
+    drop(progress);
     log.push(live.last().await?);
     let notes = live.notes();
     let end = End {
@@ -142,9 +153,56 @@ pub(super) async fn watch(window: Duration) -> Result<(Summary, Evidence)> {
         command: None,
         consumer: trace::setup::consumer(log.auditd_pid()),
     };
-    let (summary, evidence) = log.result(end);
+    let (summary, evidence, written) = log.result(end);
+    written?;
     Ok((summary, evidence))
 }
 
 /// Time between samples.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A line on stderr that says how far the watch is, if stderr is a terminal that can rewrite it.
+struct Progress {
+    window: Duration,
+    is_shown: bool,
+    attempts: u64,
+    lost: u64,
+}
+
+impl Progress {
+    fn new(window: Duration) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            window,
+            is_shown: io::stderr().is_terminal() && !is_dumb,
+            attempts: 0,
+            lost: 0,
+        }
+    }
+
+    fn show(&mut self, interval: &Interval) {
+        if !self.is_shown {
+            return;
+        }
+        self.attempts += interval.ledger.attempted.unwrap_or(0);
+        self.lost += interval.lost.unwrap_or(0);
+        let elapsed = Duration::from_nanos(interval.at_ns).as_secs();
+        // The terminal may be gone; the watch is not ended by that.
+        let _ = write!(
+            io::stderr(),
+            "\r{elapsed} s of {} s, {} {}, {} lost\u{1b}[K",
+            self.window.as_secs(),
+            number::count(self.attempts),
+            number::plural(self.attempts, "record"),
+            number::count(self.lost),
+        );
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+        }
+    }
+}

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use super::{output::Output, recording_file};
+use super::{
+    output::{Destination, Output},
+    recording_file,
+};
 use crate::cli::ReplayArgs;
 
 /// Runs the command.
@@ -12,7 +15,7 @@ use crate::cli::ReplayArgs;
 /// # Errors
 /// When the file cannot be read, is no recording, or the output cannot be written.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
-    let mut output = Output::new("replay", &args.print);
+    let mut output = Output::new(Destination::open(args.to.output.as_deref())?, &args.print);
     let summary = recording_file::read(&args.file, |interval| output.interval(&interval))
         .with_context(|| format!("cannot replay {}", args.file.display()))?;
     output.summary(&summary)?;

@@ -24,7 +24,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     let report = report(&facts)?;
     let mut out = std::io::stdout();
     if as_json {
-        json::line(&mut out, &report)
+        json::tagged_line(&mut out, "status", &report)
     } else {
         out.write_all(status::text(&report).as_bytes())
     }

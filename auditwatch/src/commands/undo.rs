@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 
 use super::{
     changing::{Hands, Kernel},
@@ -26,13 +27,15 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// When there is nothing to take back, somebody else has changed it since, or it failed.
+/// When there is no such change, somebody else has changed it since, or it failed.
 pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     let at = args.root.as_deref().unwrap_or(Path::new("/"));
     let root = Root::open(at).with_context(|| format!("cannot open {}", at.display()))?;
     // A host where nothing was ever changed is not to get a journal by being asked.
     let journal = journal_file::read(&root)?;
-    let known = find(&journal, args.id)?;
+    let Some(known) = find(&journal, args.id)? else {
+        return nothing(args);
+    };
     let kernel = if args.root.is_none() && !known.plan.settings.is_empty() {
         Some(Kernel::open(KernelNow::open(&Facts::gather()))?)
     } else {
@@ -43,7 +46,9 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
         journal: JournalFile::open(&root)?,
         kernel,
     };
-    let change = find(hands.journal.journal(), args.id)?.clone();
+    let Some(change) = find(hands.journal.journal(), args.id)?.cloned() else {
+        return nothing(args);
+    };
     let (parts, _) = hands.parts(&change.plan)?;
     let others = parts.others(|part| later(hands.journal.journal(), &change, part));
     if !others.is_empty() {
@@ -83,15 +88,47 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The change to take back.
-fn find(journal: &Journal, id: Option<u64>) -> Result<&Change> {
+/// What `undo` says if no change is in force.
+#[derive(Serialize)]
+struct NothingToUndo {
+    /// Always `undo`.
+    kind: &'static str,
+    /// Version of this format; keys are only ever added to it.
+    schema: u32,
+    /// Whether nothing was to be done.
+    dry_run: bool,
+    /// No change.
+    id: Option<u64>,
+    /// No state.
+    state: Option<State>,
+}
+
+/// Says that no change is in force. The host is as `undo` is to leave it, so that it is no failure.
+fn nothing(args: &UndoArgs) -> Result<ExitCode> {
+    let mut out = io::stdout();
+    if args.output.wants_json() {
+        let report = NothingToUndo {
+            kind: "undo",
+            schema: 1,
+            dry_run: args.dry_run,
+            id: None,
+            state: None,
+        };
+        json::line(&mut out, &report)
+    } else {
+        out.write_all(b"nothing to undo: no change of auditwatch is in force\n")
+    }
+    .context("cannot write the report")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The change to take back; `None` if no number is given and no change is in force.
+fn find(journal: &Journal, id: Option<u64>) -> Result<Option<&Change>> {
     let Some(change) = journal.to_undo(id) else {
-        match id {
+        return match id {
             Some(id) => bail!("there is no change {id}; auditwatch history lists them"),
-            None => bail!(
-                "there is nothing to take back: auditwatch has changed nothing that is still in force"
-            ),
-        }
+            None => Ok(None),
+        };
     };
     if change.state.is_undone() {
         bail!(
@@ -100,7 +137,7 @@ fn find(journal: &Journal, id: Option<u64>) -> Result<&Change> {
             change.state.name()
         );
     }
-    Ok(change)
+    Ok(Some(change))
 }
 
 /// Changes of auditwatch's own to that part that came after the change; `None` for none.

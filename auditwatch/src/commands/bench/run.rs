@@ -12,7 +12,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
     if let Some(limit) = args.limit {
         storm = storm.with_limit(limit);
     }
-    if let Some(ms) = args.wait_time_ms {
+    if let Some(ms) = args.wait_time.or(args.wait_time_ms) {
         storm = storm.with_wait_time_ms(ms);
     }
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;

@@ -51,19 +51,20 @@ impl Log {
     }
 
     /// The summary, and whether all of it was recorded.
-    pub(in crate::commands) fn end(mut self, mut end: End) -> (Summary, Result<()>) {
+    pub(in crate::commands) fn end(self, end: End) -> (Summary, Result<()>) {
+        let (summary, _, recorded) = self.result(end);
+        (summary, recorded)
+    }
+
+    /// The summary, the evidence behind its recommendation, and whether all of it was recorded.
+    pub(in crate::commands) fn result(mut self, mut end: End) -> (Summary, Evidence, Result<()>) {
         end.notes
             .extend(self.recorder.as_ref().and_then(Recorder::note));
         let recorded = self
             .recorder
             .take()
             .map_or(Ok(()), |recorder| recorder.end(&end));
-        let (summary, _) = recording::result(&self.timeline, &self.begin, end);
-        (summary, recorded)
-    }
-
-    /// The summary of a log that is not recorded, and the evidence behind its recommendation.
-    pub(in crate::commands) fn result(self, end: End) -> (Summary, Evidence) {
-        recording::result(&self.timeline, &self.begin, end)
+        let (summary, evidence) = recording::result(&self.timeline, &self.begin, end);
+        (summary, evidence, recorded)
     }
 }

@@ -5,6 +5,7 @@ pub(super) mod log;
 mod patience;
 pub(super) mod recorder;
 pub(super) mod setup;
+pub(super) mod signals;
 pub(super) mod source;
 mod workload;
 
@@ -15,21 +16,19 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::MissedTickBehavior,
-};
+use tokio::time::MissedTickBehavior;
 
 use self::{
     log::Log,
     patience::Patience,
     recorder::Recorder,
+    signals::Signals,
     source::{Live, Wanted},
-    workload::Workload,
+    workload::{CommandOutput, Workload},
 };
-use super::output::Output;
+use super::output::{self, Destination, Output};
 use crate::{
-    cli::TraceArgs,
+    cli::{Format, TraceArgs},
     command_cost::CommandTimes,
     kernel::facts::Facts,
     probe::Extent,
@@ -58,39 +57,32 @@ pub fn run(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
 }
 
 async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
-    // From here on a signal ends the trace with its summary.
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    // Whoever runs it by nohup wants it to outlive the terminal.
-    let mut hangup = if is_ignored(libc::SIGHUP) {
-        None
-    } else {
-        Some(signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?)
+    // Whatever comes before it counts can be ended at once: nothing is owed for it.
+    let mut signals = Signals::watch()?;
+    let remark = |lines| {
+        if !args.quiet {
+            say(lines);
+        }
     };
-
+    // Nobody is to wait for the hooks to learn of a typing error.
+    if let Err(refusal) = workload::find(&args.command) {
+        say(vec![refusal.to_string()]);
+        return Ok(refusal.status());
+    }
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
+    let destination = Destination::open(args.to.output.as_deref())?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    if let Some(path) = &args.record {
+        signals.remove_if_never_begun(path);
+    }
     let patience = Patience::with(SLOW_START);
-    let wanted = Wanted {
-        source: args.source,
-        attach: args.attach,
-        interval: args.interval,
-        extent: Extent {
-            follows_command: !args.command.is_empty(),
-            talker_slots: if args.no_talkers {
-                0
-            } else {
-                args.talker_slots
-            },
-        },
-        leave_out: &args.leave_out,
-    };
-    let mut live = Live::start(wanted, &facts)?;
+    let mut live = Live::start(wanted(args), &facts)?;
     drop(patience);
-    say(live.opening_words());
+    remark(live.opening_words());
     live.settle().await?;
     let zero = live.zero()?;
+    signals.launch();
     let mut log = Log::new(
         Begin {
             startup_ns: nanoseconds(started.elapsed()),
@@ -99,8 +91,15 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         zero,
         recorder,
     );
-    let mut output = Output::new("trace", &args.print);
-    let mut workload = Workload::start(&args.command)?;
+    let mut output = Output::new(destination, &args.print);
+    let mut workload = match Workload::start(&args.command, command_output(args)) {
+        Ok(workload) => workload,
+        Err(refusal) => {
+            say(vec![refusal.to_string()]);
+            return Ok(refusal.status());
+        }
+    };
+    signals.launched();
 
     let every = live.interval(args.interval);
     let mut ticks = tokio::time::interval(every);
@@ -118,14 +117,8 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let mut failure: Option<anyhow::Error> = None;
     loop {
         tokio::select! {
-            _ = interrupt.recv() => {
-                if workload.interrupted() { break }
-            }
-            _ = terminate.recv() => {
-                if workload.terminated() { break }
-            }
-            () = received(hangup.as_mut()) => {
-                if workload.terminated() { break }
+            arrived = signals.next() => {
+                if workload.signalled(&arrived) { break }
             }
             () = until(end) => break,
             done = workload.ended() => {
@@ -149,6 +142,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
     let patience = Patience::with(SLOW_END);
     drop(live);
     drop(patience);
+    remark(workload.failure().into_iter().collect());
     match finished {
         Ok(summary) => Ok(workload
             .status()
@@ -157,10 +151,39 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         Err(error) => match workload.status() {
             None => Err(error),
             Some(status) => {
-                say(vec![format!("{error:#}")]);
+                if !output::is_closed_pipe(&error) {
+                    say(vec![format!("{error:#}")]);
+                }
                 Ok(status)
             }
         },
+    }
+}
+
+/// What the options ask of the source.
+fn wanted(args: &TraceArgs) -> Wanted<'_> {
+    Wanted {
+        source: args.source,
+        attach: args.attach,
+        interval: args.interval,
+        extent: Extent {
+            follows_command: !args.command.is_empty(),
+            talker_slots: if args.no_talkers {
+                0
+            } else {
+                args.talker_slots
+            },
+        },
+        leave_out: &args.leave_out,
+    }
+}
+
+/// Where the command may write: never between lines of JSON.
+fn command_output(args: &TraceArgs) -> CommandOutput {
+    if args.print.format() == Format::Json && args.to.output.is_none() {
+        CommandOutput::Stderr
+    } else {
+        CommandOutput::Stdout
     }
 }
 
@@ -225,26 +248,6 @@ async fn finish(
         Some(error) => Err(error),
         None => written.and(recorded).map(|()| summary),
     }
-}
-
-/// Waits for a signal; for ever where it is not watched for.
-async fn received(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// Whether this process was started with a signal ignored.
-fn is_ignored(signal: libc::c_int) -> bool {
-    // SAFETY: the structure is plain data, for which zeroes are valid.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: nothing is set; the kernel writes to `action`, which lives beyond
-    // the call.
-    let read = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
-    read == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 async fn until(end: Option<tokio::time::Instant>) {

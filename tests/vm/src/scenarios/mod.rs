@@ -11,6 +11,7 @@ mod cost;
 mod diagnosing;
 mod endings;
 mod harmless;
+mod interrupting;
 mod midway;
 mod places;
 mod producing;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Scenario> {
         applying_kills::SCENARIOS,
         rescuing::SCENARIOS,
         endings::SCENARIOS,
+        interrupting::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,
         // The last: it locks the settings.
