@@ -245,6 +245,33 @@ fn a_command_runs_under_a_trace_or_not_at_all() {
 }
 
 #[test]
+fn output_of_the_command_stays_out_of_the_json() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("trace.json");
+    let file = path.to_str().expect("in UTF-8");
+    let on_stdout = ["trace", "-q", "--source", "poll", "--json"];
+    let command = ["sh", "-c", "echo hello"];
+    let apart = run(&[&on_stdout[..], &command].concat());
+    let in_file = run(&[&on_stdout[..], &["-o", file], &command].concat());
+    if diagnosis()["pollable"] == true {
+        summary(&apart);
+        assert!(
+            text(&apart.stdout)
+                .lines()
+                .all(|line| line.starts_with('{'))
+        );
+        assert_eq!(text(&apart.stderr), "hello\n");
+        assert_eq!(text(&in_file.stdout), "hello\n");
+        let written = std::fs::read_to_string(&path).expect("it was written");
+        let last = written.lines().last().expect("a summary");
+        assert!(last.contains("\"kind\":\"summary\""), "{last}");
+    } else {
+        refused(&apart);
+        refused(&in_file);
+    }
+}
+
+#[test]
 fn a_full_disk_is_named() {
     for arguments in [&["doctor"][..], &["doctor", "--json"]] {
         let full = OpenOptions::new()
