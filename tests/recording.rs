@@ -3,6 +3,7 @@
 
 use auditwatch::{
     auditd::{ConsumerSetup, conf::AuditdConf, state::AuditdState},
+    footprint::Footprint,
     recommendation::Confidence,
     recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, result},
     report::{Interval, Summary},
@@ -103,6 +104,13 @@ fn end() -> End {
             state_age_ns: Some(3_000_000_000),
             times: None,
             rmem_default_bytes: Some(212_992),
+        }),
+        own: Some(Footprint {
+            programs: 15,
+            records: Some(75),
+            records_exact: true,
+            lost: Some(2),
+            lost_exact: false,
         }),
     }
 }

@@ -344,6 +344,10 @@ pub const HAND_SENT: u32 = 2;
 /// [`LiveState::gate`]: nothing is counted yet, but who waits is followed, so
 /// that it is known at the zero point.
 pub const GATE_AHEAD: u32 = 0;
+/// Not a state of the gate: an order to leave it as it is.
+pub const GATE_AS_IT_IS: u32 = 3;
+/// Not a state of the gate: an order to take limit and wait time from the next two arguments.
+pub const SET_LIMITS: u32 = 4;
 /// [`LiveState::gate`]: the programs count.
 pub const GATE_OPEN: u32 = 1;
 /// [`LiveState::gate`]: the window is over; everything stands still.
@@ -379,8 +383,11 @@ pub struct LiveState {
     pub at_risk: u32,
     /// Not 0 where the kernel holds what it has no auditd for (`audit=1`).
     pub holds: u32,
+    /// Records of auditwatch's own that were lost while the gate was not open: those of loading its programs and of
+    /// taking them out.
+    pub own_lost: u32,
     /// Explicit padding.
-    pub reserved: [u32; 3],
+    pub reserved: [u32; 2],
     /// Address of the main queue, learned from `kauditd_send_queue`.
     pub main_queue: u64,
     /// Address of the retry queue, learned likewise.

@@ -11,7 +11,7 @@ use aya_ebpf::{
 
 use crate::{
     command, demand,
-    maps::{LOSSES, attempts, drain, gate_is_open, own},
+    maps::{LOSSES, attempts, drain, gate_is_open, live, own},
     memory::{add, zeroes},
     rare, stall, talker,
 };
@@ -43,10 +43,12 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
     // finds no stall to end.
     let ids = bpf_get_current_pid_tgid();
     let waited_for = stall::end(ids as u32, true);
+    let own = (ids >> 32) as u32 == own();
     if !gate_is_open() {
+        // SAFETY: a map value is alive for the program's run. One thread loads programs, so nobody else adds to it.
+        unsafe { (*live()).own_lost += u32::from(own) };
         return 0;
     }
-    let own = (ids >> 32) as u32 == own();
     if let Some(row) = attempts() {
         let pressed = pressed(row, ids as u32);
         let record_type = if waited_for == 0 { pressed } else { waited_for };

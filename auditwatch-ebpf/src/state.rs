@@ -1,7 +1,7 @@
 //! Readings of the kernel's own audit variables, so that no netlink message is
 //! needed while the queue is under pressure.
 
-use auditwatch_ebpf::{GATE_OPEN, GATE_SHUT, HAND_EMPTY, KernelState, LiveState, UNKNOWN};
+use auditwatch_ebpf::{GATE_AS_IT_IS, HAND_EMPTY, KernelState, LiveState, SET_LIMITS, UNKNOWN};
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::raw_tracepoint,
@@ -15,57 +15,42 @@ use crate::{
     queue::{hold_depth, main_depth, retry_depth},
 };
 
-/// Never attached: the loader runs it on demand (`BPF_PROG_TEST_RUN`).
+/// Never attached: the loader runs it on demand (`BPF_PROG_TEST_RUN`). Its first argument is an order: what becomes of
+/// the gate, or [`SET_LIMITS`]. One program does for all, since each that is loaded makes audit records.
+///
+/// The variables are read and the gate is set in the same breath: counts and queue lengths share one zero point, and
+/// the final counts stand still while they are read.
 #[raw_tracepoint]
-pub fn read_state(_ctx: RawTracePointContext) -> i32 {
-    if let Some(place) = state() {
+pub fn read_state(context: RawTracePointContext) -> i32 {
+    let order = context.arg::<u64>(0) as u32;
+    if order == SET_LIMITS {
+        set_limits(context.arg::<u64>(1) as u32, context.arg::<u64>(2) as u32);
+    } else if let Some(place) = state() {
         read_all(place, live());
+        if order != GATE_AS_IT_IS {
+            // SAFETY: a map value is alive for the program's run.
+            unsafe {
+                (*live()).gate = order;
+                next_turn();
+                // Whoever delays this CPU in between (a hypervisor, say) lets records pass unseen.
+                (*place).depth_after = main_depth().unwrap_or(UNKNOWN);
+            }
+        }
     }
     0
-}
-
-/// Reads the variables and opens the gate in the same breath, so that counts
-/// and queue lengths share one zero point.
-#[raw_tracepoint]
-pub fn open_gate(_ctx: RawTracePointContext) -> i32 {
-    read_state_and_set_gate(GATE_OPEN)
-}
-
-/// Reads the variables and closes the gate in the same breath, so that the
-/// final counts stand still while they are read.
-#[raw_tracepoint]
-pub fn close_gate(_ctx: RawTracePointContext) -> i32 {
-    read_state_and_set_gate(GATE_SHUT)
 }
 
 /// Takes the limit and the wait time in force from the loader, where the kernel's variables cannot be read. It writes
 /// these words alone: attached programs write those beside them at the same time.
-#[raw_tracepoint]
-pub fn set_limits(ctx: RawTracePointContext) -> i32 {
-    let (limit, wait_time): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+#[inline(always)]
+fn set_limits(limit: u32, wait_time: u32) {
     // SAFETY: a map value is alive for the program's run; one word each, which nobody reads by halves.
     unsafe {
-        (*live()).limit = limit as u32;
-        (*live()).wait_time = wait_time as u32;
+        (*live()).limit = limit;
+        (*live()).wait_time = wait_time;
         (*live()).limits_known = 1;
     }
     next_turn();
-    0
-}
-
-#[inline(always)]
-fn read_state_and_set_gate(gate: u32) -> i32 {
-    if let Some(place) = state() {
-        read_all(place, live());
-        // SAFETY: a map value is alive for the program's run.
-        unsafe {
-            (*live()).gate = gate;
-            next_turn();
-            // Whoever delays this CPU in between (a hypervisor, say) lets records pass unseen.
-            (*place).depth_after = main_depth().unwrap_or(UNKNOWN);
-        }
-    }
-    0
 }
 
 /// Fills the place for a reading, and sets right what the programs follow by themselves.

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod bench;
 pub mod printing;
+pub mod risk;
 pub mod value;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint, 
 use clap_complete::Shell;
 
 pub use self::printing::{ColorChoice, DestinationArgs, Format, OutputArgs, PrintArgs};
+use self::risk::{DoctorArgs, RiskArgs};
 use crate::plan::{Preference, Role};
 
 /// Measure the kernel's audit backlog: losses, their cause, and the limit that a load needs.
@@ -140,7 +142,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Check whether this host can be traced, and name the remedy if not
     #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
-    Doctor(OutputArgs),
+    Doctor(DoctorArgs),
     /// Print the completions for a shell
     #[command(
         after_help = "Examples:\n  auditwatch completions bash > /usr/share/bash-completion/completions/auditwatch\n  \
@@ -227,6 +229,9 @@ pub struct TraceArgs {
         hide = true
     )]
     pub leave_out: Vec<Role>,
+    /// What tracing may risk
+    #[command(flatten)]
+    pub risk: RiskArgs,
     /// Run COMMAND and trace until it ends; words after it are its own. With JSON on stdout, its
     /// output goes to stderr
     #[arg(trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
@@ -276,6 +281,9 @@ pub struct RecommendArgs {
     /// Print the evidence step by step
     #[arg(long)]
     pub explain: bool,
+    /// What tracing may risk
+    #[command(flatten)]
+    pub risk: RiskArgs,
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,

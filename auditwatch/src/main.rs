@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Command::Rescue(args) => commands::rescue::run(&args),
         Command::Status(args) if args.files => commands::rules_view::run(&args),
         Command::Status(args) => commands::status::run(args.output.wants_json()),
-        Command::Doctor(args) => commands::doctor::run(args.wants_json()),
+        Command::Doctor(args) => commands::doctor::run(&args),
         Command::Completions(args) => commands::help_files::completions(&args),
         Command::Man(args) => commands::help_files::man(&args),
     };

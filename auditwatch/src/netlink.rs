@@ -15,12 +15,21 @@ use std::{
 use bytes::Buf as _;
 use thiserror::Error;
 
-use crate::audit_status::{AuditFeatures, AuditStatus, TooShort};
+use crate::{
+    audit_status::{AuditFeatures, AuditStatus, TooShort},
+    filter_rule::FilterRule,
+};
 
 /// `AUDIT_GET` (uapi).
 const AUDIT_GET: u16 = 1000;
 /// `AUDIT_GET_FEATURE` (uapi).
 const AUDIT_GET_FEATURE: u16 = 1019;
+/// `AUDIT_LIST_RULES` (uapi).
+const AUDIT_LIST_RULES: u16 = 1013;
+/// Longer than a rule can be: 64 fields, of which each may bring a path along, bytes.
+const LONGEST_RULE: usize = 64 * 4096 + 9000;
+/// `NLMSG_DONE` (uapi).
+const DONE: u16 = 3;
 /// Size of `struct nlmsghdr` (uapi), bytes.
 const HEADER_BYTES: usize = 16;
 /// `NLMSG_ERROR` (uapi).
@@ -68,6 +77,9 @@ pub enum NetlinkError {
     /// No answer in time.
     #[error("the kernel did not answer an audit status request within {} s", PATIENCE.as_secs())]
     Silent,
+    /// A rule that is cut short.
+    #[error("the kernel's answer has a rule that is cut short")]
+    BadRule,
     /// An answer that makes no sense.
     #[error(transparent)]
     Short(#[from] TooShort),
@@ -87,6 +99,8 @@ enum Answer<'a> {
     Payload(&'a [u8]),
     /// 0 for an acknowledgement, else a negative error number.
     Error(i32),
+    /// The end of an answer of many parts.
+    Done,
     /// Something else: an answer to an earlier request, or a record.
     Other,
 }
@@ -144,6 +158,35 @@ impl AuditSocket {
         Ok(AuditFeatures::parse(&self.ask(AUDIT_GET_FEATURE)?))
     }
 
+    /// Asks for the rules in force, list by list, each list in its order.
+    ///
+    /// # Errors
+    /// As [`AuditSocket::status`], and when a rule makes no sense.
+    pub fn rules(&mut self) -> Result<Vec<FilterRule>, NetlinkError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.send(&request(
+            AUDIT_LIST_RULES,
+            NLM_F_REQUEST,
+            self.sequence,
+            &[],
+        ))?;
+        let mut rules = Vec::new();
+        let mut buffer = vec![0; LONGEST_RULE];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let length = self.receive(&mut buffer, deadline)?;
+            let datagram = buffer.get(..length).unwrap_or_default();
+            match answer(datagram, AUDIT_LIST_RULES, self.sequence) {
+                Answer::Payload(rule) => {
+                    rules.push(FilterRule::parse(rule).ok_or(NetlinkError::BadRule)?);
+                }
+                Answer::Done => return Ok(rules),
+                Answer::Error(0) | Answer::Other => {}
+                Answer::Error(number) => return Err(refusal(number)),
+            }
+        }
+    }
+
     fn ask(&mut self, message: u16) -> Result<Vec<u8>, NetlinkError> {
         self.exchange(message, NLM_F_REQUEST, &[])
     }
@@ -199,7 +242,7 @@ impl AuditSocket {
             match answer(datagram, message, self.sequence) {
                 Answer::Payload(payload) => return Ok(payload.to_vec()),
                 Answer::Error(0) if flags & NLM_F_ACK != 0 => return Ok(Vec::new()),
-                Answer::Error(0) | Answer::Other => {}
+                Answer::Error(0) | Answer::Done | Answer::Other => {}
                 Answer::Error(number) => return Err(refusal(number)),
             }
         }
@@ -366,6 +409,8 @@ fn answer(whole: &[u8], message: u16, sequence: u32) -> Answer<'_> {
         Answer::Other
     } else if kind == message {
         Answer::Payload(datagram)
+    } else if kind == DONE {
+        Answer::Done
     } else if kind == ERROR {
         datagram
             .try_get_i32_ne()

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::{
     auditd::{ConsumerSetup, CpuTimes},
     command_cost::{self, CommandTimes},
+    footprint::Footprint,
     health::HookReport,
     model::evidence::Evidence,
     recommendation::{Wishes, recommend},
@@ -60,6 +61,10 @@ pub struct End {
     /// was looked at.
     #[serde(default)]
     pub consumer: Option<ConsumerSetup>,
+    /// What tracing itself added to the audit trail; `None` where nothing was loaded, and in recordings before it was
+    /// counted.
+    #[serde(default)]
+    pub own: Option<Footprint>,
 }
 
 /// One line of a recording: an object with one key, which says what it is.
@@ -216,6 +221,7 @@ impl Replay {
                 notes,
                 command: None,
                 consumer: None,
+                own: None,
             }
         });
         Ok(sum_up(&timeline, &begin, end, breaks_off))
@@ -234,6 +240,7 @@ fn sum_up(timeline: &Timeline, begin: &Begin, end: End, breaks_off: bool) -> (Su
     let setup = end.consumer;
     let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), end.notes);
     summary.startup_ns = Some(begin.startup_ns);
+    summary.own = end.own;
     summary.command = timeline
         .command()
         .map(|counts| command_cost::cost(counts, end.command));

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command_cost::CommandCost, health::HookReport, ledger::Ledger, recommendation::Recommendation,
-    sample::Source,
+    command_cost::CommandCost, footprint::Footprint, health::HookReport, ledger::Ledger,
+    recommendation::Recommendation, sample::Source,
 };
 
 /// One step of the timeline.
@@ -342,6 +342,9 @@ pub struct Summary {
     /// What limit the load would have needed; `None` where the trace does not bear on it.
     #[serde(default)]
     pub recommendation: Option<Recommendation>,
+    /// What tracing itself added to the audit trail, outside of the window; `None` where nothing was loaded.
+    #[serde(default)]
+    pub own: Option<Footprint>,
     /// What the reader should know before trusting the counts.
     pub notes: Vec<String>,
 }

@@ -227,6 +227,7 @@ impl Timeline {
             types: self.types(),
             limit_changes: hooks_changes.then(|| self.changes()),
             auditd_resets: last.resets,
+            own: None,
             notes,
         }
     }

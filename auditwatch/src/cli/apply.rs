@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueHint};
 
-use super::{OutputArgs, Policy, value};
+use super::{OutputArgs, Policy, risk::RiskArgs, value};
 
 /// Options of `apply`.
 #[derive(Debug, Args)]
@@ -47,6 +47,9 @@ pub struct ApplyArgs {
     /// terminal, else 0]
     #[arg(long, value_name = "TIME", value_parser = value::time_or_zero)]
     pub watch: Option<Duration>,
+    /// What watching may risk
+    #[command(flatten)]
+    pub risk: RiskArgs,
     /// Edit the disk of a stopped instance that is mounted at DIR; this host stays as it is
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,

@@ -8,8 +8,10 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    cli::risk::DoctorArgs,
     doctor::{Diagnosis, Inputs, SymbolView, diagnose},
     kernel::facts::Facts,
+    load_guard::LoadGuard,
     netlink::AuditSocket,
     plan::{self, Preference},
     probe::{Extent, Probe, ProbeError},
@@ -24,10 +26,10 @@ const SPLIT_PRONE: [&str; 2] = ["audit_log_start", "audit_log_end"];
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(as_json: bool) -> Result<ExitCode> {
-    let diagnosis = examine(&Facts::gather());
+pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    let diagnosis = examine(&Facts::gather(), args.risk.accept_panic_risk);
     let mut out = std::io::stdout();
-    if as_json {
+    if args.output.wants_json() {
         json::tagged_line(&mut out, "doctor", &diagnosis)
     } else {
         out.write_all(page::text(&diagnosis).as_bytes())
@@ -40,7 +42,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     })
 }
 
-fn examine(facts: &Facts) -> Diagnosis {
+fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
     let explain = |error: anyhow::Error| format!("{error:#}");
     let plan = plan::plan(&plan::Inputs {
         symbols: &facts.symbols,
@@ -48,28 +50,27 @@ fn examine(facts: &Facts) -> Diagnosis {
         kprobes: facts.kprobes,
         preference: Preference::Auto,
     });
-    let tried = Probe::attach(
-        &facts.symbols,
-        facts.types.as_ref(),
-        &plan,
-        Extent {
-            follows_command: false,
-            talker_slots: Extent::TALKER_SLOTS,
-        },
-        facts.hz,
-    )
-    .and_then(|mut probe| {
-        let state = probe.state()?;
-        Ok((probe.hooks().to_vec(), state))
-    });
-    let (hooks, state) = match tried {
-        Ok((hooks, state)) => (Ok(hooks), Some(state)),
+    let tried = LoadGuard::open(facts, accept_panic_risk)
+        .map_err(ProbeError::from)
+        .and_then(|guard| {
+            let extent = Extent {
+                follows_command: false,
+                talker_slots: Extent::TALKER_SLOTS,
+            };
+            let types = facts.types.as_ref();
+            let mut probe = Probe::attach(guard, &facts.symbols, types, &plan, extent, facts.hz)?;
+            let state = probe.state()?;
+            Ok((probe.hooks().to_vec(), state, probe.detach()))
+        });
+    let (hooks, state, own) = match tried {
+        Ok((hooks, state, own)) => (Ok(hooks), Some(state), Some(own)),
         // The remedy would send the reader here.
         Err(ProbeError::Refused { cause, .. }) => (
             Err(format!("the kernel refuses BPF to this process: {cause}")),
             None,
+            None,
         ),
-        Err(error) => (Err(explain(error.into())), None),
+        Err(error) => (Err(explain(error.into())), None, None),
     };
     // Netlink is not asked while the question could leave tasks asleep.
     let netlink = (!state.as_ref().is_some_and(KernelState::is_over_limit)).then(|| {
@@ -99,6 +100,7 @@ fn examine(facts: &Facts) -> Diagnosis {
             .collect(),
         hooks: Some(hooks),
         netlink,
+        own,
     })
 }
 

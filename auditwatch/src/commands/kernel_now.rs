@@ -1,9 +1,9 @@
 //! The kernel's audit variables now, by the means that disturbs least.
 //!
 //! In: facts. Out: a [`KernelState`] whenever it is asked for. Reading the kernel's memory makes no
-//! record; loading a program makes some, which a full queue refuses, and that panics under `-f 2`;
-//! asking netlink can leave tasks asleep while the queue is over its limit. So the last two are done
-//! only where nobody sleeps in the audit code, and netlink never over the limit.
+//! record. Asking netlink can leave tasks asleep while the queue is over its limit, so it is asked only if the
+//! memory cannot be read, nobody sleeps in the audit code, and the queue is not known to be over its limit. No BPF
+//! program is loaded for it: that makes records, which a full queue refuses, and that panics under `-f 2`.
 
 use anyhow::{Context as _, Result};
 
@@ -11,7 +11,6 @@ use crate::{
     audit_status::AuditStatus,
     kernel::{core_memory::KernelMemory, facts::Facts},
     netlink::AuditSocket,
-    probe::Probe,
     sample::KernelState,
     tasks,
 };
@@ -19,7 +18,6 @@ use crate::{
 /// The means.
 pub(super) struct KernelNow {
     memory: Option<KernelMemory>,
-    probe: Option<Box<Probe>>,
     socket: Option<AuditSocket>,
     missing: Vec<String>,
 }
@@ -29,7 +27,6 @@ impl KernelNow {
     pub(super) fn open(facts: &Facts) -> Self {
         let mut now = Self {
             memory: None,
-            probe: None,
             socket: None,
             missing: Vec::new(),
         };
@@ -42,24 +39,14 @@ impl KernelNow {
         }
         if !tasks::audit_sleepers().is_empty() {
             now.missing.push(
-                "BPF and netlink: not tried, since tasks sleep in the audit code, and both can make that \
-                 worse"
+                "netlink: not tried, since tasks sleep in the audit code, and the question can keep them asleep"
                     .to_owned(),
             );
             return now;
         }
-        match Probe::reader(&facts.symbols, facts.types.as_ref()) {
-            Ok(probe) => now.probe = Some(Box::new(probe)),
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                now.missing.push(format!("BPF: {error:#}"));
-            }
-        }
-        if !now.knows_all() {
-            match AuditSocket::open() {
-                Ok(socket) => now.socket = Some(socket),
-                Err(error) => now.missing.push(anyhow::Error::from(error).to_string()),
-            }
+        match AuditSocket::open() {
+            Ok(socket) => now.socket = Some(socket),
+            Err(error) => now.missing.push(anyhow::Error::from(error).to_string()),
         }
         now
     }
@@ -85,20 +72,8 @@ impl KernelNow {
     }
 
     /// The same, but for what only netlink could tell.
-    pub(super) fn without_asking(&mut self) -> Option<KernelState> {
-        let by_memory = self.memory.as_ref().and_then(|memory| memory.state().ok());
-        let by_probe = self.probe.as_mut().and_then(|probe| probe.state().ok());
-        match (by_memory, by_probe) {
-            (Some(memory), Some(probe)) => Some(KernelState {
-                depth: memory.depth.or(probe.depth),
-                limit: memory.limit.or(probe.limit),
-                enabled: memory.enabled.or(probe.enabled),
-                failure: memory.failure.or(probe.failure),
-                wait_time_jiffies: memory.wait_time_jiffies.or(probe.wait_time_jiffies),
-                ..probe
-            }),
-            (memory, probe) => memory.or(probe),
-        }
+    pub(super) fn without_asking(&self) -> Option<KernelState> {
+        self.memory.as_ref().and_then(|memory| memory.state().ok())
     }
 
     /// Why something is not known, in one line.
@@ -106,7 +81,7 @@ impl KernelNow {
         (!self.missing.is_empty()).then(|| self.missing.join("; "))
     }
 
-    fn knows_all(&mut self) -> bool {
+    fn knows_all(&self) -> bool {
         self.without_asking().as_ref().is_some_and(is_whole)
     }
 }

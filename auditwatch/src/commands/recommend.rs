@@ -48,7 +48,14 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
     let (summary, evidence) = match &args.recording {
         Some(path) => recording_file::read_all(path, |_| Ok(()))
             .with_context(|| format!("cannot read {}", path.display()))?,
-        None => watch(args.window, args.record.as_deref()).await?,
+        None => {
+            watch(
+                args.window,
+                args.record.as_deref(),
+                args.risk.accept_panic_risk,
+            )
+            .await?
+        }
     };
     let answer = recommend(&evidence, &wishes(args));
     let mut out = Destination::open(args.to.output.as_deref())?;
@@ -99,7 +106,11 @@ const fn rule(policy: Policy) -> &'static str {
 }
 
 /// Traces for as long as was asked for, or until a signal, and records it if a file is named.
-pub(super) async fn watch(window: Duration, record: Option<&Path>) -> Result<(Summary, Evidence)> {
+pub(super) async fn watch(
+    window: Duration,
+    record: Option<&Path>,
+    accept_panic_risk: bool,
+) -> Result<(Summary, Evidence)> {
     let mut signals = Signals::watch()?;
     let facts = Facts::gather();
     super::ensure_audit(&facts)?;
@@ -116,6 +127,7 @@ pub(super) async fn watch(window: Duration, record: Option<&Path>) -> Result<(Su
             talker_slots: probe::Extent::TALKER_SLOTS,
         },
         leave_out: &[],
+        accept_panic_risk,
     };
     let mut live = Live::start(wanted, &facts)?;
     trace::say(live.opening_words());
@@ -148,10 +160,12 @@ pub(super) async fn watch(window: Duration, record: Option<&Path>) -> Result<(Su
     drop(progress);
     log.push(live.last().await?);
     let notes = live.notes();
+    let own = live.detach().await?;
     let end = End {
         notes,
         command: None,
         consumer: trace::setup::consumer(log.auditd_pid()),
+        own,
     };
     let (summary, evidence, written) = log.result(end);
     written?;

@@ -5,10 +5,9 @@ use std::{fs, io::Write as _, process::ExitCode};
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    kernel::facts::Facts,
+    kernel::{core_memory::KernelMemory, facts::Facts},
     memory,
     netlink::AuditSocket,
-    probe,
     render::{json, status},
     sample::KernelState,
     status::{Auditd, Inputs, StatusReport},
@@ -33,11 +32,12 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
 }
 
 pub(super) fn report(facts: &Facts) -> Result<StatusReport> {
-    let (state, state_missing) =
-        match probe::read_kernel_state(&facts.symbols, facts.types.as_ref()) {
-            Ok(state) => (Some(state), None),
-            Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
-        };
+    let (state, state_missing) = match KernelMemory::open(&facts.symbols, facts.types.as_ref())
+        .and_then(|memory| memory.state())
+    {
+        Ok(state) => (Some(state), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     let mut inputs = Inputs {
         release: facts.release.clone(),
         hz: facts.hz,

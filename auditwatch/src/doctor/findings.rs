@@ -24,6 +24,7 @@ pub(super) fn all(inputs: &Inputs) -> Vec<Finding> {
         panics(inputs),
         silent_loss(inputs),
         Some(clock(inputs)),
+        own_records(inputs),
     ]
     .into_iter()
     .flatten()
@@ -55,6 +56,14 @@ fn severity_of_lack(inputs: &Inputs) -> Severity {
     } else {
         Severity::Blocker
     }
+}
+
+/// What a trace adds to the audit trail, by what this look has added.
+fn own_records(inputs: &Inputs) -> Option<Finding> {
+    let own = inputs.own.filter(|own| own.programs > 0)?;
+    let is_lossy = own.lost.is_some_and(|lost| lost > 0);
+    let severity = [Severity::Note, Severity::Warning][usize::from(is_lossy)];
+    Some(finding("own", severity, own.sentence()))
 }
 
 fn audit_off(inputs: &Inputs) -> Option<Finding> {

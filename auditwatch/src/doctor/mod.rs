@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     audit_status::AuditStatus,
+    footprint::Footprint,
     health::HookReport,
     kernel::{cmdline::AuditBoot, privileges::Privileges},
 };
@@ -100,6 +101,8 @@ pub struct Inputs {
     pub hooks: Option<Result<Vec<HookReport>, String>>,
     /// What netlink answered.
     pub netlink: Option<Result<AuditStatus, String>>,
+    /// What trying the hooks added to the audit trail.
+    pub own: Option<Footprint>,
 }
 
 /// What `/proc/kallsyms` shows.

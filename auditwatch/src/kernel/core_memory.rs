@@ -21,6 +21,7 @@ const HEAD_BYTES: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct KernelMemory {
     core: File,
+    segments: Vec<Segment>,
     places: Places,
 }
 
@@ -73,7 +74,48 @@ impl KernelMemory {
                 "the kernel does not tell where its audit queue is",
             ));
         }
-        Ok(Self { core, places })
+        Ok(Self {
+            core,
+            segments,
+            places,
+        })
+    }
+
+    /// Reads from an address of the kernel's, such as one of a variable or of what it points to.
+    ///
+    /// # Errors
+    /// When the file does not have it.
+    pub fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let segment = self
+            .segments
+            .iter()
+            .find(|segment| {
+                segment.contains(address) && length <= segment.bytes - (address - segment.start)
+            })
+            .ok_or_else(|| unusable("/proc/kcore does not have this address"))?;
+        self.core
+            .read_exact_at(bytes, segment.offset + (address - segment.start))
+    }
+
+    /// A 32-bit word at an address.
+    ///
+    /// # Errors
+    /// As [`KernelMemory::read`].
+    pub fn word(&self, address: u64) -> io::Result<u32> {
+        let mut word = [0; 4];
+        self.read(address, &mut word)?;
+        Ok(u32::from_ne_bytes(word))
+    }
+
+    /// A pointer at an address.
+    ///
+    /// # Errors
+    /// As [`KernelMemory::read`].
+    pub fn pointer(&self, address: u64) -> io::Result<u64> {
+        let mut pointer = [0; 8];
+        self.read(address, &mut pointer)?;
+        Ok(u64::from_ne_bytes(pointer))
     }
 
     /// Reads them now.

@@ -6,6 +6,7 @@ pub mod btf;
 pub mod cmdline;
 pub mod core_memory;
 pub mod facts;
+pub mod filter_memory;
 pub mod privileges;
 pub mod symbols;
 pub mod types;

@@ -62,6 +62,15 @@ impl Privileges {
         let &(bit, _) = CAPABILITIES.iter().find(|(_, known)| *known == name)?;
         Some(self.capabilities? >> bit & 1 == 1)
     }
+
+    /// Whether the kernel may let this process load programs that trace it (`bpf_prog_load`, kernel/bpf/syscall.c):
+    /// that is false only if it certainly will not.
+    #[must_use]
+    pub fn can_load_bpf(&self) -> bool {
+        let may = |name| self.has(name) != Some(false);
+        self.initial_user_namespace != Some(false)
+            && (may("CAP_SYS_ADMIN") || may("CAP_BPF") && may("CAP_PERFMON"))
+    }
 }
 
 /// `user:[4026531837]`

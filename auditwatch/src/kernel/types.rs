@@ -25,7 +25,7 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-pub(crate) const MEMBERS: [(&str, &str); 18] = [
+pub(crate) const MEMBERS: [(&str, &str); 28] = [
     ("sk_buff_head", "qlen"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
@@ -44,10 +44,20 @@ pub(crate) const MEMBERS: [(&str, &str); 18] = [
     ("sock", "sk_backlog.rmem_alloc"),
     ("sock", "sk_rcvbuf"),
     ("pid", "numbers"),
+    ("audit_entry", "list"),
+    ("audit_entry", "rule"),
+    ("audit_krule", "listnr"),
+    ("audit_krule", "action"),
+    ("audit_krule", "mask"),
+    ("audit_krule", "field_count"),
+    ("audit_krule", "fields"),
+    ("audit_field", "type"),
+    ("audit_field", "val"),
+    ("audit_field", "op"),
 ];
 
 /// Structures whose sizes are kept.
-const STRUCTURES: [&str; 2] = ["sk_buff", "skb_shared_info"];
+const STRUCTURES: [&str; 3] = ["sk_buff", "skb_shared_info", "audit_field"];
 
 impl KernelTypes {
     /// Takes what is needed out of the kernel's BTF.

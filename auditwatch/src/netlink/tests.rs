@@ -16,8 +16,10 @@ fn only_the_answer_to_this_request_counts() {
     let read = |bytes: &[u8]| match answer(bytes, AUDIT_GET, 3) {
         Answer::Payload(payload) => format!("{} bytes", payload.len()),
         Answer::Error(number) => format!("error {number}"),
+        Answer::Done => "done".to_owned(),
         Answer::Other => "other".to_owned(),
     };
+    assert_eq!(read(&datagram(DONE, 3, &[])), "done");
     assert_eq!(read(&datagram(AUDIT_GET, 3, &payload)), "44 bytes");
     assert_eq!(read(&datagram(AUDIT_GET, 2, &payload)), "other");
     assert_eq!(read(&datagram(1300, 3, b"audit(1:2): x")), "other");

@@ -3,15 +3,15 @@
 //! In: the loaded object and the plan. Out: a report for each hook, and the
 //! programs that are in place. It must not judge: that is `health`'s.
 
-use aya::{
-    Btf, Ebpf,
-    programs::{Program, ProgramError},
+use super::{
+    error::{ProgramError, is_refusal, one_line},
+    object::Object,
 };
-
-use super::error::{is_refusal, one_line};
 use crate::{
     health::{Attempt, HookReport, judge},
-    plan::{Alternative, Attachment, Form, HookPlan, Role},
+    kernel::types::KernelTypes,
+    load_guard::LoadRisk,
+    plan::{Alternative, HookPlan, Role},
 };
 
 /// What attaching came to.
@@ -24,72 +24,126 @@ pub(super) struct Attached {
     pub refused: Option<String>,
 }
 
-/// Attaches what the plan names. All programs are loaded before any is attached:
-/// a load makes audit records of its own.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: Option<&Btf>, plan: &[HookPlan]) -> Attached {
-    let mut loaded: Vec<Vec<Attempt>> = Vec::with_capacity(plan.len());
-    let mut chosen: Vec<Option<&Alternative>> = Vec::with_capacity(plan.len());
+/// Attaches what the plan names. All programs are loaded before any is attached: a load makes audit records of its own.
+/// But the losses' hook comes first, since it counts which of these are lost.
+///
+/// # Errors
+/// When loading more would risk a panic of the host.
+pub(super) fn attach(
+    object: &mut Object,
+    types: Option<&KernelTypes>,
+    plan: &[HookPlan],
+) -> Result<Attached, LoadRisk> {
     let mut refusals = Refusals::default();
-    for hook in plan {
-        let mut attempts = Vec::new();
-        let mut found = None;
-        for alternative in &hook.alternatives {
-            match load_all(ebpf, btf, alternative) {
-                Ok(()) => {
-                    refusals.accepted = true;
-                    found = Some(alternative);
-                    break;
-                }
-                Err(error) => {
-                    refusals.note(&error);
-                    attempts.push(Attempt::Refused(one_line(&error)));
-                }
-            }
+    let mut hooks: Vec<Hook<'_>> = plan.iter().map(Hook::new).collect();
+    for hook in &mut hooks {
+        if hook.plan.role == Role::Losses {
+            hook.load(object, types, &mut refusals)?;
+            hook.attach(object, types)?;
+            object.set_witness(hook.in_place);
         }
-        loaded.push(attempts);
-        chosen.push(found);
+    }
+    for hook in &mut hooks {
+        if !hook.in_place {
+            hook.load(object, types, &mut refusals)?;
+        }
+    }
+    for hook in &mut hooks {
+        if !hook.in_place {
+            hook.attach(object, types)?;
+        }
     }
     let mut attached = Attached {
         reports: Vec::with_capacity(plan.len()),
         programs: Vec::new(),
         refused: refusals.verdict(),
     };
-    for ((hook, mut attempts), choice) in plan.iter().zip(loaded).zip(chosen) {
-        let mut in_place = false;
-        if let Some(alternative) = choice {
-            match attach_all(ebpf, alternative) {
-                Ok(()) => in_place = true,
-                Err(error) => attempts.push(Attempt::Refused(error)),
-            }
-        }
-        // A trampoline may load and yet not attach; then the next form has its turn.
-        if !in_place {
-            for alternative in hook.alternatives.iter().skip(attempts.len()) {
-                let outcome = load_all(ebpf, btf, alternative)
-                    .map_err(|error| one_line(&error))
-                    .and_then(|()| attach_all(ebpf, alternative));
-                match outcome {
-                    Ok(()) => {
-                        in_place = true;
-                        break;
-                    }
-                    Err(cause) => attempts.push(Attempt::Refused(cause)),
-                }
-            }
-        }
-        if in_place {
-            if let Some(alternative) = hook.alternatives.get(attempts.len()) {
-                for attachment in &alternative.attachments {
-                    if !attached.programs.contains(&(hook.role, attachment.program)) {
-                        attached.programs.push((hook.role, attachment.program));
-                    }
-                }
-            }
-            attempts.push(Attempt::Attached);
-        }
-        attached.reports.push(judge(hook, &attempts));
+    for hook in hooks {
+        hook.report(&mut attached);
     }
-    attached
+    Ok(attached)
+}
+
+/// A hook on its way into place.
+struct Hook<'a> {
+    plan: &'a HookPlan,
+    /// What became of its alternatives so far, in their order.
+    attempts: Vec<Attempt>,
+    loaded: bool,
+    in_place: bool,
+}
+
+impl<'a> Hook<'a> {
+    const fn new(plan: &'a HookPlan) -> Self {
+        Self {
+            plan,
+            attempts: Vec::new(),
+            loaded: false,
+            in_place: false,
+        }
+    }
+
+    /// The alternative whose turn it is.
+    fn next(&self) -> Option<&'a Alternative> {
+        self.plan.alternatives.get(self.attempts.len())
+    }
+
+    /// Loads the first alternative that the kernel takes.
+    fn load(
+        &mut self,
+        object: &mut Object,
+        types: Option<&KernelTypes>,
+        refusals: &mut Refusals,
+    ) -> Result<(), LoadRisk> {
+        while let (false, Some(alternative)) = (self.loaded, self.next()) {
+            match load_all(object, types, alternative) {
+                Ok(()) => {
+                    refusals.accepted = true;
+                    self.loaded = true;
+                }
+                Err(ProgramError::Risk(risk)) => return Err(risk),
+                Err(error) => {
+                    refusals.note(&error);
+                    self.attempts.push(Attempt::Refused(one_line(&error)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches what is loaded. A trampoline may load and yet not attach; then the next form has its turn.
+    fn attach(&mut self, object: &mut Object, types: Option<&KernelTypes>) -> Result<(), LoadRisk> {
+        while let (false, Some(alternative)) = (self.in_place, self.next()) {
+            let loaded = if std::mem::take(&mut self.loaded) {
+                Ok(())
+            } else {
+                load_all(object, types, alternative)
+            };
+            let outcome = match loaded {
+                Err(ProgramError::Risk(risk)) => return Err(risk),
+                Err(error) => Err(one_line(&error)),
+                Ok(()) => attach_all(object, alternative),
+            };
+            match outcome {
+                Ok(()) => self.in_place = true,
+                Err(cause) => self.attempts.push(Attempt::Refused(cause)),
+            }
+        }
+        Ok(())
+    }
+
+    fn report(mut self, attached: &mut Attached) {
+        if self.in_place {
+            for attachment in self.next().iter().flat_map(|found| &found.attachments) {
+                let program = (self.plan.role, attachment.program);
+                if !attached.programs.contains(&program) {
+                    attached.programs.push(program);
+                }
+            }
+            self.attempts.push(Attempt::Attached);
+        }
+        attached.reports.push(judge(self.plan, &self.attempts));
+    }
 }
 
 /// Whether the kernel takes programs at all.
@@ -112,79 +166,39 @@ impl Refusals {
 }
 
 fn load_all(
-    ebpf: &mut Ebpf,
-    btf: Option<&Btf>,
+    object: &mut Object,
+    types: Option<&KernelTypes>,
     alternative: &Alternative,
 ) -> Result<(), ProgramError> {
     for attachment in &alternative.attachments {
-        match load(ebpf, btf, attachment) {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
-            Err(error) => return Err(error),
-        }
+        let function = if attachment.form.needs_btf() {
+            types
+                .and_then(|types| types.function(&attachment.function))
+                .ok_or_else(|| ProgramError::NoType(attachment.function.clone()))?
+                .id
+        } else {
+            0
+        };
+        object.load(attachment.program, function)?;
     }
     Ok(())
-}
-
-fn load(ebpf: &mut Ebpf, btf: Option<&Btf>, attachment: &Attachment) -> Result<(), ProgramError> {
-    let program = ebpf
-        .program_mut(attachment.program)
-        .ok_or(ProgramError::UnexpectedProgramType)?;
-    match (program, attachment.form) {
-        (Program::FEntry(program), Form::Fentry) => program.load(
-            &attachment.function,
-            btf.ok_or(ProgramError::UnexpectedProgramType)?,
-        ),
-        (Program::FExit(program), Form::Fexit) => program.load(
-            &attachment.function,
-            btf.ok_or(ProgramError::UnexpectedProgramType)?,
-        ),
-        (Program::KProbe(program), Form::Kprobe | Form::Kretprobe) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
 }
 
 /// Attaches all of an alternative, or nothing of it.
-fn attach_all(ebpf: &mut Ebpf, alternative: &Alternative) -> Result<(), String> {
+fn attach_all(object: &mut Object, alternative: &Alternative) -> Result<(), String> {
     for attachment in &alternative.attachments {
-        let outcome = attach_one(ebpf, attachment);
-        if outcome.is_err() {
-            detach_all(ebpf, alternative);
-            return outcome;
+        if let Err(error) = object.attach(attachment.program, &attachment.function) {
+            // The next alternative loads again what it shares with this one.
+            for attachment in &alternative.attachments {
+                object.unload(attachment.program);
+            }
+            return Err(format!(
+                "{} {}: {}",
+                attachment.form.name(),
+                attachment.function,
+                one_line(&error)
+            ));
         }
     }
     Ok(())
-}
-
-fn attach_one(ebpf: &mut Ebpf, attachment: &Attachment) -> Result<(), String> {
-    let program = ebpf
-        .program_mut(attachment.program)
-        .ok_or_else(|| format!("the object has no program {}", attachment.program))?;
-    let result = match program {
-        Program::FEntry(program) => program.attach().map(|_link| ()),
-        Program::FExit(program) => program.attach().map(|_link| ()),
-        Program::KProbe(program) => program.attach(&attachment.function, 0).map(|_link| ()),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    };
-    result.map_err(|error| {
-        format!(
-            "{} {}: {}",
-            attachment.form.name(),
-            attachment.function,
-            one_line(&error)
-        )
-    })
-}
-
-/// Takes an alternative's programs out of the kernel, with all their links; the
-/// next one loads again what it shares with this one.
-fn detach_all(ebpf: &mut Ebpf, alternative: &Alternative) {
-    for attachment in &alternative.attachments {
-        // One that was never loaded has nothing to take out.
-        let _ = match ebpf.program_mut(attachment.program) {
-            Some(Program::FEntry(program)) => program.unload(),
-            Some(Program::FExit(program)) => program.unload(),
-            Some(Program::KProbe(program)) => program.unload(),
-            _ => Ok(()),
-        };
-    }
 }

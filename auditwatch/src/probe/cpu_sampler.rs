@@ -8,17 +8,13 @@ use std::collections::BTreeMap;
 
 use auditwatch_ebpf as bpf;
 use aya::{
-    Ebpf,
     maps::{HashMap, MapData, MapError, PerCpuArray, StackTraceMap},
-    programs::{
-        PerfEvent,
-        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
-    },
     util::online_cpus,
 };
 
 use super::{
     error::{ProbeError, one_line},
+    object::Object,
     reading::typed,
     wire::Wire,
 };
@@ -41,33 +37,24 @@ pub(super) struct CpuSampler {
 
 impl CpuSampler {
     /// Puts the samplers in place, one on each CPU; the error says why not.
-    pub(super) fn attach(ebpf: &mut Ebpf, code: &AuditCode) -> Result<Self, String> {
+    pub(super) fn attach(object: &mut Object, code: &AuditCode) -> Result<Self, String> {
         if code.is_empty() {
             return Err("kallsyms does not say where the audit code is".to_owned());
         }
-        let program: &mut PerfEvent = ebpf
-            .program_mut(PROGRAM)
-            .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| format!("the BPF object has no program {PROGRAM}"))?;
-        program.load().map_err(|error| one_line(&error))?;
+        object.load(PROGRAM, 0).map_err(|error| one_line(&error))?;
         for cpu in online_cpus().map_err(|(file, error)| format!("{file}: {error}"))? {
-            program
-                .attach(
-                    PerfEventConfig::Software(SoftwareEvent::CpuClock),
-                    PerfEventScope::AllProcessesOneCpu { cpu },
-                    SamplePolicy::Frequency(PER_S),
-                    false,
-                )
+            object
+                .attach_clock(PROGRAM, cpu, PER_S)
                 .map_err(|error| one_line(&error))?;
         }
-        Self::take(ebpf, code).map_err(|error| error.to_string())
+        Self::take(object, code).map_err(|error| error.to_string())
     }
 
-    fn take(ebpf: &mut Ebpf, code: &AuditCode) -> Result<Self, ProbeError> {
+    fn take(object: &mut Object, code: &AuditCode) -> Result<Self, ProbeError> {
         Ok(Self {
-            rows: typed(ebpf, bpf::CPU_MAP)?,
-            stacks: typed(ebpf, bpf::STACKS_MAP)?,
-            counts: typed(ebpf, bpf::STACK_COUNTS_MAP)?,
+            rows: typed(object, bpf::CPU_MAP)?,
+            stacks: typed(object, bpf::STACKS_MAP)?,
+            counts: typed(object, bpf::STACK_COUNTS_MAP)?,
             code: code.clone(),
             known: BTreeMap::new(),
         })

@@ -1,12 +1,9 @@
 //! Reading the bins of demand: what came to each since the last time.
 
 use auditwatch_ebpf::{BIN_CHUNK, BIN_CHUNKS, BINS_MAP, Bin, BinChunk};
-use aya::{
-    Ebpf,
-    maps::{Array, MapData},
-};
+use aya::maps::{Array, MapData};
 
-use super::{error::ProbeError, reading::typed, wire::Wire};
+use super::{error::ProbeError, object::Object, reading::typed, wire::Wire};
 use crate::sample::{Demand, DemandBin};
 
 /// The ring of bins, and what it held when it was read last.
@@ -20,9 +17,9 @@ pub(super) struct DemandReader {
 
 impl DemandReader {
     /// Takes the ring out of the object.
-    pub(super) fn take(ebpf: &mut Ebpf, ticks_per_bin: u32) -> Result<Self, ProbeError> {
+    pub(super) fn take(object: &mut Object, ticks_per_bin: u32) -> Result<Self, ProbeError> {
         Ok(Self {
-            chunks: typed(ebpf, BINS_MAP)?,
+            chunks: typed(object, BINS_MAP)?,
             ticks_per_bin,
             seen: vec![Bin::default(); (BIN_CHUNK * BIN_CHUNKS) as usize],
             newest: None,

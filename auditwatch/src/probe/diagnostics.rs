@@ -3,9 +3,13 @@
 
 use std::io::Write as _;
 
-use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
+
+use super::object::Object;
+
+/// The map that the library's macros write to.
+const LOGS_MAP: &str = "AYA_LOGS";
 
 /// A log that writes to stderr, and whose failures are nobody's concern.
 struct Stderr;
@@ -33,10 +37,14 @@ pub(super) struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Takes the log's map out of the object; a release build's has none.
-    pub(super) fn new(ebpf: &mut Ebpf) -> Self {
+    /// Finds the log's map by a loaded program. A release build's object has none, and nothing is asked of the kernel.
+    pub(super) fn new(object: &Object, program: &'static str) -> Self {
+        let id = object
+            .has_map(LOGS_MAP)
+            .then(|| object.id(program))
+            .flatten();
         Self {
-            logger: EbpfLogger::init_with_logger(ebpf, Stderr).ok(),
+            logger: id.and_then(|id| EbpfLogger::init_from_id_with_logger(id, Stderr).ok()),
         }
     }
 

@@ -1,7 +1,11 @@
 //! What can keep the probe from its work, each with the way out.
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
+use std::io;
+
+use aya::{maps::MapError, sys::SyscallError};
 use thiserror::Error;
+
+use crate::load_guard::LoadRisk;
 
 /// The probe could not be put in place, or could not be read.
 #[derive(Debug, Error)]
@@ -29,8 +33,11 @@ pub enum ProbeError {
         cause: String,
     },
     /// The object could not be loaded.
-    #[error("cannot load the BPF programs")]
-    Load(#[source] Box<EbpfError>),
+    #[error("cannot prepare the BPF programs")]
+    Load(#[from] ObjectError),
+    /// Loading could panic the host.
+    #[error(transparent)]
+    Risk(#[from] LoadRisk),
     /// The object lacks something that it was built with.
     #[error("the BPF object has no {kind} {name}")]
     Missing {
@@ -59,19 +66,70 @@ pub enum ProbeError {
     },
     /// Facts about a loaded program could not be read.
     #[error("cannot read the facts of a loaded program")]
-    Info(#[source] std::io::Error),
+    Info(#[source] io::Error),
 }
 
 /// Advice for a process that may not use BPF.
 pub(super) const REFUSED_REMEDY: &str = "run as root (or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG) \
     outside of a container; `auditwatch doctor` names the cause, and whether --source poll works here";
 
-/// The error number behind a failure to create a map.
-pub(super) fn refusal(error: &EbpfError) -> Option<ProbeError> {
-    let EbpfError::MapError(
-        MapError::CreateError { io_error, .. }
-        | MapError::SyscallError(SyscallError { io_error, .. }),
-    ) = error
+/// The object could not be prepared.
+#[derive(Debug, Error)]
+pub enum ObjectError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Parse(#[from] aya_obj::ParseError),
+    /// Its programs cannot be pointed to its maps.
+    #[error(transparent)]
+    Relocation(#[from] aya_obj::relocation::EbpfRelocationError),
+    /// A map cannot be made.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The values of a map cannot be written.
+    #[error("cannot write the first values of the map {map}")]
+    Values {
+        /// Its name.
+        map: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A program could not be loaded, attached or run.
+#[derive(Debug, Error)]
+pub enum ProgramError {
+    /// The kernel does not load it.
+    #[error("load: {source}")]
+    Load {
+        /// What the kernel said.
+        source: io::Error,
+        /// The verifier's words.
+        log: String,
+    },
+    /// Another call failed.
+    #[error("{call}: {source}")]
+    Call {
+        /// Its name.
+        call: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The object has no such program, or it is not loaded.
+    #[error("the object has no loaded program {0}")]
+    Missing(&'static str),
+    /// The kernel has no type for the function.
+    #[error("the kernel's BTF does not have the function {0}")]
+    NoType(String),
+    /// Loading it could panic the host.
+    #[error(transparent)]
+    Risk(LoadRisk),
+}
+
+/// A map that the kernel does not let this process make.
+pub(super) fn refusal(error: &MapError) -> Option<ProbeError> {
+    let (MapError::CreateError { io_error, .. }
+    | MapError::SyscallError(SyscallError { io_error, .. })) = error
     else {
         return None;
     };
@@ -88,8 +146,8 @@ pub(super) fn refusal(error: &EbpfError) -> Option<ProbeError> {
 pub(super) fn is_refusal(error: &ProgramError) -> bool {
     matches!(
         error,
-        ProgramError::LoadError { io_error, verifier_log }
-            if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().trim().is_empty()
+        ProgramError::Load { source, log }
+            if source.raw_os_error() == Some(libc::EPERM) && log.trim().is_empty()
     )
 }
 
@@ -108,39 +166,21 @@ fn misses_reads(complaint: &str) -> bool {
 /// A program's failure in one line: the verifier's log is pages long, and its
 /// last words say what it did not like.
 pub(super) fn one_line(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            let complaint = log.lines().rev().map(str::trim).find(|line| {
-                !line.is_empty()
-                    && !line.starts_with("processed ")
-                    && !line.starts_with("insns processed ")
-                    && !line.starts_with("stack depth ")
-                    && !line.starts_with("verification time ")
-                    && !line.contains(" peak_states ")
-            });
-            match complaint {
-                Some(complaint) if misses_reads(complaint) => LOCKED_DOWN.to_owned(),
-                Some(complaint) => format!("load: {io_error}: {complaint}"),
-                None => format!("load: {io_error}"),
-            }
-        }
-        ProgramError::SyscallError(SyscallError { call, io_error }) => {
-            format!("{call}: {io_error}")
-        }
-        other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(cause) = source {
-                text.push_str(": ");
-                text.push_str(&cause.to_string());
-                source = cause.source();
-            }
-            text.replace('\n', " ")
-        }
+    let ProgramError::Load { source, log } = error else {
+        return error.to_string();
+    };
+    let complaint = log.lines().rev().map(str::trim).find(|line| {
+        !line.is_empty()
+            && !line.starts_with("processed ")
+            && !line.starts_with("insns processed ")
+            && !line.starts_with("stack depth ")
+            && !line.starts_with("verification time ")
+            && !line.contains(" peak_states ")
+    });
+    match complaint {
+        Some(complaint) if misses_reads(complaint) => LOCKED_DOWN.to_owned(),
+        Some(complaint) => format!("load: {source}: {complaint}"),
+        None => format!("load: {source}"),
     }
 }
 

@@ -4,7 +4,6 @@
 //! kernel does not tell. It must not guess: no offset is written down here.
 
 use auditwatch_ebpf::{CROWD_MAP, OWNERS_MAP, STACK_COUNTS_MAP, STACKS_MAP, TALKERS_MAP};
-use aya::EbpfLoader;
 
 use super::Extent;
 use crate::kernel::{symbols::Symbols, types::KernelTypes};
@@ -177,31 +176,40 @@ impl Globals {
         1 << self.bins.shift
     }
 
-    /// Hands the values to the loader.
-    pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
-        loader.override_global("MARGIN", &self.margin, true);
-        loader.override_global("BIN_SHIFT", &self.bins.shift, true);
-        loader.override_global("TICK_NS", &self.bins.tick_ns, true);
-        loader.override_global("BIN_NS", &self.bins.ns, true);
-        loader.override_global("HAS_TYPED_TASK", &self.has_typed_task, true);
-        loader.override_global("FOLLOWS_COMMAND", &self.follows_command, true);
-        loader.override_global("COUNTS_TALKERS", &self.counts_talkers, true);
-        loader.map_max_entries(TALKERS_MAP, self.talker_slots);
+    /// The values, by the globals' names, in this machine's byte order.
+    pub(super) fn values(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let words = [
+            ("MARGIN", self.margin),
+            ("BIN_SHIFT", self.bins.shift),
+            ("TICK_NS", self.bins.tick_ns),
+            ("BIN_NS", self.bins.ns),
+            ("HAS_TYPED_TASK", self.has_typed_task),
+            ("FOLLOWS_COMMAND", self.follows_command),
+            ("COUNTS_TALKERS", self.counts_talkers),
+            ("RECEIVE_MSG_PARAMS", self.receive_msg_params),
+        ];
+        words
+            .iter()
+            .chain(&self.offsets)
+            .map(|&(global, value)| (global, value.to_ne_bytes().to_vec()))
+            .chain(
+                self.addresses
+                    .iter()
+                    .map(|&(global, address)| (global, address.to_ne_bytes().to_vec())),
+            )
+            .collect()
+    }
+
+    /// Maps whose number of entries is not the object's own.
+    pub(super) fn map_sizes(&self) -> Vec<(&'static str, u32)> {
+        let mut sizes = vec![(TALKERS_MAP, self.talker_slots)];
         if self.counts_talkers == 0 {
-            loader.map_max_entries(CROWD_MAP, 1);
-            loader.map_max_entries(OWNERS_MAP, 1);
+            sizes.extend([(CROWD_MAP, 1), (OWNERS_MAP, 1)]);
         }
         if self.follows_command == 0 {
-            loader.map_max_entries(STACKS_MAP, 1);
-            loader.map_max_entries(STACK_COUNTS_MAP, 1);
+            sizes.extend([(STACKS_MAP, 1), (STACK_COUNTS_MAP, 1)]);
         }
-        loader.override_global("RECEIVE_MSG_PARAMS", &self.receive_msg_params, true);
-        for (global, address) in &self.addresses {
-            loader.override_global(global, address, true);
-        }
-        for (global, offset) in &self.offsets {
-            loader.override_global(global, offset, true);
-        }
+        sizes
     }
 }
 

@@ -5,50 +5,45 @@
 //! [`Probe`] detaches and unloads all of it.
 
 mod attach;
+mod bpf;
 mod cgroup_names;
 mod cpu_sampler;
 mod demand_reader;
 mod diagnostics;
 mod error;
 mod globals;
-mod loader;
-mod misses;
+mod object;
 mod reading;
-mod sparse_btf;
 mod talker_reader;
 mod undisturbed;
 mod wire;
 
 use std::collections::BTreeMap;
 
-use aya::{
-    Ebpf,
-    programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _},
-};
-
-pub use self::error::ProbeError;
+pub use self::error::{ObjectError, ProbeError, ProgramError};
 use self::{
     attach::attach,
     cpu_sampler::CpuSampler,
     diagnostics::Diagnostics,
     error::REFUSED_REMEDY,
-    globals::{Globals, Sight},
-    loader::load,
+    globals::Globals,
+    object::Object,
     reading::{Depth, Maps},
-    sparse_btf::sparse_btf,
     undisturbed::Undisturbed,
 };
+use auditwatch_ebpf::{GATE_AHEAD, GATE_AS_IT_IS, GATE_OPEN, GATE_SHUT, SET_LIMITS};
+
 use crate::{
+    footprint::Footprint,
     health::{HookReport, Verdict},
     kernel::{symbols::Symbols, types::KernelTypes},
+    load_guard::{LoadGuard, LoadRisk},
     plan::{HookPlan, Role},
     sample::{KernelState, Sample},
 };
 
-const READ_STATE: &str = "read_state";
-const OPEN_GATE: &str = "open_gate";
-const CLOSE_GATE: &str = "close_gate";
-const SET_LIMITS: &str = "set_limits";
+/// Reads the kernel's variables, and sets the gate.
+const READER: &str = "read_state";
 
 /// What is counted beside what each trace needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +61,7 @@ impl Extent {
 
 /// The programs in place.
 pub struct Probe {
-    ebpf: Ebpf,
+    object: Object,
     maps: Maps,
     diagnostics: Diagnostics,
     reports: Vec<HookReport>,
@@ -83,8 +78,9 @@ impl Probe {
     ///
     /// # Errors
     /// When the kernel refuses BPF, or has none of the functions that the counts
-    /// rest on.
+    /// rest on, and when loading more programs would risk a panic.
     pub fn attach(
+        guard: LoadGuard,
         symbols: &Symbols,
         types: Option<&KernelTypes>,
         plan: &[HookPlan],
@@ -92,9 +88,11 @@ impl Probe {
         hz: Option<u32>,
     ) -> Result<Self, ProbeError> {
         let globals = Globals::new(symbols, types, extent, hz);
-        let mut ebpf = load(&globals)?;
-        let btf = types.map(|types| sparse_btf(types, plan));
-        let attached = attach(&mut ebpf, btf.as_ref(), plan);
+        let mut object = Object::new(&globals, guard)?;
+        load_reader(&mut object)?;
+        // The programs learn from it which process is auditwatch.
+        read(&object, GATE_AHEAD)?;
+        let attached = attach(&mut object, types, plan)?;
         if let Some(cause) = attached.refused {
             return Err(ProbeError::Refused {
                 cause,
@@ -112,11 +110,10 @@ impl Probe {
                 });
             }
         }
-        load_readers(&mut ebpf)?;
         let sight = globals.sight();
         let mut blind_spots = Vec::new();
         let cpu = if sight.command {
-            CpuSampler::attach(&mut ebpf, symbols.audit_code())
+            CpuSampler::attach(&mut object, symbols.audit_code())
                 .map_err(|cause| {
                     blind_spots.push(format!(
                         "how much of the command's system time is audit's is not measured: {cause}"
@@ -134,20 +131,20 @@ impl Probe {
             None
         };
         let maps = Maps::take(
-            &mut ebpf,
+            &mut object,
             &attached.reports,
             sight,
             globals.ticks_per_bin(),
             cpu,
         )?;
-        let diagnostics = Diagnostics::new(&mut ebpf);
-        let by_probes = attached.programs.iter().any(|(_, name)| {
-            ebpf.program(name)
-                .is_some_and(|program| matches!(program, Program::KProbe(_)))
-        });
+        let diagnostics = Diagnostics::new(&object, READER);
+        let by_probes = attached
+            .programs
+            .iter()
+            .any(|(_, name)| object.is_probe(name));
         let misses_at_zero = vec![0; attached.programs.len()];
         Ok(Self {
-            ebpf,
+            object,
             maps,
             diagnostics,
             reports: attached.reports,
@@ -155,34 +152,6 @@ impl Probe {
             misses_at_zero,
             by_probes,
             blind_spots,
-        })
-    }
-
-    /// A probe with no hook in place, which reads the kernel's variables and nothing else.
-    ///
-    /// # Errors
-    /// When the kernel refuses BPF.
-    pub fn reader(symbols: &Symbols, types: Option<&KernelTypes>) -> Result<Self, ProbeError> {
-        let globals = Globals::new(symbols, types, Extent::default(), None);
-        let mut ebpf = load(&globals)?;
-        load_readers(&mut ebpf)?;
-        let maps = Maps::take(
-            &mut ebpf,
-            &[],
-            Sight::default(),
-            globals.ticks_per_bin(),
-            None,
-        )?;
-        let diagnostics = Diagnostics::new(&mut ebpf);
-        Ok(Self {
-            ebpf,
-            maps,
-            diagnostics,
-            reports: Vec::new(),
-            programs: Vec::new(),
-            misses_at_zero: Vec::new(),
-            by_probes: false,
-            blind_spots: Vec::new(),
         })
     }
 
@@ -204,7 +173,10 @@ impl Probe {
     /// # Errors
     /// When the program cannot be run.
     pub fn set_limits(&mut self, limit: u32, wait_time_jiffies: u32) -> Result<(), ProbeError> {
-        self.run_with(SET_LIMITS, [limit, wait_time_jiffies])
+        order(
+            &self.object,
+            [SET_LIMITS, limit, wait_time_jiffies].map(u64::from),
+        )
     }
 
     /// Reads the kernel's variables now.
@@ -212,7 +184,7 @@ impl Probe {
     /// # Errors
     /// When the program cannot be run.
     pub fn state(&mut self) -> Result<KernelState, ProbeError> {
-        self.run(READ_STATE)?;
+        self.read(GATE_AS_IT_IS)?;
         Ok(wire::state(&self.maps.state()?))
     }
 
@@ -228,7 +200,7 @@ impl Probe {
         // The kernel counts misses whatever the gate: they are read next to it.
         self.misses_at_zero = self.misses()?;
         zero.shortfalls.missed = self.missed(&self.misses_at_zero);
-        self.run(OPEN_GATE)?;
+        self.read(GATE_OPEN)?;
         let state = self.maps.state()?;
         zero.at_ns = state.at_ns;
         zero.state = wire::state(&state);
@@ -243,7 +215,7 @@ impl Probe {
     /// # Errors
     /// As [`Probe::open_gate`].
     pub fn sample(&mut self) -> Result<Sample, ProbeError> {
-        self.run(READ_STATE)?;
+        self.read(GATE_AS_IT_IS)?;
         self.collect(Depth::Usual)
     }
 
@@ -253,7 +225,7 @@ impl Probe {
     /// As [`Probe::open_gate`].
     pub fn close_gate(&mut self) -> Result<Sample, ProbeError> {
         let _undisturbed = Undisturbed::begin();
-        self.run(CLOSE_GATE)?;
+        self.read(GATE_SHUT)?;
         // As at the zero point.
         let misses = self.misses()?;
         let mut last = self.collect(Depth::Whole)?;
@@ -284,69 +256,64 @@ impl Probe {
     fn misses(&self) -> Result<Vec<u64>, ProbeError> {
         self.programs
             .iter()
-            .map(|(_, name)| misses::recursion_misses(&self.ebpf, name))
+            .map(|(_, name)| self.object.misses(name))
             .collect()
     }
 
-    fn run(&self, name: &'static str) -> Result<(), ProbeError> {
-        self.run_with(name, [0; 2])
+    /// Reads the kernel's variables, and leaves the gate as ordered.
+    fn read(&self, gate: u32) -> Result<(), ProbeError> {
+        read(&self.object, gate)
     }
 
-    /// Runs a program on demand; it finds the words as its first arguments.
-    fn run_with(&self, name: &'static str, words: [u32; 2]) -> Result<(), ProbeError> {
-        let program: &RawTracePoint = self
-            .ebpf
-            .program(name)
-            .and_then(|program| program.try_into().ok())
-            .ok_or(ProbeError::Missing {
-                kind: "program",
-                name,
-            })?;
-        let mut options = RawTracePointRunOptions::new();
-        options.args[..2].copy_from_slice(&words.map(u64::from));
-        program
-            .test_run(options)
-            .map_err(|source| ProbeError::Run {
-                name,
-                source: Box::new(source),
-            })?;
-        Ok(())
+    /// Whether the programs may be taken out now: the host's settings may have changed since they were loaded.
+    ///
+    /// # Errors
+    /// When that could panic the host.
+    pub fn may_detach(&mut self) -> Result<(), LoadRisk> {
+        self.object.may_unload()
+    }
+
+    /// Takes all programs out of the kernel, each when the queue has room for the record that this makes, and says
+    /// what loading them and this came to.
+    #[must_use]
+    pub fn detach(&mut self) -> Footprint {
+        let losses: Vec<&'static str> = self
+            .programs
+            .iter()
+            .filter(|(role, _)| *role == Role::Losses)
+            .map(|&(_, name)| name)
+            .collect();
+        let maps = &self.maps;
+        // What cannot be read was counted by nobody.
+        self.object
+            .unload_all(&losses, || maps.own_lost().unwrap_or_default())
     }
 }
 
-/// Reads the kernel's variables once, with no hook in place.
-///
-/// # Errors
-/// When the kernel refuses BPF.
-pub fn read_kernel_state(
-    symbols: &Symbols,
-    types: Option<&KernelTypes>,
-) -> Result<KernelState, ProbeError> {
-    Probe::reader(symbols, types)?.state()
+fn read(object: &Object, gate: u32) -> Result<(), ProbeError> {
+    order(object, [gate, 0, 0].map(u64::from))
 }
 
-fn load_readers(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
-    for name in [READ_STATE, OPEN_GATE, CLOSE_GATE, SET_LIMITS] {
-        let program: &mut RawTracePoint = ebpf
-            .program_mut(name)
-            .and_then(|program| program.try_into().ok())
-            .ok_or(ProbeError::Missing {
-                kind: "program",
-                name,
-            })?;
-        program.load().map_err(|source| {
-            if error::is_refusal(&source) {
-                ProbeError::Refused {
-                    cause: error::one_line(&source),
-                    remedy: REFUSED_REMEDY,
-                }
-            } else {
-                ProbeError::Run {
-                    name,
-                    source: Box::new(source),
-                }
-            }
-        })?;
-    }
-    Ok(())
+/// Runs the reader once, with an order and what belongs to it.
+fn order(object: &Object, arguments: [u64; 3]) -> Result<(), ProbeError> {
+    object
+        .run(READER, &arguments)
+        .map_err(|source| ProbeError::Run {
+            name: READER,
+            source: Box::new(source),
+        })
+}
+
+fn load_reader(object: &mut Object) -> Result<(), ProbeError> {
+    object.load(READER, 0).map_err(|error| match error {
+        ProgramError::Risk(risk) => risk.into(),
+        error if error::is_refusal(&error) => ProbeError::Refused {
+            cause: error::one_line(&error),
+            remedy: REFUSED_REMEDY,
+        },
+        error => ProbeError::Run {
+            name: READER,
+            source: Box::new(error),
+        },
+    })
 }

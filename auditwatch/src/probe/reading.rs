@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use auditwatch_ebpf as bpf;
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
-};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 
 use super::{
     cpu_sampler::CpuSampler,
     demand_reader::DemandReader,
     error::ProbeError,
     globals::Sight,
+    object::Object,
     talker_reader::TalkerReader,
     wire::{self, Wire},
 };
@@ -74,7 +72,7 @@ const DELIVERY_NEEDS: [Role; 6] = [
 impl Maps {
     /// Takes the maps out of the object. `sight` is what its programs can see.
     pub(super) fn take(
-        ebpf: &mut Ebpf,
+        object: &mut Object,
         reports: &[HookReport],
         sight: Sight,
         ticks_per_bin: u32,
@@ -99,21 +97,21 @@ impl Maps {
             .iter()
             .any(|report| report.role == Role::Auxiliary && report.verdict == Verdict::Unneeded);
         Ok(Self {
-            attempts: typed(ebpf, bpf::ATTEMPTS_MAP)?,
-            drain: typed(ebpf, bpf::DRAIN_MAP)?,
-            losses: typed(ebpf, bpf::LOSSES_MAP)?,
-            types: typed(ebpf, bpf::TYPES_MAP)?,
-            waiters: typed(ebpf, bpf::WAITERS_MAP)?,
-            stalls: typed(ebpf, bpf::STALLS_MAP)?,
-            demand: DemandReader::take(ebpf, ticks_per_bin)?,
-            consumer: typed(ebpf, bpf::CONSUMER_MAP)?,
-            state: typed(ebpf, bpf::STATE_MAP)?,
-            live: typed(ebpf, bpf::LIVE_MAP)?,
-            rare: typed(ebpf, bpf::RARE_MAP)?,
+            attempts: typed(object, bpf::ATTEMPTS_MAP)?,
+            drain: typed(object, bpf::DRAIN_MAP)?,
+            losses: typed(object, bpf::LOSSES_MAP)?,
+            types: typed(object, bpf::TYPES_MAP)?,
+            waiters: typed(object, bpf::WAITERS_MAP)?,
+            stalls: typed(object, bpf::STALLS_MAP)?,
+            demand: DemandReader::take(object, ticks_per_bin)?,
+            consumer: typed(object, bpf::CONSUMER_MAP)?,
+            state: typed(object, bpf::STATE_MAP)?,
+            live: typed(object, bpf::LIVE_MAP)?,
+            rare: typed(object, bpf::RARE_MAP)?,
             served,
             no_auxiliary,
             talkers: if sight.talkers && in_place.contains(&Role::Attempts) {
-                Some(TalkerReader::take(ebpf)?)
+                Some(TalkerReader::take(object)?)
             } else {
                 None
             },
@@ -125,6 +123,11 @@ impl Maps {
     /// The kernel's variables as last read.
     pub(super) fn state(&self) -> Result<bpf::KernelState, ProbeError> {
         first(&self.state, bpf::STATE_MAP)
+    }
+
+    /// Records of our own that were lost while the gate was not open.
+    pub(super) fn own_lost(&self) -> Result<u32, ProbeError> {
+        first(&self.live, bpf::LIVE_MAP).map(|live| live.own_lost)
     }
 
     /// Reads the counts.
@@ -390,10 +393,10 @@ fn sleeps_in_audit(thread: u32) -> Option<bool> {
 }
 
 pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
-    ebpf: &mut Ebpf,
+    object: &mut Object,
     name: &'static str,
 ) -> Result<T, ProbeError> {
-    let map = ebpf
+    let map = object
         .take_map(name)
         .ok_or(ProbeError::Missing { kind: "map", name })?;
     T::try_from(map).map_err(|source| ProbeError::Map { name, source })

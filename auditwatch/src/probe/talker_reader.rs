@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, HashMap as StdMap};
 
 use auditwatch_ebpf::{CROWD_MAP, TALKERS_MAP, TalkerCounts, TalkerKey, TalkerRun};
-use aya::{
-    Ebpf,
-    maps::{HashMap, MapData, MapError},
-};
+use aya::maps::{HashMap, MapData, MapError};
 
 use super::{
     cgroup_names::CgroupNames,
     error::ProbeError,
+    object::Object,
     reading::typed,
     wire::{self, Wire},
 };
@@ -35,10 +33,10 @@ pub(super) struct TalkerReader {
 
 impl TalkerReader {
     /// Takes the maps out of the object.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
+    pub(super) fn take(object: &mut Object) -> Result<Self, ProbeError> {
         Ok(Self {
-            talkers: typed(ebpf, TALKERS_MAP)?,
-            crowd: typed(ebpf, CROWD_MAP)?,
+            talkers: typed(object, TALKERS_MAP)?,
+            crowd: typed(object, CROWD_MAP)?,
             reported: StdMap::new(),
             running: Vec::new(),
             cgroups: CgroupNames::default(),

@@ -162,6 +162,11 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
         }
     }
     row("check", &check(summary, style));
+    if let Some(own) = &summary.own {
+        let line = own.sentence();
+        let lost = own.lost.is_some_and(|lost| lost > 0);
+        row("own", &if lost { style.yellow(&line) } else { line });
+    }
     for note in &summary.notes {
         row("note", &style.yellow(note));
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::accounting::{Books, signed, stall_slack_ns, wrapping};
+use crate::board::Board;
 use crate::findings::Findings;
 use crate::lab::{Lab, Setup, Sink};
 use crate::netlink::AuditSocket;
@@ -197,6 +198,17 @@ impl<'a> Stage<'a> {
             words.extend(["--words".into(), text(path)]);
         }
         (words, result)
+    }
+
+    /// The consumer's counts.
+    pub fn board(&self) -> Result<Board> {
+        Board::open(&self.board_path()?)
+    }
+
+    /// The file that they are in.
+    pub fn board_path(&self) -> Result<PathBuf> {
+        let sink = self.sink.as_ref().context("nobody counts here")?;
+        Ok(sink.path.clone())
     }
 
     /// Takes everything back.

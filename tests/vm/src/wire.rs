@@ -35,6 +35,8 @@ pub const SYSCALL: u16 = 1300;
 pub const EXECVE: u16 = 1309;
 /// The command line of the task.
 pub const PROCTITLE: u16 = 1327;
+/// A BPF program was loaded or taken out.
+pub const BPF: u16 = 1334;
 /// An operation of `io_uring`, in place of SYSCALL.
 pub const URINGOP: u16 = 1336;
 

@@ -39,7 +39,8 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
             format!("the recording {}", path.display()),
         )
     } else if args.recommended {
-        let (summary, evidence) = recommend::watch(args.window, None).await?;
+        let (summary, evidence) =
+            recommend::watch(args.window, None, args.risk.accept_panic_risk).await?;
         let says = format!("this host, watched for {}", duration(summary.duration_ns));
         (summary, evidence, says)
     } else {

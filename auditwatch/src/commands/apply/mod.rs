@@ -33,6 +33,7 @@ use crate::{
     kernel::facts::Facts,
     memory,
     preflight::{self, Runtime},
+    probe::ProbeError,
     relapse::{self, Relapse, Window},
     render::change,
     rooted::Root,
@@ -104,7 +105,8 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
         }
         prepared = anew;
     }
-    carry_out(args, prepared, choice.before).await
+    // What watches afterwards is large.
+    Box::pin(carry_out(args, prepared, choice.before)).await
 }
 
 /// Shows the plan; whether somebody agrees to it.
@@ -277,12 +279,21 @@ async fn carry_out(
     let onlooker = if plan.settings.is_empty() || length.is_zero() {
         None
     } else {
-        let begun = begin_watch(&facts, before, length).await;
-        if let Err(error) = &begun {
-            let note = format!("{error:#}");
-            hands.journal.step(id, State::Failed, Some(note))?;
+        match begin_watch(&facts, before, length, args.risk.accept_panic_risk).await {
+            Ok(begun) => Some(begun),
+            // Nobody asked for it; what watching could do to this host is worse than not to watch.
+            Err(error) if args.watch.is_none() && could_panic(&error) => {
+                super::trace::say(vec![format!("not monitored afterwards: {error:#}")]);
+                None
+            }
+            Err(error) => {
+                let note = format!("{error:#}");
+                hands.journal.step(id, State::Failed, Some(note))?;
+                return Err(error.context(
+                    "cannot look on, so that nothing was changed; --watch 0 goes without",
+                ));
+            }
         }
-        Some(begun.context("cannot look on, so that nothing was changed; --watch 0 goes without")?)
     };
     let done = hands.carry_out(id, &plan)?;
     if done.pending_reboot {
@@ -390,13 +401,22 @@ fn watch_length(args: &ApplyArgs) -> Duration {
     })
 }
 
+/// Whether a watch was refused since it could panic the host.
+fn could_panic(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<ProbeError>(),
+        Some(ProbeError::Risk(_))
+    )
+}
+
 /// Begins to look on, and looks at how it was before, unless that is known.
 async fn begin_watch(
     facts: &Facts,
     before: Option<Window>,
     length: Duration,
+    accept_panic_risk: bool,
 ) -> Result<(Onlooker, Window)> {
-    let mut onlooker = Onlooker::start(facts).await?;
+    let mut onlooker = Onlooker::start(facts, accept_panic_risk).await?;
     let before = if let Some(before) = before {
         before
     } else {
@@ -426,7 +446,7 @@ async fn look_on(
         length.as_secs()
     )]);
     let (after, _) = onlooker.window(length).await?;
-    drop(onlooker);
+    onlooker.end().await?;
     let mut relapse = relapse::compare(before, after);
     if relapse.worse.is_empty() {
         return Ok(relapse);

@@ -36,19 +36,25 @@ pub(super) struct Onlooker {
 
 impl Onlooker {
     /// Begins to count.
-    pub(super) async fn start(facts: &Facts) -> Result<Self> {
+    pub(super) async fn start(facts: &Facts, accept_panic_risk: bool) -> Result<Self> {
         let wanted = Wanted {
             source: SourceChoice::Auto,
             attach: Preference::Auto,
             interval: INTERVAL,
             extent: probe::Extent::default(),
             leave_out: &[],
+            accept_panic_risk,
         };
         let mut live = Live::start(wanted, facts)?;
         live.settle().await?;
         let zero = live.zero()?;
         let log = Log::new(trace::begin(&live, facts), zero, None);
         Ok(Self { live, log })
+    }
+
+    /// Stops to look on.
+    pub(super) async fn end(mut self) -> Result<()> {
+        self.live.detach().await.map(drop)
     }
 
     /// Counts for so long, or until a signal; whether it was a signal.

@@ -82,6 +82,7 @@ async fn perform(
             talker_slots: Extent::TALKER_SLOTS,
         },
         leave_out: &[],
+        accept_panic_risk: false,
     };
     let mut live = Live::start(wanted, &stage.facts)?;
     apply(stage, storm)?;
@@ -126,6 +127,7 @@ async fn perform(
         notes: view.live.notes(),
         command: None,
         consumer,
+        own: view.live.detach().await?,
     });
     ensure_heard(&producers, summary.ledger.attempted)?;
     let truth = Truth {

@@ -41,7 +41,7 @@ use crate::{
 const SLOW_START: &str = "still putting the hooks in place: the kernel waits until each task has slept once, and \
      a queue that never empties keeps kauditd from it (--attach kprobe does not wait); nothing is counted yet";
 const SLOW_END: &str = "still taking the hooks out: the kernel waits until each task has slept once, and a queue \
-     that never empties keeps kauditd from it; the summary above stands";
+     that never empties keeps kauditd from it; the summary follows";
 
 /// Runs the command. `started` is when the process began.
 ///
@@ -139,9 +139,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         }
     }
     let finished = finish(&mut live, log, &mut output, workload.times(), failure).await;
-    let patience = Patience::with(SLOW_END);
     drop(live);
-    drop(patience);
     remark(workload.failure().into_iter().collect());
     match finished {
         Ok(summary) => Ok(workload
@@ -175,6 +173,7 @@ fn wanted(args: &TraceArgs) -> Wanted<'_> {
             },
         },
         leave_out: &args.leave_out,
+        accept_panic_risk: args.risk.accept_panic_risk,
     }
 }
 
@@ -237,10 +236,19 @@ async fn finish(
             .map(|error| format!("the trace ended early: {error:#}")),
     );
     let consumer = setup::consumer(log.auditd_pid());
+    let patience = Patience::with(SLOW_END);
+    let own = live.detach().await;
+    drop(patience);
+    notes.extend(
+        own.as_ref()
+            .err()
+            .map(|error| format!("the programs could not be taken out in order: {error:#}")),
+    );
     let (summary, recorded) = log.end(End {
         notes,
         command,
         consumer,
+        own: own.ok().flatten(),
     });
     let written = output.summary(&summary);
     // Where the output is what failed, the summary found the same.

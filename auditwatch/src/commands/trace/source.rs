@@ -1,15 +1,22 @@
 //! The source of a live trace: the probe, or polling where the kernel refuses it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     audit_status::AuditStatus,
     cli::SourceChoice,
+    footprint::Footprint,
     health::{HookReport, Verdict, roll_up},
     kernel::facts::Facts,
+    load_guard::LoadGuard,
     netlink::AuditSocket,
     plan::{self, Inputs, Preference, Role},
     poll,
@@ -21,6 +28,8 @@ use crate::{
 const SETTLE: Duration = Duration::from_millis(100);
 /// Time between two looks at it.
 const SETTLE_STEP: Duration = Duration::from_millis(2);
+/// Time between two looks at settings under which no program may be taken out.
+const NEXT_LOOK: Duration = Duration::from_millis(200);
 /// While the limit is not known, netlink is asked only below this depth: no
 /// limit in use is smaller (the kernel's default is 64).
 const SURELY_BELOW_LIMIT: u32 = 32;
@@ -36,6 +45,8 @@ pub(in crate::commands) struct Wanted<'a> {
     pub(in crate::commands) extent: Extent,
     /// Hooks that are not attached.
     pub(in crate::commands) leave_out: &'a [Role],
+    /// Programs are loaded even if that could panic the host.
+    pub(in crate::commands) accept_panic_risk: bool,
 }
 
 /// A source that is ready to count.
@@ -231,6 +242,37 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Takes the programs out of the kernel, and says what loading them and this added to the audit trail.
+    ///
+    /// If the settings have become such that this could panic the host, it waits until they have not; a signal ends
+    /// the wait. Whatever is asked of the source afterwards fails.
+    pub(in crate::commands) async fn detach(&mut self) -> Result<Option<Footprint>> {
+        let Means::Probe { probe, .. } = &mut self.means else {
+            return Ok(None);
+        };
+        if let Err(risk) = probe.may_detach() {
+            let _ = writeln!(
+                io::stderr(),
+                "auditwatch: the programs stay in the kernel for now, since taking them out makes audit records as \
+                 loading them does: {risk}. Ctrl-C takes them out now, at that risk"
+            );
+            let mut interrupt =
+                signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+            let mut terminate =
+                signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+            while probe.may_detach().is_err() {
+                tokio::select! {
+                    _ = interrupt.recv() => break,
+                    _ = terminate.recv() => break,
+                    () = tokio::time::sleep(NEXT_LOOK) => {}
+                }
+            }
+        }
+        Ok(Some(probe.detach()))
+    }
+}
+
 impl Poller {
     /// Asks the kernel, unless it is to be left alone.
     fn ask(&mut self, booted_with_audit: Option<bool>) -> Result<Option<Sample>> {
@@ -272,6 +314,7 @@ fn start_probe(
     wanted: Wanted<'_>,
     facts: &Facts,
 ) -> Result<(Probe, Option<AuditStatus>), ProbeError> {
+    let guard = LoadGuard::open(facts, wanted.accept_panic_risk)?;
     let mut plan = plan::plan(&Inputs {
         symbols: &facts.symbols,
         types: facts.types.as_ref(),
@@ -280,6 +323,7 @@ fn start_probe(
     });
     plan.retain(|hook| !wanted.leave_out.contains(&hook.role));
     let mut probe = Probe::attach(
+        guard,
         &facts.symbols,
         facts.types.as_ref(),
         &plan,
@@ -419,7 +463,7 @@ fn monotonic_ns() -> Result<u64> {
     };
     // SAFETY: the kernel writes to `time`, which lives beyond the call.
     if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) } != 0 {
-        return Err(std::io::Error::last_os_error()).context("cannot read the clock");
+        return Err(io::Error::last_os_error()).context("cannot read the clock");
     }
     let seconds = u64::try_from(time.tv_sec).context("the clock is before its start")?;
     let nanos = u64::try_from(time.tv_nsec).context("the clock is before its start")?;

@@ -12,6 +12,7 @@ mod diagnosing;
 mod endings;
 mod harmless;
 mod interrupting;
+mod loading;
 mod midway;
 mod places;
 mod producing;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Scenario> {
         rule_sets::SCENARIOS,
         boot_rules::SCENARIOS,
         harmless::SCENARIOS,
+        loading::SCENARIOS,
         cost::SCENARIOS,
         recording::SCENARIOS,
         recommending::SCENARIOS,

@@ -1,0 +1,25 @@
+//! Options of commands that load BPF programs, which can be dangerous on some hosts.
+
+use clap::Args;
+
+use super::OutputArgs;
+
+/// What a command that loads BPF programs may risk.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RiskArgs {
+    /// Load BPF programs even if that can panic this host: under failure mode 2 (auditctl -f 2) one of the records
+    /// that loading makes panics it if the queue is full at that moment
+    #[arg(long)]
+    pub accept_panic_risk: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// What looking may risk
+    #[command(flatten)]
+    pub risk: RiskArgs,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
