@@ -2,38 +2,17 @@
 //! refused, as root and as anybody else. Each test holds something down on each of
 //! them; what needs a host that can be traced is tested in the guests (tests/vm).
 
+#[path = "fixtures/program.rs"]
+mod program;
+
 use std::{
     fs::OpenOptions,
-    path::Path,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 use serde_json::Value;
 
-fn auditwatch() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_auditwatch"))
-}
-
-fn run(arguments: &[&str]) -> Output {
-    auditwatch()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// What every ending owes: a status of the contract, and no panic.
-fn decent(output: &Output) -> i32 {
-    let stderr = text(&output.stderr);
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    let status = output.status.code().expect("no signal ended it");
-    assert!((0..=3).contains(&status), "status {status}: {stderr}");
-    status
-}
+use program::{auditwatch, decent, disk, refused, run, text};
 
 /// What doctor says of this host.
 fn diagnosis() -> Value {
@@ -48,16 +27,6 @@ fn summary(output: &Output) -> Value {
     let summary: Value = serde_json::from_str(last).expect("the summary is JSON");
     assert_eq!(summary["kind"], "summary", "{last}");
     summary
-}
-
-/// A trace that cannot begin: status 1, and one line that says why.
-fn refused(output: &Output) -> String {
-    let stderr = text(&output.stderr);
-    assert_eq!(decent(output), 1, "{stderr}");
-    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with("auditwatch: "), "{stderr}");
-    stderr
 }
 
 #[test]
@@ -384,163 +353,4 @@ fn what_cannot_be_compared_is_named() {
         }
     }
     assert!(refused(&run(&["compare", "-", "-"])).contains("not both"));
-}
-
-/// A root with rules files, of a system that is not running.
-fn disk(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("a directory");
-    for (path, content) in files {
-        let path = directory.path().join(path);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
-        std::fs::write(path, content).expect("a file");
-    }
-    directory
-}
-
-#[test]
-fn the_line_that_decides_is_named_and_so_is_where_the_load_stops() {
-    let disk = disk(&[
-        ("etc/audit/rules.d/99-late.rules", "-b 32768\n"),
-        ("etc/audit/rules.d/audit.rules", "-D\n-b 8192\n-f 1\n"),
-        (
-            "etc/audit/rules.d/zz.rules",
-            "-a always,exit -S opne -k typo\n--backlog_wait_time 0\n-e 2\n",
-        ),
-    ]);
-    let root = disk.path().to_str().expect("text");
-    for awk in ["mawk", "gawk"] {
-        let output = run(&["status", "--files", "--json", "--root", root, "--awk", awk]);
-        assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
-        let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let boot = &said["at_boot"];
-        assert_eq!(boot["backlog_limit"], 8192);
-        assert_ne!(boot["enabled"], 2);
-        assert_eq!(boot["decided_by"]["file"], "/etc/audit/rules.d/audit.rules");
-        assert_eq!(boot["decided_by"]["line"], 2);
-        assert_eq!(boot["stopped_at"]["file"], "/etc/audit/rules.d/zz.rules");
-        assert_eq!(boot["stopped_at"]["line"], 1);
-        assert!(
-            boot["stopped_at"]["why"]
-                .as_str()
-                .is_some_and(|why| why.contains("opne")),
-            "{boot}"
-        );
-        assert_eq!(boot["lost"].as_array().map(Vec::len), Some(2));
-        assert!(said["now"].is_null());
-        assert!(said["cmdline"].is_null());
-        assert_eq!(said["files"].as_array().map(Vec::len), Some(2));
-        assert!(!said["disagreements"].as_array().expect("a list").is_empty());
-    }
-    let output = run(&["status", "--files", "--root", root]);
-    let table = text(&output.stdout);
-    assert!(table.contains("zz.rules:1"), "{table}");
-    assert!(table.contains("<- decides"), "{table}");
-}
-
-#[test]
-fn files_of_a_disk_are_read_within_it() {
-    let disk = disk(&[
-        ("etc/audit/rules.d/a.rules", "-b 77\n"),
-        ("usr/bin/mawk", ""),
-        (
-            "etc/default/grub",
-            "GRUB_CMDLINE_LINUX=\"audit=1 audit_backlog_limit=512\"\n",
-        ),
-    ]);
-    std::os::unix::fs::symlink("/etc/alternatives/awk", disk.path().join("usr/bin/awk"))
-        .expect("a link");
-    std::fs::create_dir_all(disk.path().join("etc/alternatives")).expect("a directory");
-    std::os::unix::fs::symlink("/usr/bin/mawk", disk.path().join("etc/alternatives/awk"))
-        .expect("a link");
-    let root = disk.path().to_str().expect("text");
-    let output = run(&["status", "--files", "--json", "--root", root]);
-    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
-    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(said["at_boot"]["backlog_limit"], 77);
-    assert_eq!(said["awk"]["name"], "mawk");
-    assert_eq!(said["cmdline"]["backlog_limit"], 512);
-    assert_eq!(said["cmdline"]["from"], "/etc/default/grub");
-}
-
-#[test]
-fn a_root_and_an_awk_belong_to_files() {
-    for arguments in [
-        &["status", "--root", "/"][..],
-        &["status", "--awk", "mawk"],
-        &["status", "--files", "--awk", "nawk"],
-    ] {
-        assert_eq!(decent(&run(arguments)), 2, "{arguments:?}");
-    }
-    let error = refused(&run(&["status", "--files", "--root", "/no/such/disk"]));
-    assert!(error.contains("/no/such/disk"), "{error}");
-}
-
-/// A file of so many bytes, of which the disk holds none.
-fn sparse(path: &Path, bytes: u64) {
-    std::fs::File::create(path)
-        .and_then(|file| file.set_len(bytes))
-        .expect("a file");
-}
-
-#[test]
-fn rules_files_of_a_disk_that_are_too_many_or_too_large_are_named_and_not_read() {
-    let says = |prepare: &dyn Fn(&Path)| {
-        let disk = disk(&[("etc/audit/rules.d/a.rules", "-b 77\n")]);
-        prepare(&disk.path().join("etc/audit/rules.d"));
-        let root = disk.path().to_str().expect("text");
-        // 60 of 64 MiB took 6 GB.
-        let output = Command::new("sh")
-            .arg("-c")
-            .arg("ulimit -v 200000 && exec \"$0\" \"$@\"")
-            .arg(env!("CARGO_BIN_EXE_auditwatch"))
-            .args(["status", "--files", "--root", root])
-            .output()
-            .expect("the program starts");
-        refused(&output)
-    };
-    let error = says(&|rules| {
-        for number in 0..60 {
-            sparse(&rules.join(format!("{number}.rules")), 64 << 20);
-        }
-    });
-    assert!(error.contains("more than 16 MiB together"), "{error}");
-    let error = says(&|rules| {
-        let lines = "#\n".repeat(100_000);
-        for number in 0..3 {
-            std::fs::write(rules.join(format!("{number}.rules")), &lines).expect("a file");
-        }
-    });
-    assert!(error.contains("more than 262144 lines together"), "{error}");
-    let error = says(&|rules| {
-        for number in 0..16_384 {
-            sparse(&rules.join(number.to_string()), 0);
-        }
-    });
-    assert!(error.contains("more than 16384 names"), "{error}");
-}
-
-#[test]
-fn a_disks_journal_names_no_file_but_rules() {
-    let disk = disk(&[("etc/audit/rules.d/a.rules", "-b 77\n"), ("var/lib/x", "")]);
-    let at = |path: &str| disk.path().join(path.trim_start_matches('/'));
-    let root = disk.path().to_str().expect("text");
-    let output = run(&["apply", "8192", "--yes", "--json", "--root", root]);
-    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
-    let journal = at("var/lib/auditwatch/journal.jsonl");
-    let lines = std::fs::read_to_string(&journal).expect("a journal");
-    let begin: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
-    let path = begin
-        .pointer("/plan/files/0/path")
-        .and_then(Value::as_str)
-        .unwrap_or_else(|| panic!("no path in {begin}"));
-    // What it would find as it was left, and take back.
-    std::fs::copy(at(path), at("/etc/shadow")).expect("a file");
-    let shadow = std::fs::read(at("/etc/shadow")).expect("a file");
-    std::fs::write(&journal, lines.replace(path, "/etc/shadow")).expect("a journal");
-    let error = refused(&run(&["undo", "--root", root]));
-    assert!(error.contains("the journal names /etc/shadow"), "{error}");
-    assert_eq!(std::fs::read(at("/etc/shadow")).expect("a file"), shadow);
-    std::fs::write(&journal, &lines).expect("a journal");
-    let output = run(&["undo", "--root", root]);
-    assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
 }
