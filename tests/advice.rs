@@ -18,7 +18,7 @@ const CONF: &str = "/etc/audit/auditd.conf";
 fn auditd(conf: &str) -> ConsumerSetup {
     ConsumerSetup {
         pid: 7,
-        comm: Some("auditd".to_owned()),
+        comm: Some("auditd".into()),
         nice: Some(-4),
         conf_path: Some(CONF.to_owned()),
         conf: Some(AuditdConf::parse(conf)),
@@ -176,7 +176,7 @@ fn slow_records_among_fast_ones_are_the_syncs_between() {
 fn a_consumer_that_is_not_auditd_is_named() {
     let other = ConsumerSetup {
         pid: 99,
-        comm: Some("osqueryd".to_owned()),
+        comm: Some("osqueryd".into()),
         ..ConsumerSetup::default()
     };
     let answer = answer(slow_disk(), other);

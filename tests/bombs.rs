@@ -170,14 +170,14 @@ fn samples_add_up_within_bounds() {
         let talkers = each().map(|talker| Talker {
             id: TalkerId {
                 pid: u32::try_from(talker).ok(),
-                comm: texts(talker),
+                comm: texts(talker).into(),
                 ..TalkerId::default()
             },
             counts: TalkerCounts {
                 records: 1,
                 ..TalkerCounts::default()
             },
-            exe: Some(texts(talker)),
+            exe: Some(texts(talker).into()),
             ..Talker::default()
         });
         sample.talkers = Some(talkers.collect());

@@ -377,7 +377,7 @@ fn somebody_elses_reset_of_the_counter_is_no_miscount() {
     let reset = Event {
         at_ns: 1,
         pid: 1,
-        comm: "auditctl".to_owned(),
+        comm: "auditctl".into(),
         what: EventKind::Change {
             field: "lost".to_owned(),
             old: Some(before),

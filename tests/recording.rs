@@ -18,7 +18,7 @@ fn begin() -> Begin {
         schema: SCHEMA,
         version: "0.1.0".to_owned(),
         host: Host {
-            release: "6.1.0".to_owned(),
+            release: "6.1.0".into(),
             hz: Some(250),
             cpus: Some(2),
             record_overhead_bytes: None,
@@ -91,7 +91,7 @@ fn end() -> End {
         command: None,
         consumer: Some(ConsumerSetup {
             pid: 7,
-            comm: Some("auditd".to_owned()),
+            comm: Some("auditd".into()),
             nice: Some(-4),
             conf_path: Some("/etc/audit/auditd.conf".to_owned()),
             conf: Some(AuditdConf::parse("flush = sync\n")),

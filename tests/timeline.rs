@@ -18,7 +18,7 @@ const SECOND: u64 = 1_000_000_000;
 
 fn host() -> Host {
     Host {
-        release: "6.1.0".to_owned(),
+        release: "6.1.0".into(),
         hz: None,
         cpus: Some(2),
         record_overhead_bytes: Some(576),
@@ -246,7 +246,7 @@ fn event(at_ns: u64, what: EventKind) -> Event {
     Event {
         at_ns,
         pid: 7,
-        comm: "auditd".to_owned(),
+        comm: "auditd".into(),
         what,
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use self::{conf::AuditdConf, state::AuditdState};
+use crate::untrusted::{NAME_COLUMNS, Untrusted};
 
 pub mod conf;
 pub mod state;
@@ -16,7 +17,7 @@ pub struct ConsumerSetup {
     /// Its process id, in the initial namespace.
     pub pid: u32,
     /// Its command name; `None` where it could not be read.
-    pub comm: Option<String>,
+    pub comm: Option<Untrusted>,
     /// Its scheduling priority (nice); `None` where it could not be read.
     #[serde(default)]
     pub nice: Option<i32>,
@@ -66,10 +67,16 @@ impl CpuTimes {
 }
 
 impl ConsumerSetup {
+    /// Its command name as it is shown in a sentence; `None` where it could not be read.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        Some(self.comm.as_ref()?.clipped(NAME_COLUMNS))
+    }
+
     /// Whether it is auditd; `None` where its name could not be read.
     #[must_use]
     pub fn is_auditd(&self) -> Option<bool> {
-        Some(self.comm.as_deref()? == "auditd")
+        Some(*self.comm.as_ref()? == "auditd")
     }
 
     /// The configuration, and the file that it stands in.

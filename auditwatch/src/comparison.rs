@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     report::{Interval, Summary},
     sample::Source,
+    untrusted::Untrusted,
 };
 
 /// Version of the form; keys are only ever added.
@@ -113,9 +114,9 @@ pub struct Circumstance {
     /// What it is.
     pub what: String,
     /// In the first trace.
-    pub a: String,
+    pub a: Untrusted,
     /// In the second.
-    pub b: String,
+    pub b: Untrusted,
 }
 
 /// Two traces side by side.
@@ -376,15 +377,12 @@ const SETTINGS: [(&str, PickOne); 8] = [
 ];
 
 fn circumstances(a: &Summary, b: &Summary) -> Vec<Circumstance> {
-    let number =
-        |value: Option<u64>| value.map_or_else(|| "not known".to_owned(), |v| v.to_string());
-    let mut sides: Vec<(&str, String, String)> = vec![
+    let number = |value: Option<u64>| {
+        Untrusted::from(value.map_or_else(|| "not known".to_owned(), |v| v.to_string()))
+    };
+    let mut sides: Vec<(&str, Untrusted, Untrusted)> = vec![
         ("kernel", a.kernel.release.clone(), b.kernel.release.clone()),
-        (
-            "source",
-            a.source.name().to_owned(),
-            b.source.name().to_owned(),
-        ),
+        ("source", a.source.name().into(), b.source.name().into()),
     ];
     sides.extend(SETTINGS.map(|(what, pick)| (what, number(pick(a)), number(pick(b)))));
     sides

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Form, HookPlan, Role};
+use crate::{
+    plan::{Form, HookPlan, Role},
+    untrusted::shown,
+};
 
 /// What became of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,11 +101,11 @@ pub fn judge(plan: &HookPlan, attempts: &[Attempt]) -> HookReport {
 /// One line on all hooks: how many are in place, and which are not.
 #[must_use]
 pub fn roll_up(hooks: &[HookReport]) -> String {
-    let named = |verdict: Verdict| -> Vec<&str> {
+    let named = |verdict: Verdict| -> Vec<String> {
         hooks
             .iter()
             .filter(|hook| hook.verdict == verdict)
-            .map(|hook| hook.name.as_str())
+            .map(|hook| shown(&hook.name).to_string())
             .collect()
     };
     let needed = hooks

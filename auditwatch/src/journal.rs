@@ -10,6 +10,8 @@ use std::{fmt::Write as _, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::untrusted::Untrusted;
+
 /// How far a change got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,11 +168,11 @@ pub struct By {
     /// User id of the login that it came from; `None` where there was none.
     pub loginuid: Option<u32>,
     /// `SUDO_USER`.
-    pub sudo_user: Option<String>,
+    pub sudo_user: Option<Untrusted>,
     /// Process id.
     pub pid: u32,
     /// The command line.
-    pub command: Vec<String>,
+    pub command: Vec<Untrusted>,
 }
 
 /// Why a change is made.

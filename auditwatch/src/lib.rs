@@ -59,3 +59,4 @@ pub mod talkers;
 pub mod tasks;
 pub mod timeline;
 pub mod truth;
+pub mod untrusted;

@@ -6,10 +6,14 @@ use std::{io::Write as _, process::ExitCode, time::Instant};
 use auditwatch::{
     cli::{Cli, Command},
     commands,
+    untrusted::{Untrusted, is_hidden, message},
 };
 fn main() -> ExitCode {
     let started = Instant::now();
-    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return wrong_words(&error),
+    };
     let changes_nothing = cli.command.changes_nothing();
     let outcome = match cli.command {
         Command::Trace(args) => commands::trace::run(&args, started),
@@ -34,7 +38,23 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         // A closed stderr is no reason to panic on the way out.
-        let _ = writeln!(std::io::stderr(), "auditwatch: {error:#}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "auditwatch: {}",
+            message(&format!("{error:#}"))
+        );
         ExitCode::FAILURE
     })
+}
+
+/// What the parser has to say of the command line. A word of it may be the name of a file that somebody
+/// else chose (`auditwatch replay *`); then it is shown escaped, and without the parser's colours.
+fn wrong_words(error: &clap::Error) -> ExitCode {
+    let is_hostile =
+        std::env::args_os().any(|word| Untrusted::from_os(word).as_raw().contains(is_hidden));
+    if !error.use_stderr() || !is_hostile {
+        error.exit();
+    }
+    let _ = writeln!(std::io::stderr(), "{}", message(&error.to_string()));
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     command_cost::CommandCost, footprint::Footprint, health::HookReport, ledger::Ledger,
-    recommendation::Recommendation, sample::Source,
+    recommendation::Recommendation, sample::Source, untrusted::Untrusted,
 };
 
 /// One step of the timeline.
@@ -159,26 +159,26 @@ pub struct Memory {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Talker {
     /// Command name; empty where no task is behind the records.
-    pub comm: String,
+    pub comm: Untrusted,
     /// The process with the most of the records, in the initial namespace; `None` where no task is
     /// behind them, or no process found a place of its own.
     pub pid: Option<u32>,
     /// How many processes; `None` where some found no place of their own.
     pub processes: Option<u64>,
     /// Program of that process, where it could be read.
-    pub exe: Option<String>,
+    pub exe: Option<Untrusted>,
     /// Path of the control group, where it could be read.
-    pub cgroup: Option<String>,
+    pub cgroup: Option<Untrusted>,
     /// Runtime and id of the container, by that path.
-    pub container: Option<String>,
+    pub container: Option<Untrusted>,
     /// Name of the container, where a runtime has left one on the host.
-    pub container_name: Option<String>,
+    pub container_name: Option<Untrusted>,
     /// Uid of the Kubernetes pod, by that path.
-    pub pod: Option<String>,
+    pub pod: Option<Untrusted>,
     /// Systemd unit, by that path.
-    pub unit: Option<String>,
+    pub unit: Option<Untrusted>,
     /// Key of the audit rule.
-    pub key: Option<String>,
+    pub key: Option<Untrusted>,
     /// System call; `None` where the records are of none.
     pub syscall: Option<String>,
     /// Type of the events' first record.
@@ -227,7 +227,7 @@ impl TalkerSums {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// What they have in common; `None` for those without (no rule key, no system call, no task).
-    pub name: Option<String>,
+    pub name: Option<Untrusted>,
     /// What they come to.
     #[serde(flatten)]
     pub sums: TalkerSums,
@@ -275,7 +275,7 @@ pub struct Change {
     /// Process id of who did it, in the initial namespace.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// 0, or the negative error number.
     pub result: i32,
 }
@@ -284,7 +284,7 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelFacts {
     /// Kernel release.
-    pub release: String,
+    pub release: Untrusted,
     /// Ticks a second.
     pub hz: Option<u32>,
     /// CPUs that the kernel may use.

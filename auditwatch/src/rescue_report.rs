@@ -232,7 +232,7 @@ mod tests {
                 .map(|(tid, &sleeps)| Sleeper {
                     pid: tid,
                     tid,
-                    comm: "writer".to_owned(),
+                    comm: "writer".into(),
                     place: Place::AuditLogStart,
                     syscall: None,
                     sleeps,

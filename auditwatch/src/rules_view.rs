@@ -13,6 +13,7 @@ use crate::{
         remarks::Named,
     },
     timeline::jiffies_to_ns,
+    untrusted::Untrusted,
 };
 
 /// What the view is made of.
@@ -111,7 +112,7 @@ pub struct FileLimit {
     /// Whether it decides.
     pub wins: bool,
     /// The line.
-    pub text: String,
+    pub text: Untrusted,
 }
 
 /// The limit by source.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::untrusted::Untrusted;
+
 /// Where a sample comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -221,11 +223,11 @@ pub struct TalkerId {
     /// processes that found no place of their own.
     pub pid: Option<u32>,
     /// Command name at the attempt; empty where no task is behind the record.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Id of the control group (v2); `None` where no task is behind the record.
     pub cgroup: Option<u64>,
     /// Key of the audit rule that asked for the event (`auditctl -k`), cut after 31 bytes.
-    pub rule: Option<String>,
+    pub rule: Option<Untrusted>,
     /// Number of the system call; `None` where the record is of none.
     pub syscall: Option<u32>,
     /// Type of the event's first record.
@@ -258,13 +260,13 @@ pub struct Talker {
     pub counts: TalkerCounts,
     /// Its program, where the process still ran when it was looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
+    pub exe: Option<Untrusted>,
     /// Path of its control group, where that still was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cgroup_path: Option<String>,
+    pub cgroup_path: Option<Untrusted>,
     /// Name of its container or pod, where a runtime has left one on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container_name: Option<String>,
+    pub container_name: Option<Untrusted>,
 }
 
 /// Stalls.
@@ -347,7 +349,7 @@ pub struct Event {
     /// Process id of who caused it, in the initial namespace.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// What happened.
     pub what: EventKind,
 }

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::untrusted::Untrusted;
+
 /// Functions that every sleep ends in.
 const SCHEDULING: [&str; 4] = ["__schedule", "schedule", "io_schedule", "schedule_timeout"];
 
@@ -48,7 +50,7 @@ pub struct Sleeper {
     /// Thread id.
     pub tid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Where it sleeps.
     pub place: Place,
     /// Number of the system call that it is in; `None` where the kernel does not tell.
@@ -155,7 +157,7 @@ mod tests {
         Sleeper {
             pid: tid,
             tid,
-            comm: "writer".to_owned(),
+            comm: "writer".into(),
             place: Place::AuditLogStart,
             syscall: Some(1),
             sleeps,

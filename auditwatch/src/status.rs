@@ -11,6 +11,7 @@ use crate::{
     number::{count, duration},
     sample::KernelState,
     timeline::jiffies_to_ns,
+    untrusted::Untrusted,
 };
 
 /// Who is registered as auditd.
@@ -19,9 +20,9 @@ pub struct Auditd {
     /// Process id, 0 for none.
     pub pid: u32,
     /// Its command name; `None` when there is no such process in sight.
-    pub comm: Option<String>,
+    pub comm: Option<Untrusted>,
     /// Its program; `None` when that cannot be read.
-    pub exe: Option<String>,
+    pub exe: Option<Untrusted>,
 }
 
 /// What a full queue costs, bytes.

@@ -13,6 +13,7 @@ use crate::{
     record_type,
     report::{OtherTalkers, Share, Shares, Talker, TalkerSums},
     sample::{Talker as Sampled, TalkerCounts},
+    untrusted::Untrusted,
 };
 
 mod kept;
@@ -56,7 +57,13 @@ pub struct TalkersReport {
 }
 
 /// What makes one row of the report: a talker without its process.
-type RowId<'a> = (&'a str, Option<u64>, Option<&'a str>, Option<u32>, u32);
+type RowId<'a> = (
+    &'a Untrusted,
+    Option<u64>,
+    Option<&'a Untrusted>,
+    Option<u32>,
+    u32,
+);
 
 impl Talkers {
     /// Takes what has changed since the sample before.
@@ -84,9 +91,9 @@ impl Talkers {
         for talker in self.rows.values() {
             let id = &talker.id;
             let row = (
-                id.comm.as_str(),
+                &id.comm,
                 id.cgroup,
-                id.rule.as_deref(),
+                id.rule.as_ref(),
                 id.syscall,
                 id.record_type,
             );
@@ -120,7 +127,7 @@ impl Talkers {
     }
 
     fn shares(&self, record_bytes: Option<u64>) -> Shares {
-        let by = |name: fn(&Sampled) -> Option<String>| self.share(name, record_bytes);
+        let by = |name: fn(&Sampled) -> Option<Untrusted>| self.share(name, record_bytes);
         Shares {
             key: by(|talker| talker.id.rule.clone()),
             comm: by(|talker| Some(talker.id.comm.clone()).filter(|comm| !comm.is_empty())),
@@ -130,17 +137,17 @@ impl Talkers {
                     talker
                         .cgroup_path
                         .clone()
-                        .unwrap_or_else(|| format!("(gone, id {id})")),
+                        .unwrap_or_else(|| format!("(gone, id {id})").into()),
                 )
             }),
-            syscall: by(|talker| talker.id.syscall.map(syscall_name)),
-            record_type: by(|talker| Some(record_type::name(talker.id.record_type))),
+            syscall: by(|talker| talker.id.syscall.map(|number| syscall_name(number).into())),
+            record_type: by(|talker| Some(record_type::name(talker.id.record_type).into())),
         }
     }
 
     fn share(
         &self,
-        name: impl Fn(&Sampled) -> Option<String>,
+        name: impl Fn(&Sampled) -> Option<Untrusted>,
         record_bytes: Option<u64>,
     ) -> Vec<Share> {
         let mut sums: BTreeMap<Option<String>, TalkerSums> = BTreeMap::new();
@@ -156,7 +163,7 @@ impl Talkers {
         if shares.len() > MOST_SHARES {
             let rest = shares.split_off(MOST_SHARES - 1);
             shares.push(Share {
-                name: Some(REST.to_owned()),
+                name: Some(REST.into()),
                 sums: sum(rest.iter().map(|share| share.sums)),
             });
         }
@@ -198,7 +205,10 @@ fn row(group: &[&Sampled], record_bytes: Option<u64>) -> Talker {
         .max_by_key(|talker| talker.counts.records);
     let any = most.or(group.first());
     let path = group.iter().find_map(|talker| talker.cgroup_path.clone());
-    let place = path.as_deref().map(Place::of).unwrap_or_default();
+    let place = path
+        .as_ref()
+        .map(|path| Place::of(path.as_raw()))
+        .unwrap_or_default();
     let is_task = any.is_some_and(|talker| talker.id.cgroup.is_some());
     let all_have_places = group.iter().all(|talker| talker.id.pid.is_some());
     Talker {
@@ -217,9 +227,9 @@ fn row(group: &[&Sampled], record_bytes: Option<u64>) -> Talker {
             .iter()
             .find_map(|talker| talker.container_name.clone()),
         cgroup: path,
-        container: place.container,
-        pod: place.pod,
-        unit: place.unit,
+        container: place.container.map(Into::into),
+        pod: place.pod.map(Into::into),
+        unit: place.unit.map(Into::into),
         key: any.and_then(|talker| talker.id.rule.clone()),
         syscall: any.and_then(|talker| talker.id.syscall).map(syscall_name),
         record_type: any.map_or_else(String::new, |talker| {
@@ -245,15 +255,18 @@ mod tests {
     use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
     use super::{MOST_ROWS, Talkers, Totals};
-    use crate::sample::{Talker, TalkerCounts, TalkerId};
+    use crate::{
+        sample::{Talker, TalkerCounts, TalkerId},
+        untrusted::Untrusted,
+    };
 
     fn talker(pid: u32, comm: &str, rule: Option<&str>, records: u64) -> Talker {
         Talker {
             id: TalkerId {
                 pid: (pid != 0).then_some(pid),
-                comm: comm.to_owned(),
+                comm: comm.into(),
                 cgroup: Some(1),
-                rule: rule.map(str::to_owned),
+                rule: rule.map(Into::into),
                 syscall: Some(39),
                 record_type: 1300,
             },
@@ -287,11 +300,11 @@ mod tests {
         ]);
         let report = talkers.report(TOTALS, Some(2304)).expect("counted");
         let first = &report.rows[0];
-        assert_eq!((first.comm.as_str(), first.pid), ("true", Some(8)));
+        assert_eq!((first.comm.as_raw(), first.pid), ("true", Some(8)));
         assert_eq!((first.processes, first.sums.records), (Some(3), 96));
         assert_eq!(first.sums.bytes, Some(96 * 2304));
         assert_eq!(first.sums.stall_max_ns, Some(80));
-        assert_eq!(first.key.as_deref(), Some("exec"));
+        assert_eq!(first.key, Some("exec".into()));
         assert_eq!(report.rows[1].comm, "sshd");
         assert_eq!(report.other.sums.records, 1_000 - 136);
         assert_eq!(report.other.untold, 1_000 - 136);
@@ -299,7 +312,12 @@ mod tests {
             .by
             .key
             .iter()
-            .map(|share| (share.name.as_deref(), share.sums.records))
+            .map(|share| {
+                (
+                    share.name.as_ref().map(Untrusted::as_raw),
+                    share.sums.records,
+                )
+            })
             .collect();
         assert_eq!(keys, [(Some("exec"), 96), (None, 40)]);
     }
@@ -341,13 +359,13 @@ mod tests {
     #[test]
     fn later_totals_take_the_place_of_earlier_ones_and_names_stay() {
         let mut first = talker(7, "a", None, 5);
-        first.exe = Some("/usr/bin/a".to_owned());
+        first.exe = Some("/usr/bin/a".into());
         let mut talkers = Talkers::default();
         talkers.add(&[first]);
         talkers.add(&[talker(7, "a", None, 9)]);
         let report = talkers.report(TOTALS, None).expect("counted");
         assert_eq!(report.rows[0].sums.records, 9);
-        assert_eq!(report.rows[0].exe.as_deref(), Some("/usr/bin/a"));
+        assert_eq!(report.rows[0].exe, Some("/usr/bin/a".into()));
     }
 
     fn any_talker() -> impl Strategy<Value = Talker> {

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     preflight::Writer,
     sleepers::{self, Place, Sleeper},
+    untrusted::Untrusted,
 };
 
 /// Programs that set audit's limit by their own configuration when they start, by command name
@@ -70,7 +71,7 @@ fn sleeper(process: &Path, task: &Path) -> Option<Sleeper> {
     Some(Sleeper {
         pid: number(process)?,
         tid: number(task)?,
-        comm: comm.to_owned(),
+        comm: comm.into(),
         place,
         syscall: text(task, "syscall").and_then(|text| sleepers::syscall(&text)),
         sleeps: text(task, "status")
@@ -169,7 +170,9 @@ fn number(path: &Path) -> Option<u32> {
 }
 
 fn text(directory: &Path, name: &str) -> Option<String> {
-    fs::read_to_string(directory.join(name)).ok()
+    // A task may have a name that is not UTF-8, and be in trouble like any other.
+    let bytes = fs::read(directory.join(name)).ok()?;
+    Some(Untrusted::from_bytes(&bytes).into_raw())
 }
 
 #[cfg(test)]

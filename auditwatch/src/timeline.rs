@@ -24,6 +24,7 @@ use crate::{
     },
     sample::{CommandCounts, EventKind, Kept, Sample, Source},
     talkers::{Talkers, Totals},
+    untrusted::Untrusted,
 };
 
 mod evidence;
@@ -40,7 +41,7 @@ const DEFAULT_RECORD_OVERHEAD_BYTES: u64 = 576;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Kernel release.
-    pub release: String,
+    pub release: Untrusted,
     /// Ticks a second; `None` when not known.
     pub hz: Option<u32>,
     /// CPUs that the kernel may use.

@@ -21,6 +21,8 @@ use super::{
     restore::restore,
 };
 
+use crate::untrusted::{message, shown};
+
 /// Where the journal stands.
 pub const JOURNAL: &str = "/run/auditwatch/bench.json";
 
@@ -66,7 +68,8 @@ impl Keeper {
             let what = changes.in_words();
             let _ = writeln!(
                 io::stderr(),
-                "auditwatch: an earlier bench was killed; put back now: {what}"
+                "auditwatch: an earlier bench was killed; put back now: {}",
+                shown(&what)
             );
         }
         let mut process = Command::new("/proc/self/exe")
@@ -147,7 +150,11 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            let _ = writeln!(io::stderr(), "auditwatch: {error:#}");
+            let _ = writeln!(
+                io::stderr(),
+                "auditwatch: {}",
+                message(&format!("{error:#}"))
+            );
         }
     }
 }

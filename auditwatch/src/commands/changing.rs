@@ -18,6 +18,7 @@ use crate::{
     rules::is_rules_file,
     sample::KernelState,
     taking_back::{self, Parts, Standing},
+    untrusted::Untrusted,
 };
 
 /// How long a queue is given to get shorter before a limit is lowered.
@@ -335,10 +336,8 @@ pub(super) fn who() -> By {
     By {
         uid,
         loginuid: number("/proc/self/loginuid").filter(|&uid| uid != UNSET),
-        sudo_user: std::env::var("SUDO_USER").ok(),
+        sudo_user: std::env::var_os("SUDO_USER").map(Untrusted::from_os),
         pid: std::process::id(),
-        command: std::env::args_os()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect(),
+        command: std::env::args_os().map(Untrusted::from_os).collect(),
     }
 }

@@ -16,6 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::{
     diagnosis::{Reading, Source},
     rooted::Root,
+    untrusted::{Untrusted, shell_word},
 };
 
 const KMSG: &str = "/dev/kmsg";
@@ -52,7 +53,7 @@ pub(super) fn of_file(path: &Path) -> Result<Logs> {
         return of_this_host();
     }
     let mut logs = Logs::default();
-    let mut reading = Reading::new(&path.display().to_string());
+    let mut reading = Reading::new(Untrusted::from_os(path).as_raw());
     let whole = if path == Path::new("-") {
         read(BufReader::new(io::stdin().lock()), &mut reading)
             .context("cannot read standard input")?
@@ -62,7 +63,7 @@ pub(super) fn of_file(path: &Path) -> Result<Logs> {
             bail!(
                 "{} is a directory; for the disk of another host: auditwatch diagnose --root {}",
                 path.display(),
-                path.display()
+                shell_word(path)
             );
         }
         let file = File::open(path).with_context(what)?;
@@ -136,7 +137,7 @@ pub(super) fn of_disk(path: &Path) -> Result<Logs> {
             "not read: the journal in {}; journalctl --directory {} -k -o export | auditwatch diagnose - \
              (-k is the kernel of the last boot, without it all)",
             journal.display(),
-            journal.display()
+            shell_word(&journal)
         ));
     }
     if logs.sources.is_empty() {

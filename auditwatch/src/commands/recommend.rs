@@ -30,6 +30,7 @@ use crate::{
     recording::End,
     render::{json, recommendation},
     report::{Interval, Summary},
+    untrusted::shown,
 };
 
 /// Runs the command.
@@ -66,7 +67,7 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
         if args.explain {
             text.push('\n');
             for step in explain(&evidence, &answer) {
-                text.push_str(&step);
+                text.push_str(&shown(&step).to_string());
                 text.push('\n');
             }
         }

@@ -11,6 +11,7 @@ use crate::{
     render::{json, status},
     sample::KernelState,
     status::{Auditd, Inputs, StatusReport},
+    untrusted::Untrusted,
 };
 
 /// Runs the command.
@@ -86,11 +87,11 @@ fn ask_netlink(inputs: &mut Inputs) {
 fn auditd(pid: u32) -> Auditd {
     Auditd {
         pid,
-        comm: fs::read_to_string(format!("/proc/{pid}/comm"))
+        comm: fs::read(format!("/proc/{pid}/comm"))
             .ok()
-            .map(|comm| comm.trim().to_owned()),
+            .map(|comm| Untrusted::from_bytes(comm.trim_ascii())),
         exe: fs::read_link(format!("/proc/{pid}/exe"))
             .ok()
-            .map(|path| path.display().to_string()),
+            .map(Untrusted::from_os),
     }
 }

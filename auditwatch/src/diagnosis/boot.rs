@@ -10,6 +10,7 @@ use super::{
     report::{Boot, CounterSeen, HungTask, LimitSeen, LimitSource, What, When},
     timeline::Timeline,
 };
+use crate::untrusted::Untrusted;
 
 /// Hung tasks that are named.
 const MOST_TASKS: usize = 200;
@@ -58,7 +59,7 @@ pub struct Account {
 impl Account {
     /// A boot that has just begun.
     #[must_use]
-    pub fn new(boot_id: Option<String>) -> Self {
+    pub fn new(boot_id: Option<Untrusted>) -> Self {
         Self {
             report: Boot {
                 boot_id,
@@ -70,8 +71,8 @@ impl Account {
 
     /// The journal's id of it.
     #[must_use]
-    pub fn boot_id(&self) -> Option<&str> {
-        self.report.boot_id.as_deref()
+    pub fn boot_id(&self) -> Option<&Untrusted> {
+        self.report.boot_id.as_ref()
     }
 
     /// Losses that are certain.
@@ -177,19 +178,19 @@ impl Account {
                     *self.report.reasons.entry(reason.name()).or_default() += 1;
                     self.report.failure = Some(2);
                 }
-                self.report.panicked(format!("audit: {message}"));
+                self.report.panicked(format!("audit: {}", message.as_raw()));
                 self.timeline.add(at, What::Panic { message });
             }
             Fact::HungTaskPanic => {
                 // Of interest only where audit is what the tasks hung in.
                 if !self.report.hung_tasks.is_empty() {
-                    let message = "hung_task: blocked tasks".to_owned();
+                    let message = Untrusted::from("hung_task: blocked tasks");
                     self.report.panicked(message.clone());
                     self.timeline.add(at, What::Panic { message });
                 }
             }
             Fact::SoftLockup { comm, seconds, .. } => {
-                if ["kauditd", "auditd", "auditctl", "augenrules"].contains(&comm.as_str()) {
+                if ["kauditd", "auditd", "auditctl", "augenrules"].contains(&comm.as_raw()) {
                     self.timeline.add(at, What::SoftLockup { comm, seconds });
                 }
             }
@@ -244,10 +245,10 @@ impl Account {
         }
     }
 
-    fn suppressed(&mut self, function: String, lines: u64, at: &Moment<'_>) {
+    fn suppressed(&mut self, function: Untrusted, lines: u64, at: &Moment<'_>) {
         self.report.suppressed_lines = self.report.suppressed_lines.saturating_add(lines);
         // These two ask for leave to print only when a record is being lost.
-        if matches!(function.as_str(), "audit_log_start" | "audit_log_lost") {
+        if matches!(function.as_raw(), "audit_log_start" | "audit_log_lost") {
             self.counter.some_loss();
             self.timeline.suppressed_loss(at, lines, self.limit);
         } else {
@@ -426,7 +427,7 @@ impl Account {
     /// A task that hangs in audit.
     pub fn hung(
         &mut self,
-        comm: &str,
+        comm: &Untrusted,
         pid: u32,
         seconds: Option<u64>,
         place: &'static str,
@@ -437,14 +438,14 @@ impl Account {
             .report
             .hung_tasks
             .iter_mut()
-            .find(|task| task.pid == pid && task.comm == comm);
+            .find(|task| task.pid == pid && task.comm == *comm);
         if let Some(task) = known {
             task.seconds = task.seconds.max(seconds);
             task.reports += 1;
         } else if self.report.hung_tasks.len() < MOST_TASKS {
             self.report.hung_tasks.push(HungTask {
                 at: at.when(),
-                comm: comm.to_owned(),
+                comm: comm.clone(),
                 pid,
                 seconds,
                 reports: 1,
@@ -454,7 +455,7 @@ impl Account {
         self.timeline.add(
             at,
             What::HungTask {
-                comm: comm.to_owned(),
+                comm: comm.clone(),
                 pid,
                 seconds,
                 place,

@@ -1,6 +1,6 @@
 //! What a log can say about audit. Plain data.
 
-use crate::kernel::cmdline::AuditBoot;
+use crate::{kernel::cmdline::AuditBoot, untrusted::Untrusted};
 
 /// Why the kernel counted a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,7 @@ pub enum Fact {
     /// A kernel starts.
     KernelStart {
         /// Its release.
-        release: String,
+        release: Untrusted,
     },
     /// The kernel's command line.
     CommandLine(AuditBoot),
@@ -88,11 +88,11 @@ pub enum Fact {
     /// Why a record was lost.
     Loss(Reason),
     /// An error of audit without a loss.
-    Error(String),
+    Error(Untrusted),
     /// `N callbacks suppressed`: lines that were not printed.
     Suppressed {
         /// The function that says so.
-        function: String,
+        function: Untrusted,
         /// Lines of all that share the kernel's one printk limit, not records.
         lines: u64,
     },
@@ -128,7 +128,7 @@ pub enum Fact {
     /// The kernel panicked for audit.
     Panic {
         /// Its words.
-        message: String,
+        message: Untrusted,
         /// The loss that it panicked for; `None` for another error.
         reason: Option<Reason>,
     },
@@ -137,7 +137,7 @@ pub enum Fact {
     /// A task has been asleep for long. Where, its trace says.
     Blocked {
         /// Its name.
-        comm: String,
+        comm: Untrusted,
         /// Its process id.
         pid: u32,
         /// How long, at least, seconds; `None` where the kernel was only asked for the state of tasks.
@@ -151,7 +151,7 @@ pub enum Fact {
     /// A CPU is stuck in a task.
     SoftLockup {
         /// The task's name.
-        comm: String,
+        comm: Untrusted,
         /// Its process id.
         pid: u32,
         /// How long, seconds.
@@ -160,7 +160,7 @@ pub enum Fact {
     /// A process was killed for want of memory.
     OomKilled {
         /// Its name.
-        comm: String,
+        comm: Untrusted,
     },
     /// Up to 4.9: auditd did not take a record.
     NoDaemon {

@@ -10,7 +10,7 @@ use super::{
     fact::{Fact, Reason, Setting},
     scan::{counter, digits, readable, skip_spaces, value_of},
 };
-use crate::kernel::cmdline::AuditBoot;
+use crate::{kernel::cmdline::AuditBoot, untrusted::Untrusted};
 
 /// The messages of `audit_log_lost`, printed with `-f 1` behind `audit: `.
 const REASONS: [(&[u8], Reason); 13] = [
@@ -365,7 +365,7 @@ fn blocked(rest: &[u8]) -> Option<Fact> {
 }
 
 /// `name:7`; the name may have colons.
-fn named(task: &[u8]) -> Option<(String, u32)> {
+fn named(task: &[u8]) -> Option<(Untrusted, u32)> {
     let colon = memchr::memrchr(b':', task)?;
     let (pid, b"") = digits(&task[colon + 1..])? else {
         return None;

@@ -34,7 +34,7 @@ pub fn is_after(start: &When, at: &Moment<'_>) -> bool {
     match (start.kernel_ns, at.kernel_us) {
         (Some(start), Some(now)) => now > start / 1000 + AUDITD_SETTLES_US,
         _ => match (&start.wall, at.wall) {
-            (Some(start), Some(now)) => start.as_bytes() != now,
+            (Some(start), Some(now)) => start.as_raw().as_bytes() != now,
             _ => false,
         },
     }

@@ -19,6 +19,7 @@ use super::{
     stamp::{Speaker, Stamped, clean, clock, stamped},
     utc,
 };
+use crate::untrusted::Untrusted;
 
 /// Boots that are told apart; what comes later is one more.
 const MOST_BOOTS: usize = 500;
@@ -34,7 +35,7 @@ const MOST_WAITING: usize = 64;
 /// A task that is reported, until its trace says where it sleeps.
 #[derive(Debug)]
 struct Blocked {
-    comm: String,
+    comm: Untrusted,
     pid: u32,
     seconds: Option<u64>,
     line: u64,
@@ -191,7 +192,7 @@ impl Log {
 
     fn entry(&mut self, number: u64, entry: &Entry) {
         if !entry.boot.is_empty() {
-            self.boot_of(&readable(&entry.boot, 64));
+            self.boot_of(readable(&entry.boot, 64));
         } else if let Some(us) = entry.monotonic_us {
             self.clock(us);
         }
@@ -322,7 +323,7 @@ impl Log {
         }
     }
 
-    fn report_of(&mut self, comm: String, pid: u32, seconds: Option<u64>, at: &Moment<'_>) {
+    fn report_of(&mut self, comm: Untrusted, pid: u32, seconds: Option<u64>, at: &Moment<'_>) {
         // The header of the trace names the task again.
         if seconds.is_none()
             && let Some(blocked) = &self.blocked
@@ -366,7 +367,7 @@ impl Log {
         &mut self.boots[self.now]
     }
 
-    fn start_boot(&mut self, boot_id: Option<String>) {
+    fn start_boot(&mut self, boot_id: Option<Untrusted>) {
         self.blocked = None;
         if self.boot().is_untouched() {
             *self.boot() = Account::new(boot_id);
@@ -465,25 +466,23 @@ impl Log {
             .and_then(|rest| rest.strip_suffix(b" --"))
         {
             self.accept_boot();
-            self.boot_of(&readable(id, 64));
+            self.boot_of(readable(id, 64));
         }
     }
 
-    fn boot_of(&mut self, id: &str) {
-        if self.boot().boot_id() == Some(id) {
+    fn boot_of(&mut self, id: Untrusted) {
+        if self.boot().boot_id() == Some(&id) {
             return;
         }
         let known = self
             .boots
             .iter()
-            .position(|boot| boot.boot_id() == Some(id));
-        match known {
-            Some(known) => {
-                self.now = known;
-                self.boot().is_repeated();
-            }
-            None => self.start_boot(Some(id.to_owned())),
-        }
+            .position(|boot| boot.boot_id() == Some(&id));
+        let Some(known) = known else {
+            return self.start_boot(Some(id));
+        };
+        self.now = known;
+        self.boot().is_repeated();
     }
 }
 

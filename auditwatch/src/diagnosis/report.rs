@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::untrusted::Untrusted;
+
 /// Panics of a boot that are kept, in words of their own each.
 const MOST_PANICS: usize = 16;
 
@@ -15,7 +17,7 @@ pub struct When {
     /// The kernel's clock, nanoseconds since boot.
     pub kernel_ns: Option<u64>,
     /// Date and time, as the log has them; of a journal export in UTC.
-    pub wall: Option<String>,
+    pub wall: Option<Untrusted>,
 }
 
 /// The answer in a word.
@@ -100,9 +102,9 @@ pub struct Boot {
     /// Its number in the log, from 1 on.
     pub number: u64,
     /// The kernel's release.
-    pub kernel: Option<String>,
+    pub kernel: Option<Untrusted>,
     /// The journal's id of it.
-    pub boot_id: Option<String>,
+    pub boot_id: Option<Untrusted>,
     /// Whether it was booted with `audit=1`; `None` where the log does not say.
     pub audit_at_boot: Option<bool>,
     /// `audit_backlog_limit=` of its command line, records.
@@ -135,7 +137,7 @@ pub struct Boot {
     /// Tasks that hung.
     pub hung_tasks: Vec<HungTask>,
     /// Panics for audit, in the kernel's words.
-    pub panics: Vec<String>,
+    pub panics: Vec<Untrusted>,
     /// What became of auditd, by kind.
     pub auditd: BTreeMap<&'static str, u64>,
     /// What happened, in order.
@@ -147,7 +149,8 @@ pub struct Boot {
 impl Boot {
     /// A panic in these words. A boot panics once: the same again is the same panic, on another console, and more
     /// than a few are none.
-    pub(super) fn panicked(&mut self, words: String) {
+    pub(super) fn panicked(&mut self, words: impl Into<Untrusted>) {
+        let words = words.into();
         if self.panics.len() < MOST_PANICS && !self.panics.contains(&words) {
             self.panics.push(words);
         }
@@ -198,7 +201,7 @@ pub struct HungTask {
     /// When it was first reported.
     pub at: When,
     /// Its name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Its process id.
     pub pid: u32,
     /// How long it was asleep, at least, seconds.
@@ -232,7 +235,7 @@ pub enum What {
     /// A kernel started.
     Boot {
         /// Its release.
-        kernel: String,
+        kernel: Untrusted,
     },
     /// Records were lost.
     Losses {
@@ -252,7 +255,7 @@ pub enum What {
     /// Lines were not printed, by functions that do not tell a loss.
     Suppressed {
         /// The function.
-        function: String,
+        function: Untrusted,
         /// Lines.
         suppressed_lines: u64,
     },
@@ -277,7 +280,7 @@ pub enum What {
     /// A task hung.
     HungTask {
         /// Its name.
-        comm: String,
+        comm: Untrusted,
         /// Its process id.
         pid: u32,
         /// How long, at least, seconds.
@@ -288,14 +291,14 @@ pub enum What {
     /// `kauditd`, auditd or auditctl kept a CPU to itself.
     SoftLockup {
         /// Its name.
-        comm: String,
+        comm: Untrusted,
         /// How long, seconds.
         seconds: u64,
     },
     /// The kernel panicked.
     Panic {
         /// Its words.
-        message: String,
+        message: Untrusted,
     },
     /// Something of auditd.
     Auditd {
@@ -305,7 +308,7 @@ pub enum What {
     /// An error of audit without a loss.
     Error {
         /// Its words.
-        message: String,
+        message: Untrusted,
     },
 }
 

@@ -1,5 +1,7 @@
 //! Small pieces of text: numbers, words. In: bytes. Out: what stands at their beginning, and the rest.
 
+use crate::untrusted::Untrusted;
+
 /// Digits at the beginning, and what stands behind them.
 pub fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -39,23 +41,11 @@ pub fn value_of<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     words.find_map(|word| word.strip_prefix(key))
 }
 
-/// Text for eyes, cut to a length that fits a line; bytes that are no UTF-8 are replaced.
-pub fn readable(text: &[u8], longest: usize) -> String {
-    // Nearly always, and much cheaper.
-    let is_plain = text.iter().all(|byte| (b' '..=b'~').contains(byte));
-    let text = String::from_utf8_lossy(text);
-    if is_plain && text.len() <= longest {
-        return text.into_owned();
-    }
-    let mut short: String = text
-        .chars()
-        .map(|sign| if sign.is_control() { ' ' } else { sign })
-        .take(longest)
-        .collect();
-    if text.chars().nth(longest).is_some() {
-        short.push_str("..");
-    }
-    short
+/// Text of a log, cut to so many characters.
+pub fn readable(text: &[u8], longest: usize) -> Untrusted {
+    // A character takes four bytes at most, and a line may be long.
+    let beginning = text.get(..longest * 4 + 4).unwrap_or(text);
+    Untrusted::from_bytes(beginning).cut(longest, "..")
 }
 
 #[cfg(test)]
@@ -77,7 +67,8 @@ mod tests {
         let text = b"op=set audit_backlog_limit=8192 old=64";
         assert_eq!(value_of(text, b"old="), Some(&b"64"[..]));
         assert_eq!(value_of(text, b"backlog_limit="), None);
-        assert_eq!(readable(b"a\xff\nb", 3), "a\u{fffd} ..");
+        assert_eq!(readable(b"a\x1b\nb", 3), "a\x1b\n..");
+        assert_eq!(readable(b"a\xff", 9), r"a\xff");
         assert_eq!(readable(b"abc", 3), "abc");
         assert_eq!(readable(b"abcd", 3), "abc..");
     }

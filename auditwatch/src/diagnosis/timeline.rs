@@ -9,6 +9,7 @@ use super::{
     report::{Event, What, When},
     words,
 };
+use crate::untrusted::Untrusted;
 
 /// Events that are kept.
 const MOST_EVENTS: usize = 500;
@@ -90,7 +91,7 @@ impl Timeline {
     }
 
     /// The same by any other function.
-    pub fn suppressed(&mut self, at: &Moment<'_>, name: String, lines: u64) {
+    pub fn suppressed(&mut self, at: &Moment<'_>, name: Untrusted, lines: u64) {
         let last = self.recent(
             at,
             |what| matches!(what, What::Suppressed { function, .. } if *function == name),
@@ -193,12 +194,7 @@ impl Timeline {
         until.line = at.line;
         until.kernel_ns = now_ns.or(until.kernel_ns);
         if let Some(wall) = at.wall {
-            let text = until.wall.get_or_insert_default();
-            text.clear();
-            match std::str::from_utf8(wall) {
-                Ok(wall) if wall.len() <= 40 => text.push_str(wall),
-                _ => text.push_str(&super::scan::readable(wall, 40)),
-            }
+            until.wall = Some(super::scan::readable(wall, 40));
         }
         Some(&mut event.what)
     }

@@ -4,7 +4,10 @@ use super::{
     boots,
     report::{Boot, Diagnosis, Event, Need, Source, Verdict, What},
 };
-use crate::number::{count, plural};
+use crate::{
+    number::{count, plural},
+    untrusted::Untrusted,
+};
 
 /// The worst that was found.
 #[must_use]
@@ -40,7 +43,7 @@ pub fn is_suspect(boot: &Boot) -> bool {
     // of other errors.
     let unprinted = boot.timeline.iter().any(|event| {
         matches!(&event.what, What::Suppressed { function, .. }
-            if matches!(function.as_str(), "audit_printk_skb" | "audit_panic"))
+            if matches!(function.as_raw(), "audit_printk_skb" | "audit_panic"))
     });
     freed || unprinted
 }
@@ -136,8 +139,8 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
     };
     match diagnosis.verdict {
         Verdict::Panic => {
-            let panics: Vec<&String> = boots().flat_map(|boot| &boot.panics).collect();
-            let why = panics.last().map_or("", |message| message.as_str());
+            let panics: Vec<&Untrusted> = boots().flat_map(|boot| &boot.panics).collect();
+            let why = panics.last().map_or_else(String::new, ToString::to_string);
             if lost > 0 {
                 format!("the kernel panicked ({why}); {lost_words}")
             } else {

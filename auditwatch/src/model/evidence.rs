@@ -6,7 +6,10 @@ use super::{
     demand::{Arrival, float},
     service::Service,
 };
-use crate::auditd::{ConsumerSetup, CpuTimes};
+use crate::{
+    auditd::{ConsumerSetup, CpuTimes},
+    untrusted::Untrusted,
+};
 
 /// Where nothing was lost: SYSCALL, PROCTITLE and EOE go together.
 const USUAL_RECORDS_PER_LOSS: f64 = 3.0;
@@ -52,9 +55,9 @@ pub struct Doubts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Talker {
     /// Rules with this key.
-    Key(String),
+    Key(Untrusted),
     /// Processes of this command name.
-    Comm(String),
+    Comm(Untrusted),
 }
 
 /// A talker's share of the demand.

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::container::Place;
+use crate::{container::Place, untrusted::Untrusted};
 
 /// Where the unified hierarchy is: alone, or beside those of version 1.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
@@ -26,10 +26,10 @@ const MOST_KEPT: usize = 10_000;
 /// Paths by id, and containers by theirs.
 #[derive(Debug, Default)]
 pub(super) struct CgroupNames {
-    paths: BTreeMap<u64, String>,
+    paths: BTreeMap<u64, Untrusted>,
     /// Ids that no walk has found.
     unknown: BTreeSet<u64>,
-    containers: BTreeMap<String, Option<String>>,
+    containers: BTreeMap<String, Option<Untrusted>>,
 }
 
 impl CgroupNames {
@@ -54,14 +54,14 @@ impl CgroupNames {
         {
             self.walk(root);
         }
-        self.paths.entry(ROOT_ID).or_insert_with(|| "/".to_owned());
+        self.paths.entry(ROOT_ID).or_insert_with(|| "/".into());
         for id in fresh {
             match self.paths.get(&id) {
                 None => {
                     self.unknown.insert(id);
                 }
                 Some(path) => {
-                    if let Some(container) = Place::of(path).container_id {
+                    if let Some(container) = Place::of(path.as_raw()).container_id {
                         self.containers
                             .entry(container)
                             .or_insert_with_key(|id| name_on_disk(id));
@@ -73,7 +73,7 @@ impl CgroupNames {
 
     /// Path of a group. Where the unified hierarchy has no groups (version 1), it is the one that
     /// systemd keeps for the process, while that runs.
-    pub(super) fn path(&self, id: u64, pid: Option<u32>) -> Option<String> {
+    pub(super) fn path(&self, id: u64, pid: Option<u32>) -> Option<Untrusted> {
         if id == ROOT_ID
             && let Some(path) = pid.and_then(path_in_version_1)
         {
@@ -83,8 +83,8 @@ impl CgroupNames {
     }
 
     /// Name of the container that a path is for.
-    pub(super) fn container_name(&self, path: &str) -> Option<String> {
-        let id = Place::of(path).container_id?;
+    pub(super) fn container_name(&self, path: &Untrusted) -> Option<Untrusted> {
+        let id = Place::of(path.as_raw()).container_id?;
         self.containers.get(&id)?.clone()
     }
 
@@ -108,8 +108,8 @@ impl CgroupNames {
                 }
                 let path = entry.path();
                 if let Ok(below) = path.strip_prefix(root) {
-                    self.paths
-                        .insert(entry.ino(), format!("/{}", below.display()));
+                    let path = Untrusted::from_os(Path::new("/").join(below));
+                    self.paths.insert(entry.ino(), path);
                 }
                 directories.push(path);
             }
@@ -118,42 +118,43 @@ impl CgroupNames {
 }
 
 /// `12:pids:/docker/…`, `1:name=systemd:/…`: the longest path of a process.
-fn path_in_version_1(pid: u32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    text.lines()
+fn path_in_version_1(pid: u32) -> Option<Untrusted> {
+    let text = Untrusted::from_bytes(&fs::read(format!("/proc/{pid}/cgroup")).ok()?);
+    text.as_raw()
+        .lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))
         .filter(|path| *path != "/")
         .max_by_key(|path| path.len())
-        .map(str::to_owned)
+        .map(Untrusted::from)
 }
 
 /// The name that a runtime has left: `config.v2.json` (docker), the link of the log (the kubelet:
 /// `POD_NAMESPACE_CONTAINER-ID.log`).
-fn name_on_disk(id: &str) -> Option<String> {
+fn name_on_disk(id: &str) -> Option<Untrusted> {
     let docker = format!("/var/lib/docker/containers/{id}/config.v2.json");
     if let Some(name) = fs::read(docker).ok().and_then(|bytes| docker_name(&bytes)) {
         return Some(name);
     }
     let logs = fs::read_dir("/var/log/containers").ok()?;
     logs.flatten()
-        .find_map(|entry| kubelet_name(&entry.file_name().to_string_lossy(), id))
+        .find_map(|entry| kubelet_name(Untrusted::from_os(entry.file_name()).as_raw(), id))
 }
 
-fn docker_name(config: &[u8]) -> Option<String> {
+fn docker_name(config: &[u8]) -> Option<Untrusted> {
     let config: Value = serde_json::from_slice(config).ok()?;
     let name = config.get("Name")?.as_str()?.trim_start_matches('/');
-    (!name.is_empty()).then(|| name.to_owned())
+    (!name.is_empty()).then(|| name.into())
 }
 
 /// `NAMESPACE/POD/CONTAINER`.
-fn kubelet_name(log: &str, id: &str) -> Option<String> {
+fn kubelet_name(log: &str, id: &str) -> Option<Untrusted> {
     let name = log
         .strip_suffix(".log")?
         .strip_suffix(id)?
         .strip_suffix('-')?;
     let mut parts = name.split('_');
     let (pod, namespace, container) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(format!("{namespace}/{pod}/{container}"))
+    Some(format!("{namespace}/{pod}/{container}").into())
 }
 
 #[cfg(test)]
@@ -178,14 +179,14 @@ mod tests {
     #[test]
     fn names_are_taken_from_what_runtimes_write() {
         assert_eq!(
-            docker_name(br#"{"ID":"0123","Name":"/web","Driver":"overlay2"}"#).as_deref(),
-            Some("web")
+            docker_name(br#"{"ID":"0123","Name":"/web","Driver":"overlay2"}"#),
+            Some("web".into())
         );
         assert_eq!(docker_name(b"{}"), None);
         assert_eq!(docker_name(b"not json"), None);
         assert_eq!(
-            kubelet_name("web-7d4b_shop_nginx-0123abcd.log", "0123abcd").as_deref(),
-            Some("shop/web-7d4b/nginx")
+            kubelet_name("web-7d4b_shop_nginx-0123abcd.log", "0123abcd"),
+            Some("shop/web-7d4b/nginx".into())
         );
         assert_eq!(
             kubelet_name("web-7d4b_shop_nginx-0123abcd.log", "ffff"),

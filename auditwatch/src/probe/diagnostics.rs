@@ -7,6 +7,7 @@ use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
 
 use super::object::Object;
+use crate::untrusted::message;
 
 /// The map that the library's macros write to.
 const LOGS_MAP: &str = "AYA_LOGS";
@@ -24,7 +25,7 @@ impl Log for Stderr {
             std::io::stderr(),
             "auditwatch: probe: {}: {}",
             record.level(),
-            record.args()
+            message(&record.args().to_string())
         );
     }
 

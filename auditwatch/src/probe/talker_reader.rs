@@ -13,7 +13,7 @@ use super::{
     reading::typed,
     wire::{self, Wire},
 };
-use crate::sample::Talker;
+use crate::{sample::Talker, untrusted::Untrusted};
 
 /// Time between two readings while counting goes on, ns: a recorder that is killed loses no more.
 const EVERY_NS: u64 = 10_000_000_000;
@@ -95,7 +95,7 @@ impl TalkerReader {
         Talker {
             exe: id.pid.and_then(|pid| executable(pid, &id.comm)),
             container_name: cgroup_path
-                .as_deref()
+                .as_ref()
                 .and_then(|path| self.cgroups.container_name(path)),
             cgroup_path,
             counts: wire::talker_counts(counts),
@@ -125,13 +125,13 @@ fn add(sum: &mut TalkerCounts, counts: &TalkerCounts) {
 }
 
 /// Program of a process, if it is still the one that was counted.
-fn executable(pid: u32, comm: &str) -> Option<String> {
-    let now = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    if now.trim_end_matches('\n') != comm {
+fn executable(pid: u32, comm: &Untrusted) -> Option<Untrusted> {
+    let now = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    if Untrusted::from_bytes(now.strip_suffix(b"\n")?) != *comm {
         return None;
     }
     let link = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    Some(link.to_string_lossy().into_owned())
+    Some(Untrusted::from_os(link))
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use auditwatch_ebpf as wire;
 use bytes::Buf as _;
 
-use crate::sample::{Consumer, Event, EventKind, KernelState, TalkerCounts, TalkerId};
+use crate::{
+    sample::{Consumer, Event, EventKind, KernelState, TalkerCounts, TalkerId},
+    untrusted::Untrusted,
+};
 
 /// A wire value as a map value.
 #[derive(Clone, Copy)]
@@ -92,13 +95,13 @@ pub(super) fn state(state: &wire::KernelState) -> KernelState {
     }
 }
 
-/// Text up to the first NUL.
-pub(super) fn text(bytes: &[u8]) -> String {
+/// Text up to the first NUL; tasks and rules may put anything into it.
+pub(super) fn text(bytes: &[u8]) -> Untrusted {
     let end = bytes
         .iter()
         .position(|&byte| byte == 0)
         .unwrap_or(bytes.len());
-    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+    Untrusted::from_bytes(bytes.get(..end).unwrap_or_default())
 }
 
 /// Names a loss by the kernel's message; one that could not be read, by its place.
@@ -108,7 +111,7 @@ pub(super) fn losses(
 ) -> BTreeMap<String, u64> {
     let mut named = BTreeMap::new();
     for (address, entry) in entries {
-        let mut name = text(&entry.name);
+        let mut name = text(&entry.name).to_string();
         if name.is_empty() {
             name = format!("message at {address:#x}");
         }

@@ -61,7 +61,7 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
             Cause::OtherConsumer,
             format!(
                 "not auditd but {} (process {}) takes the records: auditd.conf has no say in its pace",
-                setup.comm.as_deref().unwrap_or("?"),
+                setup.name().unwrap_or_else(|| "?".to_owned()),
                 setup.pid
             ),
         ));

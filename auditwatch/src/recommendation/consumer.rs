@@ -84,8 +84,8 @@ fn of_cause(
                 evidence
                     .setup
                     .as_ref()
-                    .and_then(|setup| setup.comm.as_deref())
-                    .unwrap_or("that program")
+                    .and_then(ConsumerSetup::name)
+                    .unwrap_or_else(|| "that program".to_owned())
             ),
             pauses_matter(evidence, service).then(|| without_pauses(service)),
         ),

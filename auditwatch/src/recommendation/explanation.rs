@@ -89,7 +89,7 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
 fn consumer(setup: &ConsumerSetup) -> String {
     let who = format!(
         "5. taken by {} (process {})",
-        setup.comm.as_deref().unwrap_or("?"),
+        setup.name().unwrap_or_else(|| "?".to_owned()),
         setup.pid
     );
     let Some((conf, path)) = setup.configuration() else {

@@ -270,8 +270,8 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
         evidence
             .setup
             .as_ref()
-            .and_then(|setup| setup.comm.as_deref())
-            .unwrap_or("auditd"),
+            .and_then(crate::auditd::ConsumerSetup::name)
+            .unwrap_or_else(|| "auditd".to_owned()),
         duration(whole(service.record_ns)),
         count(whole(1e9 / service.record_ns)),
         count(whole(service.socket_records)),

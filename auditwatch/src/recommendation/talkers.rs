@@ -11,6 +11,7 @@ use crate::{
         service::Service,
     },
     number::count,
+    untrusted::{NAME_COLUMNS, Untrusted, clipped, shell_word},
 };
 
 /// Smallest share of the demand that is worth a word.
@@ -40,15 +41,25 @@ pub fn talker_advice(evidence: &Evidence, shares: &[TalkerShare]) -> Vec<Advice>
 
 fn advice(evidence: &Evidence, share: &TalkerShare) -> Advice {
     let percent = share.share() * 100.0;
+    // A name may be copied from here into a command.
+    let word = |name: &Untrusted| clipped(&shell_word(name.as_raw()), NAME_COLUMNS);
     let (action, name) = match &share.what {
-        Talker::Key(key) => (
-            format!("narrow the rules with key `{key}` to what must be known"),
-            format!("key `{key}`"),
-        ),
-        Talker::Comm(comm) => (
-            format!("exclude {comm}, by a rule `never,exit` on its exe or subj before all others"),
-            comm.clone(),
-        ),
+        Talker::Key(key) => {
+            let name = format!("key `{}`", word(&key.keys()));
+            (
+                format!("narrow the rules with {name} to what must be known"),
+                name,
+            )
+        }
+        Talker::Comm(comm) => {
+            let name = word(comm);
+            (
+                format!(
+                    "exclude {name}, by a rule `never,exit` on its exe or subj before all others"
+                ),
+                name,
+            )
+        }
     };
     let because = format!(
         "{name} is {percent:.0} % of demand: {} of {} records",
@@ -156,7 +167,7 @@ mod tests {
 
     fn key(records: u64) -> TalkerShare {
         TalkerShare {
-            what: Talker::Key("exec".to_owned()),
+            what: Talker::Key("exec".into()),
             records,
             of: 1000,
         }
@@ -182,7 +193,7 @@ mod tests {
     #[test]
     fn the_most_effective_comes_first_and_small_ones_are_left_out() {
         let comm = |name: &str, records| TalkerShare {
-            what: Talker::Comm(name.to_owned()),
+            what: Talker::Comm(name.into()),
             records,
             of: 1000,
         };

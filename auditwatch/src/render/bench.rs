@@ -9,6 +9,7 @@ use crate::{
     search::Trial,
     storm::library::Entry,
     truth::{BenchReport, Check, Point},
+    untrusted::{NAME_COLUMNS, clipped, shown},
 };
 
 /// Cells of a bar.
@@ -19,7 +20,7 @@ const BAR_CELLS: u64 = 24;
 pub fn list(storms: &[Entry]) -> String {
     let mut text = String::new();
     for storm in storms {
-        let _ = writeln!(text, "{:<22}  {}", storm.name, storm.about);
+        let _ = writeln!(text, "{:<22}  {}", shown(&storm.name), shown(&storm.about));
     }
     text
 }
@@ -38,6 +39,7 @@ pub fn report(report: &BenchReport, style: Style) -> String {
     );
     for producer in &report.truth.producers {
         let name = format!("{}/{} x{}", producer.phase, producer.name, producer.threads);
+        let name = clipped(&name, NAME_COLUMNS);
         let _ = writeln!(
             text,
             "{name:<28}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
@@ -60,12 +62,16 @@ pub fn report(report: &BenchReport, style: Style) -> String {
     let verdict = if report.agrees {
         style.green(&format!(
             "{}: trace and truth agree, limit {}, consumer {}",
-            report.storm, report.limit, report.truth.consumer
+            shown(&report.storm),
+            report.limit,
+            shown(&report.truth.consumer)
         ))
     } else {
         style.red(&format!(
             "{}: trace and truth DISAGREE, limit {}, consumer {}",
-            report.storm, report.limit, report.truth.consumer
+            shown(&report.storm),
+            report.limit,
+            shown(&report.truth.consumer)
         ))
     };
     let _ = writeln!(text, "{verdict}");
@@ -80,7 +86,7 @@ fn line(check: &Check, style: Style) -> String {
     };
     format!(
         "{:<36}  {:>12}  {:>12}  {verdict}",
-        check.what,
+        shown(&check.what),
         maybe(check.truth),
         maybe(check.traced)
     )

@@ -7,6 +7,7 @@ use crate::{
     journal::{Change, Journal, SettingChange, State},
     preflight::{Runtime, Severity},
     taking_back::Standing,
+    untrusted::{shell_word, shown},
 };
 
 /// What `apply` has done, or would do.
@@ -174,7 +175,12 @@ fn by(change: &Change) -> String {
     if let Some(user) = &by.sudo_user {
         let _ = write!(text, ", sudo by {user}");
     }
-    let _ = write!(text, ": {}", by.command.join(" "));
+    let command: Vec<String> = by
+        .command
+        .iter()
+        .map(|word| shell_word(word.as_raw()))
+        .collect();
+    let _ = write!(text, ": {}", command.join(" "));
     text
 }
 
@@ -227,7 +233,7 @@ struct Text(String);
 
 impl Text {
     fn row(&mut self, name: &str, value: &str) {
-        let line = format!("{name:<14}{value}");
+        let line = format!("{name:<14}{}", shown(value));
         self.0.push_str(line.trim_end());
         self.0.push('\n');
     }

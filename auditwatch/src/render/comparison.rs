@@ -6,6 +6,7 @@ use super::style::Style;
 use crate::{
     comparison::{ATTEMPTS, Comparison, Figure, Unit, Verdict},
     number::{bytes, count, duration},
+    untrusted::{NAME_COLUMNS, shown},
 };
 
 /// The whole comparison; its last line is the verdict.
@@ -33,12 +34,12 @@ pub fn table(comparison: &Comparison, style: Style) -> String {
             "{} {}: {} in the first, {} in the second",
             style.yellow("differs    "),
             circumstance.what,
-            circumstance.a,
-            circumstance.b
+            circumstance.a.clipped(NAME_COLUMNS),
+            circumstance.b.clipped(NAME_COLUMNS)
         );
     }
     for note in &comparison.notes {
-        let _ = writeln!(text, "note        {note}");
+        let _ = writeln!(text, "note        {}", shown(note));
     }
     let _ = writeln!(text, "{}", verdict(comparison, style));
     text
@@ -46,7 +47,7 @@ pub fn table(comparison: &Comparison, style: Style) -> String {
 
 fn line(figure: &Figure, style: Style) -> String {
     let value =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| shown(v, figure.unit));
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| in_unit(v, figure.unit));
     let change = change(figure);
     format!(
         "{:<20}  {:>12}  {:>12}  {change:>9}  {:>12}  {}",
@@ -75,7 +76,7 @@ fn noise(figure: &Figure) -> String {
     match (figure.noise, figure.a, figure.b) {
         (None, ..) => "-".to_owned(),
         (Some(noise), Some(a), Some(b)) if noise > a.max(b) && noise > 0.0 => "> both".to_owned(),
-        (Some(noise), ..) => shown(noise, figure.unit),
+        (Some(noise), ..) => in_unit(noise, figure.unit),
     }
 }
 
@@ -132,7 +133,7 @@ fn verdict(comparison: &Comparison, style: Style) -> String {
 }
 
 /// A value with its unit.
-fn shown(value: f64, unit: Unit) -> String {
+fn in_unit(value: f64, unit: Unit) -> String {
     match unit {
         Unit::PerS => format!("{}/s", number(value)),
         Unit::NsPerS => format!("{}/s", duration(whole(value))),

@@ -6,6 +6,7 @@ use super::style::Style;
 use crate::{
     diagnosis::{Boot, Diagnosis, Event, Source, Verdict, What, When},
     number::{count, plural},
+    untrusted::{NAME_COLUMNS, clipped, shown},
 };
 
 /// Events of a boot that are shown.
@@ -17,11 +18,12 @@ const MOST_LIMITS: usize = 8;
 #[must_use]
 pub fn report(diagnosis: &Diagnosis, style: Style) -> String {
     let mut text = String::new();
+    let headline = &shown(&diagnosis.headline).to_string();
     let headline = match diagnosis.verdict {
-        Verdict::NothingFound => style.green(&diagnosis.headline),
-        Verdict::Suspected => style.yellow(&diagnosis.headline),
+        Verdict::NothingFound => style.green(headline),
+        Verdict::Suspected => style.yellow(headline),
         Verdict::Hang | Verdict::LossesInAuditd | Verdict::Losses | Verdict::Panic => {
-            style.red(&diagnosis.headline)
+            style.red(headline)
         }
     };
     let _ = writeln!(text, "{}  {headline}", style.bold("verdict  "));
@@ -42,14 +44,23 @@ pub fn report(diagnosis: &Diagnosis, style: Style) -> String {
         } else {
             "         "
         };
-        let _ = writeln!(text, "{}  {number}. {}", style.bold(head), advice.what);
-        let _ = writeln!(text, "              {}", style.dim(&advice.why));
+        let _ = writeln!(
+            text,
+            "{}  {number}. {}",
+            style.bold(head),
+            shown(&advice.what)
+        );
+        let _ = writeln!(
+            text,
+            "              {}",
+            style.dim(&shown(&advice.why).to_string())
+        );
         for command in &advice.commands {
-            let _ = writeln!(text, "              # {command}");
+            let _ = writeln!(text, "              # {}", shown(command));
         }
     }
     for note in &diagnosis.notes {
-        let _ = writeln!(text, "{}  {note}", style.dim("note     "));
+        let _ = writeln!(text, "{}  {}", style.dim("note     "), shown(note));
     }
     text
 }
@@ -60,7 +71,7 @@ fn show_source(source: &Source, style: Style, text: &mut String) {
         text,
         "{}  {}: {} {}, {} {}",
         style.bold("log      "),
-        source.name,
+        clipped(&source.name, NAME_COLUMNS),
         count(source.lines),
         plural(source.lines, "line"),
         count(boots),
@@ -121,12 +132,13 @@ fn about(boot: &Boot) -> String {
 }
 
 fn line(event: &Event, style: Style) -> String {
+    let text = shown(&event.text).to_string();
     let words = match &event.what {
-        What::Losses { .. } | What::Panic { .. } | What::HungTask { .. } => style.red(&event.text),
+        What::Losses { .. } | What::Panic { .. } | What::HungTask { .. } => style.red(&text),
         What::Suppressed { .. } | What::SoftLockup { .. } | What::Printed { wanted: true, .. } => {
-            style.yellow(&event.text)
+            style.yellow(&text)
         }
-        _ => event.text.clone(),
+        _ => text,
     };
     let until = event.until.as_ref().map_or_else(String::new, |until| {
         let end = when(until);
@@ -143,7 +155,7 @@ fn line(event: &Event, style: Style) -> String {
 /// The best that the log has.
 fn when(at: &When) -> String {
     match (at.kernel_ns, &at.wall) {
-        (_, Some(wall)) => wall.clone(),
+        (_, Some(wall)) => wall.to_string(),
         (Some(ns), None) => format!("[{:>5}.{:06}]", ns / 1_000_000_000, ns / 1000 % 1_000_000),
         (None, None) => format!("line {}", at.line),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::doctor::Diagnosis;
+use crate::{doctor::Diagnosis, untrusted::shown};
 
 /// The diagnosis as text.
 #[must_use]
@@ -13,11 +13,11 @@ pub fn text(diagnosis: &Diagnosis) -> String {
             text,
             "{:<8} {:<14} {}",
             finding.severity.name(),
-            finding.topic,
-            finding.text
+            shown(&finding.topic),
+            shown(&finding.text)
         );
         if let Some(remedy) = &finding.remedy {
-            let _ = writeln!(text, "{:<8} {:<14} -> {remedy}", "", "");
+            let _ = writeln!(text, "{:<8} {:<14} -> {}", "", "", shown(remedy));
         }
     }
     for hook in &diagnosis.hooks {
@@ -31,9 +31,15 @@ pub fn text(diagnosis: &Diagnosis) -> String {
         } else {
             format!(": {}", why.join("; "))
         };
-        let _ = writeln!(text, "{:<8} {:<27} {form}{reason}", "hook", hook.name);
+        let _ = writeln!(
+            text,
+            "{:<8} {:<27} {}{}",
+            "hook",
+            shown(&hook.name),
+            shown(form),
+            shown(&reason)
+        );
     }
-    text.push_str(&diagnosis.verdict);
-    text.push('\n');
+    let _ = writeln!(text, "{}", shown(&diagnosis.verdict));
     text
 }

@@ -6,6 +6,7 @@ use super::style::Style;
 use crate::{
     number::{bytes, count, duration},
     recommendation::{CurvePoint, Recommendation, Verdict},
+    untrusted::shown,
 };
 
 /// Cells of a bar.
@@ -75,7 +76,7 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
     };
     let _ = writeln!(text, "{}  {line}", style.bold("limit    "));
     for reason in &answer.reasons {
-        let _ = writeln!(text, "           {reason}");
+        let _ = writeln!(text, "           {}", shown(reason));
     }
     if let (Some(memory), Some(worst), Some(folklore)) = (
         answer.memory_bytes,
@@ -104,10 +105,10 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
             style.bold("rules    "),
         );
         for rule in &answer.breaks_rules {
-            let _ = writeln!(text, "           {rule}");
+            let _ = writeln!(text, "           {}", shown(rule));
         }
     }
-    let trust = answer.confidence_reasons.join("; ");
+    let trust = shown(&answer.confidence_reasons.join("; ")).to_string();
     let _ = writeln!(
         text,
         "{} {}: {}",
@@ -124,23 +125,23 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
             text,
             "{}  {number}. {}",
             style.bold("advice   "),
-            advice.action
+            shown(&advice.action)
         );
-        let _ = writeln!(text, "              effect: {}", advice.effect);
-        let _ = writeln!(text, "              because: {}", advice.evidence);
+        let _ = writeln!(text, "              effect: {}", shown(&advice.effect));
+        let _ = writeln!(text, "              because: {}", shown(&advice.evidence));
         if let Some(command) = &advice.command {
             let undo = advice
                 .undo
                 .as_ref()
-                .map_or_else(String::new, |undo| format!("   (undo: {undo})"));
-            let _ = writeln!(text, "              command: {command}{undo}");
+                .map_or_else(String::new, |undo| format!("   (undo: {})", shown(undo)));
+            let _ = writeln!(text, "              command: {}{undo}", shown(command));
         }
     }
     if let Some(apply) = &answer.apply {
-        let _ = writeln!(text, "{}  {apply}", style.bold("apply    "));
+        let _ = writeln!(text, "{}  {}", style.bold("apply    "), shown(apply));
     }
     if let Some(undo) = &answer.undo {
-        let _ = writeln!(text, "{}  {undo}", style.bold("undo     "));
+        let _ = writeln!(text, "{}  {}", style.bold("undo     "), shown(undo));
     }
     text
 }

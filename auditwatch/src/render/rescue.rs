@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use crate::{number::duration, rescue_report::RescueReport, sleepers::Place};
+use crate::{
+    number::duration,
+    rescue_report::RescueReport,
+    sleepers::Place,
+    untrusted::{NAME_COLUMNS, Untrusted, shown},
+};
 
 /// Names that are listed.
 const MOST_NAMES: usize = 10;
@@ -12,10 +17,10 @@ const MOST_NAMES: usize = 10;
 pub fn text(report: &RescueReport) -> String {
     let mut text = String::new();
     for line in &report.explanation {
-        text.push_str(line);
+        let _ = write!(text, "{}", shown(line));
         text.push('\n');
     }
-    let mut names: BTreeMap<(&str, Place), Vec<u32>> = BTreeMap::new();
+    let mut names: BTreeMap<(&Untrusted, Place), Vec<u32>> = BTreeMap::new();
     for sleeper in &report.sleepers {
         let tids = names.entry((&sleeper.comm, sleeper.place)).or_default();
         tids.push(sleeper.tid);
@@ -29,8 +34,9 @@ pub fn text(report: &RescueReport) -> String {
         };
         let _ = writeln!(
             text,
-            "  {} x {comm} in {}: {}{more}",
+            "  {} x {} in {}: {}{more}",
             tids.len(),
+            comm.clipped(NAME_COLUMNS),
             place.function(),
             shown.join(", ")
         );
@@ -40,7 +46,7 @@ pub fn text(report: &RescueReport) -> String {
             text,
             "  {:>9}  {}; {} asleep",
             duration(step.at_ns),
-            step.what,
+            shown(&step.what),
             step.sleepers_left
         );
     }

@@ -6,6 +6,7 @@ use crate::{
     number::duration,
     rules::{Place, outcome::Layout},
     rules_view::{RulesView, limit},
+    untrusted::shown,
 };
 
 /// Most lost lines that are shown one by one.
@@ -16,7 +17,7 @@ const MOST_LOST: usize = 10;
 pub fn text(view: &RulesView) -> String {
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<14}  {value}");
+        let _ = writeln!(text, "{name:<14}  {}", shown(value));
     };
     let boot = &view.at_boot;
     row("root", &view.root);
@@ -37,7 +38,7 @@ pub fn text(view: &RulesView) -> String {
         let wins = if file.wins { "  <- decides" } else { "" };
         row(
             "file",
-            &format!("{}  {value}  `{}`{wins}", shown(&file.place), file.text),
+            &format!("{}  {value}  `{}`{wins}", at(&file.place), file.text),
         );
     }
     row(
@@ -46,7 +47,7 @@ pub fn text(view: &RulesView) -> String {
             "{}, {}",
             limit(boot.backlog_limit),
             match &boot.decided_by {
-                Some(place) => format!("decided by {}", shown(place)),
+                Some(place) => format!("decided by {}", at(place)),
                 None => "which no rules file decides".to_owned(),
             }
         ),
@@ -62,13 +63,13 @@ pub fn text(view: &RulesView) -> String {
     );
     match &boot.stopped_at {
         Some(stop) => {
-            row("stops at", &format!("{}: {}", shown(&stop.place), stop.why));
+            row("stops at", &format!("{}: {}", at(&stop.place), stop.why));
             if !stop.text.is_empty() {
                 row("", &format!("`{}`", stop.text));
             }
             row("lost by that", &format!("{} lines", boot.lost.len()));
             for lost in boot.lost.iter().take(MOST_LOST) {
-                row("", &format!("{}  `{}`", shown(&lost.place), lost.text));
+                row("", &format!("{}  `{}`", at(&lost.place), lost.text));
             }
             if boot.lost.len() > MOST_LOST {
                 row("", &format!("and {} more", boot.lost.len() - MOST_LOST));
@@ -79,14 +80,14 @@ pub fn text(view: &RulesView) -> String {
     for error in &boot.passed_over {
         row(
             "passed over",
-            &format!("{}: {}", shown(&error.place), error.why),
+            &format!("{}: {}", at(&error.place), error.why),
         );
     }
     for line in &view.disagreements {
         row("disagreement", line);
     }
     for remark in &view.remarks {
-        let place = remark.place.as_ref().map(|place| shown(place) + ": ");
+        let place = remark.place.as_ref().map(|place| at(place) + ": ");
         row(
             "remark",
             &format!("{}{}", place.unwrap_or_default(), remark.text),
@@ -98,7 +99,7 @@ pub fn text(view: &RulesView) -> String {
     text
 }
 
-fn shown(place: &Place) -> String {
+fn at(place: &Place) -> String {
     format!("{}:{}", place.file, place.line)
 }
 
@@ -136,7 +137,7 @@ fn wait_time(view: &RulesView) -> String {
     let boot = &view.at_boot;
     let time = duration(boot.wait_time_ns);
     let decided = match &boot.wait_decided_by {
-        Some(place) => format!(", decided by {}", shown(place)),
+        Some(place) => format!(", decided by {}", at(place)),
         None => String::new(),
     };
     format!(

@@ -3,6 +3,7 @@
 use crate::{
     number::{bytes, count, duration},
     status::{Auditd, QueueMemory, StatusReport},
+    untrusted::{NAME_COLUMNS, shown},
 };
 
 /// What stands for a value that is not there.
@@ -32,7 +33,7 @@ pub fn text(report: &StatusReport) -> String {
 type Row = (&'static str, String);
 
 fn format_row(name: &str, value: &str) -> String {
-    format!("{name:<12}  {value}\n")
+    format!("{name:<12}  {}\n", shown(value))
 }
 
 fn settings(report: &StatusReport) -> Vec<Row> {
@@ -151,7 +152,7 @@ fn auditd(auditd: Option<&Auditd>) -> String {
         None => "not known".to_owned(),
         Some(Auditd { pid: 0, .. }) => "nobody".to_owned(),
         Some(Auditd { pid, comm, exe }) => match (comm, exe) {
-            (Some(comm), Some(exe)) => format!("{comm} (pid {pid}, {exe})"),
+            (Some(comm), Some(exe)) => format!("{comm} (pid {pid}, {})", exe.clipped(NAME_COLUMNS)),
             (Some(comm), None) => format!("{comm} (pid {pid})"),
             (None, _) => format!("pid {pid} (not in sight of this pid namespace)"),
         },

@@ -9,6 +9,7 @@ use crate::{
     number::{bytes, count, duration, maybe, plural},
     report::{Interval, Summary},
     sample::Source,
+    untrusted::{NAME_COLUMNS, shown},
 };
 
 /// A share that may be off by more tells nobody anything.
@@ -142,9 +143,9 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
             "changed",
             &style.yellow(&format!(
                 "{} {old} -> {} by {} (pid {}) at {}{refused}",
-                change.field,
+                shown(&change.field),
                 change.new,
-                change.comm,
+                change.comm.clipped(NAME_COLUMNS),
                 change.pid,
                 duration(change.at_ns)
             )),
@@ -168,7 +169,7 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
         row("own", &if lost { style.yellow(&line) } else { line });
     }
     for note in &summary.notes {
-        row("note", &style.yellow(note));
+        row("note", &style.yellow(&shown(note).to_string()));
     }
     if let Some(answer) = &summary.recommendation {
         text.push_str(&recommendation::block(answer, style));
@@ -247,7 +248,8 @@ fn kernel(summary: &Summary) -> String {
         Some(pid) => format!("auditd pid {pid}"),
         None => "auditd unknown".to_owned(),
     };
-    format!("{}, {source}, {auditd}", summary.kernel.release)
+    let release = summary.kernel.release.clipped(NAME_COLUMNS);
+    format!("{release}, {source}, {auditd}")
 }
 
 fn records(summary: &Summary) -> String {
@@ -357,7 +359,7 @@ fn types(summary: &Summary) -> Option<String> {
     let mut parts: Vec<String> = sorted
         .into_iter()
         .take(8)
-        .map(|(name, &number)| format!("{name} {}", count(number)))
+        .map(|(name, &number)| format!("{} {}", shown(name), count(number)))
         .collect();
     if rest > 0 {
         parts.push(format!("{rest} more types"));

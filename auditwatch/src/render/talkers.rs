@@ -4,6 +4,7 @@ use super::style::Style;
 use crate::{
     number::{count, duration, plural},
     report::{Share, Summary, Talker, TalkerSums},
+    untrusted::{NAME_COLUMNS, Untrusted, clipped},
 };
 
 /// Entries of a line of shares.
@@ -101,7 +102,7 @@ fn who(row: &Talker) -> String {
     let name = if row.comm.is_empty() {
         "no task"
     } else {
-        row.comm.as_str()
+        &row.comm.clipped(NAME_COLUMNS)
     };
     let mut about = Vec::new();
     match (row.processes, row.pid) {
@@ -113,15 +114,15 @@ fn who(row: &Talker) -> String {
         (None, _) => about.push("many processes".to_owned()),
         (Some(_), None) => {}
     }
-    about.extend(row.exe.clone());
+    about.extend(row.exe.as_ref().map(|exe| exe.clipped(NAME_COLUMNS)));
     if about.is_empty() {
         parts.push(name.to_owned());
     } else {
         parts.push(format!("{name} ({})", about.join(", ")));
     }
     parts.push(match &row.syscall {
-        Some(syscall) => syscall.clone(),
-        None => row.record_type.clone(),
+        Some(syscall) => clipped(syscall, NAME_COLUMNS),
+        None => clipped(&row.record_type, NAME_COLUMNS),
     });
     parts.extend(
         row.key
@@ -133,13 +134,12 @@ fn who(row: &Talker) -> String {
         .as_ref()
         .or(row.container.as_ref())
         .or(row.unit.as_ref());
-    parts.extend(place.cloned());
+    parts.extend(place.map(|place| place.clipped(NAME_COLUMNS)));
     parts.join(", ")
 }
 
-/// Several keys of a rule are kept with a byte between them that no terminal shows (`AUDIT_KEY_SEPARATOR`, libaudit).
-fn key_in_words(key: &str) -> String {
-    key.replace('\u{1}', ", ")
+fn key_in_words(key: &Untrusted) -> String {
+    key.keys().clipped(NAME_COLUMNS)
 }
 
 fn share(records: u64, attempted: u64) -> String {
@@ -155,7 +155,7 @@ fn shares(list: &[Share], attempted: u64, none: &str) -> String {
         .map(|entry| {
             let name = entry
                 .name
-                .as_deref()
+                .as_ref()
                 .map_or_else(|| none.to_owned(), key_in_words);
             let mut part = format!("{name} {}", share(entry.sums.records, attempted));
             if entry.sums.dropped > 0 {
@@ -185,9 +185,9 @@ fn victims(rows: &[Talker]) -> Option<String> {
             format!(
                 "{} held up for {} in {} {}{longest}",
                 if row.comm.is_empty() {
-                    "no task"
+                    "no task".to_owned()
                 } else {
-                    &row.comm
+                    row.comm.clipped(NAME_COLUMNS)
                 },
                 duration(row.sums.stall_ns),
                 count(row.sums.stalls),

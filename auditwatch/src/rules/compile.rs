@@ -7,6 +7,7 @@ use super::{
     AUDIT_RULES, AuditRules, Awk, Place, RULES_D, Tree, file_names, lines,
     outcome::{Layout, Stop},
 };
+use crate::untrusted::Untrusted;
 
 /// What is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ fn refusal(file: &AuditRules) -> Option<Stop> {
     Some(Stop {
         place: lines::line_of(AUDIT_RULES, 0),
         why,
-        text: String::new(),
+        text: Untrusted::default(),
     })
 }
 

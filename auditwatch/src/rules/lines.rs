@@ -7,6 +7,7 @@ use super::{
     compile::Source,
     outcome::{Lost, Stop},
 };
+use crate::untrusted::Untrusted;
 
 /// A line with more bytes than this is cut, and what is left is the next line.
 pub const MOST_BYTES: usize = 6143;
@@ -150,24 +151,10 @@ fn unmark_escapes(word: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// A line for eyes.
+/// The text of a line, cut to a length that fits one.
 #[must_use]
-pub fn text(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let mut shown: String = text
-        .chars()
-        .take(120)
-        .flat_map(|c| {
-            let visible = !c.is_control();
-            let plain = visible.then_some(c).into_iter();
-            let escaped = (!visible).then(|| c.escape_default()).into_iter().flatten();
-            plain.chain(escaped)
-        })
-        .collect();
-    if text.chars().nth(120).is_some() {
-        shown.push('…');
-    }
-    shown
+pub fn text(line: &[u8]) -> Untrusted {
+    Untrusted::from_bytes(line).cut(120, "\u{2026}")
 }
 
 /// The place of a line of audit.rules itself.

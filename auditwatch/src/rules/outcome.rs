@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Place;
+use crate::untrusted::Untrusted;
 
 /// How audit.rules comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,7 +24,7 @@ pub struct Stop {
     /// Why it is refused, in words.
     pub why: String,
     /// The line as auditctl reads it.
-    pub text: String,
+    pub text: Untrusted,
 }
 
 /// A line that is never run.
@@ -33,7 +34,7 @@ pub struct Lost {
     #[serde(flatten)]
     pub place: Place,
     /// The line.
-    pub text: String,
+    pub text: Untrusted,
 }
 
 /// What a reader should know.

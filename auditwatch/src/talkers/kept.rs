@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::sample::{Talker, TalkerCounts, TalkerId};
+use crate::{
+    sample::{Talker, TalkerCounts, TalkerId},
+    untrusted::Untrusted,
+};
 
 /// Most talkers that are kept; the maps of the programs have 16,384 places.
 const MOST_TALKERS: usize = 32_768;
@@ -63,7 +66,7 @@ impl Kept {
             (&mut row.container_name, &talker.container_name),
         ] {
             // What was read once stays known, though the process may be gone.
-            let (Some(now), before) = (now, row.as_ref().map_or(0, String::len)) else {
+            let (Some(now), before) = (now, row.as_ref().map_or(0, Untrusted::len)) else {
                 continue;
             };
             let bytes = self.name_bytes - before + now.len();
@@ -78,14 +81,18 @@ impl Kept {
         if let Some(row) = self.rows.remove(id) {
             self.id_bytes -= id_bytes(id);
             let names = [&row.exe, &row.cgroup_path, &row.container_name];
-            self.name_bytes -= names.into_iter().flatten().map(String::len).sum::<usize>();
+            self.name_bytes -= names
+                .into_iter()
+                .flatten()
+                .map(Untrusted::len)
+                .sum::<usize>();
         }
     }
 }
 
 /// What the texts take that tell a talker from others, bytes.
 fn id_bytes(id: &TalkerId) -> usize {
-    id.comm.len() + id.rule.as_ref().map_or(0, String::len)
+    id.comm.len() + id.rule.as_ref().map_or(0, Untrusted::len)
 }
 
 #[cfg(test)]
@@ -97,7 +104,7 @@ mod tests {
         Talker {
             id: TalkerId {
                 pid: Some(pid),
-                comm: "a".to_owned(),
+                comm: "a".into(),
                 ..TalkerId::default()
             },
             counts: TalkerCounts {
@@ -131,7 +138,7 @@ mod tests {
     fn long_names_are_left_out_before_talkers_are() {
         let mut kept = Kept::default();
         let long = |pid, records| Talker {
-            exe: Some("/long".repeat(800)),
+            exe: Some("/long".repeat(800).into()),
             ..talker(pid, records)
         };
         for pid in (1..=4_000).chain(1..=4_000) {

@@ -14,6 +14,7 @@ use crate::{
     plan::Role,
     report::{Share, Summary},
     sample::{Consumer, Source},
+    untrusted::Untrusted,
 };
 
 /// What the answer cannot do without.
@@ -158,7 +159,7 @@ fn talkers(summary: &Summary) -> Vec<TalkerShare> {
     let (Some(by), Some(of)) = (&summary.talkers_by, summary.ledger.attempted) else {
         return Vec::new();
     };
-    let shares = |list: &[Share], what: fn(String) -> Talker| {
+    let shares = |list: &[Share], what: fn(Untrusted) -> Talker| {
         list.iter()
             .filter_map(|share| {
                 Some(TalkerShare {

@@ -39,6 +39,7 @@ use crate::{
     rooted::Root,
     sample::KernelState,
     tasks,
+    untrusted::shell_word,
 };
 
 /// Looking on where somebody sits before it.
@@ -273,7 +274,7 @@ async fn carry_out(
     report.id = Some(id);
     report.undo = Some(match &args.root {
         None => format!("auditwatch undo {id}"),
-        Some(root) => format!("auditwatch undo {id} --root {}", root.display()),
+        Some(root) => format!("auditwatch undo {id} --root {}", shell_word(root)),
     });
     let length = watch_length(args);
     let onlooker = if plan.settings.is_empty() || length.is_zero() {

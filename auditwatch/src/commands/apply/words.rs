@@ -56,9 +56,10 @@ pub(super) fn refuse(args: &ApplyArgs, outcome: &Preflight) -> Result<()> {
 /// What stands beside a line in the files: when, by whom, by which evidence.
 pub(super) fn comment(choice: &Choice) -> Vec<String> {
     let by = who();
-    let user = by
-        .sudo_user
-        .unwrap_or_else(|| format!("uid {}", by.loginuid.unwrap_or(by.uid)));
+    let user = by.sudo_user.map_or_else(
+        || format!("uid {}", by.loginuid.unwrap_or(by.uid)),
+        |user| user.to_string(),
+    );
     let mut lines = vec![format!("{} by {user}: {}", utc_now(), choice.why.evidence)];
     lines.extend(choice.why.reasons.first().cloned());
     lines.push("auditwatch undo takes it back".to_owned());

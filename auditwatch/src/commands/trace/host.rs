@@ -5,10 +5,7 @@ use crate::{kernel::facts::Facts, memory, timeline::Host};
 /// What of them the report needs.
 pub(in crate::commands) fn host(facts: &Facts) -> Host {
     Host {
-        release: facts
-            .release
-            .clone()
-            .unwrap_or_else(|| "unknown".to_owned()),
+        release: facts.release.as_deref().unwrap_or("unknown").into(),
         hz: facts.hz,
         cpus: facts.cpus,
         record_overhead_bytes: facts.types.as_ref().and_then(memory::record_overhead_bytes),

@@ -34,6 +34,7 @@ use crate::{
     probe::Extent,
     recording::{self, Begin, End},
     report::Summary,
+    untrusted::message,
 };
 
 /// To change code that runs, the kernel waits until each task has slept once, and
@@ -204,7 +205,7 @@ pub(in crate::commands) fn begin(live: &Live, facts: &Facts) -> Begin {
 /// does not end a trace.
 pub(in crate::commands) fn say(lines: Vec<String>) {
     for line in lines {
-        let _ = writeln!(io::stderr(), "auditwatch: {line}");
+        let _ = writeln!(io::stderr(), "auditwatch: {}", message(&line));
     }
 }
 

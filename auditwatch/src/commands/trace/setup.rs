@@ -9,10 +9,13 @@ use std::{
     time::SystemTime,
 };
 
-use crate::auditd::{
-    ConsumerSetup, CpuTimes,
-    conf::{AuditdConf, plugin_is_active},
-    state::AuditdState,
+use crate::{
+    auditd::{
+        ConsumerSetup, CpuTimes,
+        conf::{AuditdConf, plugin_is_active},
+        state::AuditdState,
+    },
+    untrusted::Untrusted,
 };
 
 /// Where auditd's configuration lies, unless it was told otherwise.
@@ -46,7 +49,7 @@ fn consumer_below(root: &Path, pid: Option<u32>, now: SystemTime) -> Option<Cons
     let process = format!("/proc/{pid}");
     let comm = tree
         .text(&format!("{process}/comm"))
-        .map(|comm| comm.trim().to_owned());
+        .map(|comm| Untrusted::from(comm.trim()));
     let mut setup = ConsumerSetup {
         pid,
         nice: tree
@@ -102,7 +105,7 @@ impl Tree<'_> {
             .take(MOST_BYTES)
             .read_to_end(&mut bytes)
             .ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        Some(Untrusted::from_bytes(&bytes).into_raw())
     }
 
     /// A process's `schedstat`: time on a CPU, time that it waited for one, ns.
@@ -257,7 +260,7 @@ mod tests {
             ],
         );
         let setup = consumer_below(&root.0, Some(9), SystemTime::now()).expect("there");
-        assert_eq!(setup.comm.as_deref(), Some("osqueryd"));
+        assert_eq!(setup.comm, Some("osqueryd".into()));
         assert_eq!((setup.conf, setup.conf_path), (None, None));
         // Whoever is gone by then has left nothing but its number.
         let gone = consumer_below(&root.0, Some(10), SystemTime::now()).expect("there");

@@ -37,7 +37,7 @@ fn losses_are_found() {
     assert_eq!(
         facts("audit_log_start: 2470 callbacks suppressed"),
         [Fact::Suppressed {
-            function: "audit_log_start".to_owned(),
+            function: "audit_log_start".into(),
             lines: 2470
         }]
     );
@@ -154,7 +154,7 @@ fn tasks_and_panics_are_found() {
     assert_eq!(
         facts("INFO: task kworker/u32:2:113 blocked for more than 122 seconds."),
         [Fact::Blocked {
-            comm: "kworker/u32:2".to_owned(),
+            comm: "kworker/u32:2".into(),
             pid: 113,
             seconds: Some(122)
         }]
@@ -162,7 +162,7 @@ fn tasks_and_panics_are_found() {
     assert_eq!(
         facts("task:rsync           state:D stack:    0 pid:188152 ppid:     1 flags:0x00004000"),
         [Fact::Blocked {
-            comm: "rsync".to_owned(),
+            comm: "rsync".into(),
             pid: 188_152,
             seconds: None
         }]
@@ -177,7 +177,7 @@ fn tasks_and_panics_are_found() {
     assert_eq!(
         facts("Kernel panic - not syncing: audit: backlog limit exceeded"),
         [Fact::Panic {
-            message: "backlog limit exceeded".to_owned(),
+            message: "backlog limit exceeded".into(),
             reason: Some(Reason::BacklogLimit)
         }]
     );
@@ -185,7 +185,7 @@ fn tasks_and_panics_are_found() {
     assert_eq!(
         facts("watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [kauditd:28]"),
         [Fact::SoftLockup {
-            comm: "kauditd".to_owned(),
+            comm: "kauditd".into(),
             pid: 28,
             seconds: 22
         }]
@@ -197,7 +197,7 @@ fn the_boot_is_found() {
     assert_eq!(
         facts("Linux version 6.1.0-9-cloud-amd64 (debian-kernel@lists.debian.org) (gcc-12)"),
         [Fact::KernelStart {
-            release: "6.1.0-9-cloud-amd64".to_owned()
+            release: "6.1.0-9-cloud-amd64".into()
         }]
     );
     assert_eq!(
