@@ -194,13 +194,13 @@ fn samples_add_up_within_bounds() {
                 new: 2,
                 result: 0,
             };
-            event(at_ns, texts(at_ns), what)
+            event(at_ns, texts(at_ns).into(), what)
         });
         let pauses = (0..6_500).map(|pause| {
             let what = EventKind::Pause {
                 duration_ns: 20_000_000,
             };
-            event(sample.at_ns + pause, "auditd".to_owned(), what)
+            event(sample.at_ns + pause, "auditd".into(), what)
         });
         sample.events = changes.chain(pauses).collect();
         sample.demand = Some(Demand {

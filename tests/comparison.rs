@@ -361,7 +361,7 @@ fn what_else_differs_is_said() {
     let a = trace(&about(CALM, 3));
     let mut b = a.clone();
     b.summary.status.limit_end = Some(8192);
-    b.summary.kernel.release = "7.2.0".to_owned();
+    b.summary.kernel.release = "7.2.0".into();
     let comparison = compare(&a, &b);
     let named: Vec<&str> = comparison
         .circumstances

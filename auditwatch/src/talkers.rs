@@ -150,7 +150,7 @@ impl Talkers {
         name: impl Fn(&Sampled) -> Option<Untrusted>,
         record_bytes: Option<u64>,
     ) -> Vec<Share> {
-        let mut sums: BTreeMap<Option<String>, TalkerSums> = BTreeMap::new();
+        let mut sums: BTreeMap<Option<Untrusted>, TalkerSums> = BTreeMap::new();
         for talker in self.rows.values() {
             let entry = sums.entry(name(talker)).or_default();
             *entry = entry.plus(of(&talker.counts, record_bytes));

@@ -33,7 +33,7 @@ pub fn table(comparison: &Comparison, style: Style) -> String {
             text,
             "{} {}: {} in the first, {} in the second",
             style.yellow("differs    "),
-            circumstance.what,
+            shown(&circumstance.what),
             circumstance.a.clipped(NAME_COLUMNS),
             circumstance.b.clipped(NAME_COLUMNS)
         );
@@ -51,7 +51,7 @@ fn line(figure: &Figure, style: Style) -> String {
     let change = change(figure);
     format!(
         "{:<20}  {:>12}  {:>12}  {change:>9}  {:>12}  {}",
-        figure.name,
+        shown(&figure.name),
         value(figure.a),
         value(figure.b),
         noise(figure),
@@ -92,11 +92,11 @@ fn paint(verdict: Verdict, text: &str, style: Style) -> String {
 
 fn verdict(comparison: &Comparison, style: Style) -> String {
     let named = |verdict| {
-        let names: Vec<&str> = comparison
+        let names: Vec<String> = comparison
             .figures
             .iter()
             .filter(|figure| figure.verdict == verdict)
-            .map(|figure| figure.name.as_str())
+            .map(|figure| shown(&figure.name).to_string())
             .collect();
         names.join(", ")
     };

@@ -12,6 +12,7 @@ use crate::{
     render,
     search::{Finding, Trial, next},
     truth::BenchReport,
+    untrusted::shown,
 };
 
 /// What a search came to.
@@ -70,7 +71,7 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
     let verdict = match finding {
         Finding::NoLimitHelps => style.yellow(&format!(
             "{}: loses records or stalls without any limit; something else is the bottleneck",
-            storm.name
+            shown(&storm.name)
         )),
         Finding::Needed { limit, hurts_at } => {
             let (least, most) = needed.peaks.unwrap_or_default();
@@ -78,7 +79,7 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
             style.green(&format!(
                 "{}: needs limit {limit}: clean in 3 runs there{but}; peak depth {least} to {most} in clean \
                  runs",
-                storm.name
+                shown(&storm.name)
             ))
         }
         Finding::Try { .. } => unreachable!("invariant: the loop ends with a finding"),

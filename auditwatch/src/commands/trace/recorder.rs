@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn no_line_is_longer_than_one_that_is_read() {
         let talker = Talker {
-            exe: Some("/x".repeat(2_048)),
-            cgroup_path: Some("/y".repeat(2_048)),
+            exe: Some("/x".repeat(2_048).into()),
+            cgroup_path: Some("/y".repeat(2_048).into()),
             ..Talker::default()
         };
         let bare = r#"{"at_ns": 1, "source": "bpf", "state": {"lost_is_apart": false}, "events": [],
