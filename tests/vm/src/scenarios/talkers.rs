@@ -1,7 +1,9 @@
 //! Who causes records, and who pays: by process, rule key, system call and control group.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,6 +31,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("talkers-uring", uring).short(),
     Scenario::new("talkers-groups", groups),
     Scenario::new("talkers-off", off),
+    Scenario::new("talkers-hostile-names", hostile_names).short(),
 ];
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -313,5 +316,70 @@ fn off(scene: &mut Scene<'_>) -> Result<()> {
             format!("{path} is {}, not null", seen.summary.at(path))
         });
     }
+    findings.verdict()
+}
+
+/// An unprivileged process with escape sequences in its name and in its program's path: the table has no
+/// control character but line ends, and JSON has the names as they are.
+fn hostile_names(scene: &mut Scene<'_>) -> Result<()> {
+    const USER: u32 = 1000;
+    const COMM: &str = "\u{1b}[31mE\u{1b}]0;P\u{7}";
+    let directory = std::env::temp_dir().join("\u{1b}]52;c;ZXZpbAo=\u{7}\u{1b}[2J");
+    fs::create_dir_all(&directory).context("making a directory")?;
+    let program = directory.join("busybox");
+    fs::copy("/bin/busybox", &program).context("copying a program")?;
+    // The shell gives itself a name as prctl(PR_SET_NAME) does, then opens a file again and again.
+    let script = r"printf '\033[31mE\033]0;P\007' > /proc/$$/comm
+        i=0; while [ $i -lt 300 ]; do : < /dev/null; i=$((i+1)); done; while :; do sleep 1; done";
+    let rules =
+        vec![Rule::exit(&[libc::SYS_openat, libc::SYS_open], "k\u{1b}[32mKEY").for_uid(USER)];
+    let mut findings = Findings::default();
+    for format in ["table", "json"] {
+        let setup = Setup {
+            rules: rules.clone(),
+            ..Setup::default()
+        };
+        let stage = Stage::set(scene.lab, &setup, FAST)?;
+        let mut evil = Command::new(&program);
+        evil.args(["sh", "-c", script]).uid(USER).gid(USER);
+        let mut command = Command::new(&scene.lab.auditwatch);
+        command.args(["trace", "--format", format, "--duration", "6s"]);
+        let mut traced = Process::start(&scene.lab.directory, command)?;
+        traced.until("measuring", PATIENCE, |traced| !traced.output().is_empty())?;
+        // It lives on until the trace has read its program's path.
+        let evil = Process::start(&scene.lab.directory, evil)?;
+        let traced = traced.wait(PATIENCE);
+        drop(evil);
+        stage.strike()?;
+        let traced = traced?;
+        scene
+            .log
+            .push(format!("{} {}", traced.stdout, traced.stderr));
+        let acting = |text: &str| text.chars().find(|&c| c.is_control() && c != '\n');
+        findings.that(acting(&traced.stdout).is_none(), || {
+            format!("{:?} is in the output as {format}", acting(&traced.stdout))
+        });
+        if format == "json" {
+            let summary = Summary::parse(&traced.stdout)?;
+            let named = share(&summary, "comm", COMM, "records");
+            findings.at_least("records of the name", named, 300);
+            let path = program.to_string_lossy().into_owned();
+            let rows = summary.list("talkers")?;
+            findings.that(rows.iter().any(|row| row["exe"] == *path), || {
+                format!("no row has the program {path:?}")
+            });
+        } else {
+            for shown in [
+                r"\x1b[31mE\x1b]0;P\x07 (",
+                r"\x1b]52;c;ZXZpbAo=\x07\x1b[2J/",
+                r"key k\x1b[32mKEY",
+            ] {
+                findings.that(traced.stdout.contains(shown), || {
+                    format!("{shown} is not in the table")
+                });
+            }
+        }
+    }
+    fs::remove_dir_all(&directory).context("removing the program")?;
     findings.verdict()
 }
