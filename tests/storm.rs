@@ -138,6 +138,55 @@ fn mistakes_are_named_with_their_line() {
     assert!(Storm::parse(&long).is_err_and(|error| error.message.contains("bytes")));
 }
 
+/// auditd runs as root: a storm from elsewhere must not have it run or write anything.
+#[test]
+fn auditd_gets_only_harmless_settings_from_a_storm() {
+    let head =
+        "name = \"x\"\n[[producer]]\nkind = \"open\"\nevents = 1\n[consumer]\nkind = \"auditd\"\n";
+    let refused = [
+        ("plugin_dir", "\"/tmp/x\""),
+        ("log_file", "\"/etc/passwd\""),
+        ("space_left_action", "\"exec /tmp/x\""),
+        ("space_left_action", "\"EXEC\""),
+        ("disk_full_action", "\"halt\""),
+        ("overflow_action", "\"single\""),
+        ("max_log_file_action", "\"ignore\\nplugin_dir = /tmp\""),
+        ("flush", "\"none\\nplugin_dir = /tmp\""),
+        ("q_depth", "-1"),
+        ("q_depth", "\"1 #\""),
+        ("tcp_listen_port", "60"),
+        ("dispatcher", "\"/tmp/x\""),
+        ("Plugin_Dir", "\"/tmp/x\""),
+        ("no_such_key", "1"),
+        ("\"flush = none\\nlog_file\"", "\"x\""),
+    ];
+    for (key, value) in refused {
+        for (text, line) in [
+            (format!("{head}conf = {{ freq = 1, {key} = {value} }}\n"), 7),
+            (
+                format!("{head}[consumer.conf]\nfreq = 1\n{key} = {value}\n"),
+                9,
+            ),
+        ] {
+            let error = Storm::parse(&text).expect_err(&text);
+            assert_eq!(error.line, line, "{text}: {error}");
+            assert!(error.message.contains("allowed"), "{error}");
+        }
+    }
+    let unknown = Storm::parse(&format!("{head}conf = {{ plugin_dir = \"x\" }}\n"))
+        .expect_err("it is not allowed")
+        .to_string();
+    for word in ["plugin_dir", "flush", "q_depth"] {
+        assert!(unknown.contains(word), "{unknown}");
+    }
+    let taken = format!(
+        "{head}conf = {{ flush = \"SYNC\", freq = 50, space_left_action = \"syslog\", q_depth = \"400\" }}\n"
+    );
+    let storm = Storm::parse(&taken).expect("harmless");
+    assert_eq!(storm.consumer.conf["freq"], "50");
+    assert_eq!(storm.consumer.conf.len(), 4);
+}
+
 /// Whatever it is given, the parser takes it or says where and why not.
 fn is_taken_or_explained(text: &str) -> Result<(), TestCaseError> {
     if let Err(error) = Storm::parse(text) {

@@ -1,6 +1,6 @@
 //! The form of a storm file: TOML in, a checked [`Storm`] out.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use toml::Spanned;
 
@@ -51,7 +51,9 @@ pub(super) fn parse(text: &str) -> Result<Storm, StormError> {
         None => ConsumerPlan::default(),
         Some(table) => {
             let span = table.span();
-            consumer(table.into_inner()).map_err(|message| at(&span, message))?
+            let mut table = table.into_inner();
+            let conf = conf(text, std::mem::take(&mut table.conf))?;
+            consumer(&table, conf).map_err(|message| at(&span, message))?
         }
     };
     let producers = |tables: Vec<Spanned<ProducerTable>>| {
@@ -231,7 +233,26 @@ fn pause_is_sane(pause: Option<Pause>) -> Check<()> {
     positive("pause.for_ms", pause.for_ms, MAX_MS)
 }
 
-fn consumer(table: ConsumerTable) -> Check<ConsumerPlan> {
+/// Lines of auditd.conf. An error is on the line of its key, which may be in a table of its own.
+fn conf(
+    text: &str,
+    table: BTreeMap<Spanned<String>, ConfValue>,
+) -> Result<BTreeMap<String, String>, StormError> {
+    let checked = table.into_iter().map(|(key, value)| {
+        let value = match value {
+            ConfValue::Word(word) => word,
+            ConfValue::Number(number) => number.to_string(),
+        };
+        super::conf::check(key.as_ref(), &value).map_err(|message| StormError {
+            line: line_of(text, key.span().start),
+            message,
+        })?;
+        Ok((key.into_inner(), value))
+    });
+    checked.collect()
+}
+
+fn consumer(table: &ConsumerTable, conf: BTreeMap<String, String>) -> Check<ConsumerPlan> {
     let kind = table.kind;
     at_most("per_record_us", table.per_record_us, 10_000_000)?;
     pause_is_sane(table.pause)?;
@@ -246,30 +267,12 @@ fn consumer(table: ConsumerTable) -> Check<ConsumerPlan> {
             kind.name()
         ));
     }
-    if !table.conf.is_empty() && kind != ConsumerKind::Auditd {
+    if !conf.is_empty() && kind != ConsumerKind::Auditd {
         return Err(format!(
             "conf is of kind \"auditd\", not of {:?}",
             kind.name()
         ));
     }
-    let conf = table
-        .conf
-        .into_iter()
-        .map(|(key, value)| {
-            let value = match value {
-                ConfValue::Word(word) => word,
-                ConfValue::Number(number) => number.to_string(),
-            };
-            let sane = |text: &str| !text.is_empty() && !text.contains(['\n', '\r', '\0']);
-            if sane(&key) && sane(&value) && !key.contains([' ', '=', '#']) {
-                Ok((key, value))
-            } else {
-                Err(format!(
-                    "conf.{key:?} = {value:?} is no line of auditd.conf"
-                ))
-            }
-        })
-        .collect::<Check<_>>()?;
     Ok(ConsumerPlan {
         kind,
         per_record_us: table.per_record_us,

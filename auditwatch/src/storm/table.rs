@@ -119,7 +119,7 @@ pub(super) struct ConsumerTable {
     #[serde(default)]
     pub(super) fsync: bool,
     #[serde(default)]
-    pub(super) conf: BTreeMap<String, ConfValue>,
+    pub(super) conf: BTreeMap<Spanned<String>, ConfValue>,
 }
 
 const fn sink() -> ConsumerKind {
