@@ -131,7 +131,14 @@ pub enum Command {
     )]
     Rescue(apply::RescueArgs),
     /// Run synthetic audit loads, and verify the trace against ground truth
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+            auditwatch bench list\n  \
+            auditwatch bench run boot-burst\n  \
+            auditwatch bench sweep ec2-build --limits 64..65536\n  \
+            auditwatch bench needed boot-burst"
+    )]
     Bench(bench::BenchCommand),
     /// Show the audit settings, and explain them
     #[command(after_help = "Examples:\n  \

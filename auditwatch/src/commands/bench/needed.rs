@@ -40,10 +40,7 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
         };
         ensure!(
             trials.len() < usize::try_from(args.runs).unwrap_or(usize::MAX),
-            "{} runs do not settle what limit {} needs; the last was to be tried at {limit}: its need varies \
-             too much from run to run, or --runs is too small",
-            args.runs,
-            storm.name
+            unsettled(args.runs, &storm.name, limit)
         );
         let storm = storm.clone().with_limit(limit);
         let Played { report, .. } =
@@ -88,6 +85,23 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why a search has no finding after so many runs, and what to do.
+fn unsettled(runs: u32, storm: &str, next: u32) -> String {
+    let runs = if runs == 1 {
+        "1 run does".to_owned()
+    } else {
+        format!("{runs} runs do")
+    };
+    let next = match next {
+        0 => "without a limit".to_owned(),
+        limit => format!("at limit {limit}"),
+    };
+    format!(
+        "{runs} not settle which limit {storm} needs; the next run would be {next}. Give it more runs (--runs; a \
+         search takes 6 or more). If 12 are not enough, the need varies too much from run to run"
+    )
+}
+
 fn trial(report: &BenchReport) -> Result<Trial> {
     ensure!(
         report.agrees,
@@ -107,4 +121,19 @@ fn trial(report: &BenchReport) -> Result<Trial> {
         lost: trace.lost.context("losses are not measured here")?,
         stalls: stalls.count + stalls.waiting,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn search_without_finding_says_what_it_would_do_next() {
+        let words = unsettled(1, "x", 0);
+        assert!(words.starts_with("1 run does not settle which limit x needs"));
+        assert!(words.contains("without a limit"), "{words}");
+        let words = unsettled(7, "x", 64);
+        assert!(words.starts_with("7 runs do not settle"), "{words}");
+        assert!(words.contains("at limit 64"), "{words}");
+    }
 }
