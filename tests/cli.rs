@@ -336,6 +336,37 @@ fn a_storm_with_a_mistake_is_named_with_its_line() {
     assert!(words.contains("/no/such/storm.toml"), "{words}");
 }
 
+/// A device has no end, and a pipe without a writer keeps its reader waiting.
+#[test]
+fn a_storm_that_is_no_file_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let pipe = pipe.to_str().expect("text");
+    for storm in ["/dev/zero", "/dev/null", "/dev/", pipe] {
+        let words = refused(&run(&["bench", "run", storm]));
+        assert!(
+            words.contains(storm) && words.contains("not a regular file"),
+            "{words}"
+        );
+    }
+    let long = Scratch::new("long.toml", &vec![b'#'; (1 << 20) + 1]);
+    let words = refused(&run(&["bench", "run", long.path()]));
+    assert!(words.contains("1048576 bytes"), "{words}");
+}
+
+#[test]
+fn bench_shows_examples() {
+    for command in [&["bench"][..], &["bench", "list"], &["bench", "restore"]] {
+        let help = run(&[command, &["--help"]].concat());
+        assert!(
+            text(&help.stdout).contains("Examples:\n  auditwatch bench"),
+            "{command:?}"
+        );
+    }
+}
+
 #[test]
 fn what_cannot_be_compared_is_named() {
     let junk = Scratch::new("junk.zst", b"type=SYSCALL msg=audit(1.2:3)\n");

@@ -7,10 +7,12 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _},
+    os::fd::AsRawFd as _,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
 /// What stands on the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ const TYPES: usize = 2048;
 const FIRST_TYPE: usize = 1000;
 const SLOTS: usize = HEAD + TYPES;
 const BYTES: usize = SLOTS * size_of::<AtomicU64>();
+/// A page of the mapping that is no longer in the file would end whoever touches it.
+const SEALS: SealFlags = SealFlags::SHRINK;
 
 /// The shared memory.
 #[derive(Debug)]
@@ -61,14 +65,10 @@ impl Board {
     /// # Errors
     /// When the kernel has no memory for it.
     pub fn create() -> io::Result<Self> {
-        // SAFETY: the name is a string that ends with a NUL.
-        let fd = unsafe { libc::memfd_create(c"auditwatch-board".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor is new and nobody else's.
-        let file = unsafe { File::from_raw_fd(fd) };
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = File::from(memfd_create("auditwatch-board", flags)?);
         file.set_len(u64::try_from(BYTES).unwrap_or(u64::MAX))?;
+        fcntl_add_seals(&file, SEALS)?;
         Self::map(file)
     }
 
@@ -78,7 +78,8 @@ impl Board {
     /// When the path leads to no board.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        if usize::try_from(file.metadata()?.len()) != Ok(BYTES) {
+        let is_sealed = fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS));
+        if usize::try_from(file.metadata()?.len()) != Ok(BYTES) || !is_sealed {
             return Err(io::Error::other("it is no board"));
         }
         Self::map(file)
@@ -105,8 +106,8 @@ impl Board {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: a page-aligned mapping of SLOTS words, which is never taken away, and
-        // which every process uses by atomics alone.
+        // SAFETY: a page-aligned mapping of SLOTS words of a file that cannot become shorter, which is never taken
+        // away, and which every process uses by atomics alone.
         let slots = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), SLOTS) };
         Ok(Self { slots, file })
     }
@@ -169,5 +170,6 @@ mod tests {
         assert_eq!(board.types(), [(1300, 2), (3047, 1)]);
         assert_eq!(other.get(Slot::PerRecordUs), 7);
         assert!(Board::open(Path::new("/proc/self/exe")).is_err());
+        board.file.set_len(0).expect_err("its length is sealed");
     }
 }

@@ -6,6 +6,7 @@
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 /// A process, known by its number and its start.
@@ -34,18 +35,16 @@ impl ChildId {
     }
 
     /// Sends it a signal, if it runs.
-    pub fn signal(&self, signal: libc::c_int) {
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // The descriptor means the process that has the number now; the look that follows tells whether it is
+        // this one. One that has just ended needs no signal.
+        let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+            return;
+        };
         if self.runs() {
-            send(self.pid, signal);
+            let _ = pidfd_send_signal(process, signal);
         }
-    }
-}
-
-/// One that has just ended needs no signal.
-fn send(pid: u32, signal: libc::c_int) {
-    if let Ok(pid) = libc::pid_t::try_from(pid) {
-        // SAFETY: takes numbers only.
-        unsafe { libc::kill(pid, signal) };
     }
 }
 

@@ -15,12 +15,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
 
 use super::{
     board::{Board, Slot},
     changes::Auditd,
     child::ChildId,
+    directory::Directory,
     keeper::Keeper,
+    programs,
     sink::SinkOrder,
 };
 use crate::{
@@ -32,8 +35,6 @@ use crate::{
 /// For a consumer to come and to go.
 const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(5);
-/// Where auditd is, by distribution.
-const AUDITD: [&str; 3] = ["/usr/sbin/auditd", "/sbin/auditd", "/usr/bin/auditd"];
 
 /// Who takes the records.
 #[derive(Debug)]
@@ -56,17 +57,28 @@ pub enum Consumer {
 pub fn dismiss(pid: u32, keeper: &mut Keeper) -> Result<()> {
     let arguments = fs::read(format!("/proc/{pid}/cmdline"))
         .with_context(|| format!("cannot see how auditd (process {pid}) was started"))?;
-    let command: Vec<String> = arguments
+    let mut command: Vec<String> = arguments
         .split(|&byte| byte == 0)
         .filter(|word| !word.is_empty())
         .map(|word| String::from_utf8_lossy(word).into_owned())
         .collect();
+    let program = programs::of_process(pid)
+        .with_context(|| format!("cannot see which program auditd (process {pid}) is"))?;
+    command.splice(..command.len().min(1), [program]);
     let unit = fs::read_to_string(format!("/proc/{pid}/cgroup"))
         .ok()
-        .and_then(|groups| unit_of(&groups));
+        .and_then(|groups| unit_of(&groups))
+        .filter(|_| programs::has_systemctl());
     let auditd = ChildId::of(pid).with_context(|| format!("auditd (process {pid}) is gone"))?;
-    keeper.announce(|changes| changes.auditd = Some(Auditd { command, unit }))?;
-    auditd.signal(libc::SIGTERM);
+    let started = Auditd { command, unit };
+    programs::check(&started).with_context(|| {
+        format!(
+            "the consumer (process {pid}) could not be started again after the storm; stop it yourself for as long \
+             as the storm runs"
+        )
+    })?;
+    keeper.announce(|changes| changes.auditd = Some(started))?;
+    auditd.signal(Signal::TERM);
     let deadline = Instant::now() + PATIENCE;
     while auditd.runs() {
         ensure!(
@@ -96,7 +108,7 @@ impl Consumer {
         plan: &ConsumerPlan,
         host: Option<u32>,
         board: &Board,
-        directory: &Path,
+        directory: &Directory,
         keeper: &mut Keeper,
     ) -> Result<Self> {
         match (plan.kind, host) {
@@ -112,7 +124,7 @@ impl Consumer {
     fn sink(
         plan: &ConsumerPlan,
         board: &Board,
-        directory: &Path,
+        directory: &Directory,
         keeper: &mut Keeper,
     ) -> Result<Self> {
         board.set(Slot::PerRecordUs, plan.per_record_us);
@@ -123,7 +135,7 @@ impl Consumer {
         let order = SinkOrder {
             board: board.path().into(),
             rcvbuf: plan.rcvbuf,
-            log: plan.fsync.then(|| directory.join("sink.log")),
+            directory: plan.fsync.then(|| directory.path().into()),
         };
         let mut child = Command::new("/proc/self/exe")
             .args(["bench", "sink"])
@@ -140,27 +152,20 @@ impl Consumer {
         Ok(Self::Sink(child))
     }
 
-    fn auditd(plan: &ConsumerPlan, directory: &Path, keeper: &mut Keeper) -> Result<Self> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let program = AUDITD
-            .iter()
-            .find(|program| Path::new(program).exists())
+    fn auditd(plan: &ConsumerPlan, directory: &Directory, keeper: &mut Keeper) -> Result<Self> {
+        let program = programs::auditd()
             .context("no auditd is installed here; install it, or take consumer kind \"sink\"")?;
-        let home = directory.join("auditd");
-        let plugins = home.join("plugins.d");
-        let log = home.join("audit.log");
-        let conf = home.join("auditd.conf");
-        fs::create_dir_all(&plugins)?;
-        // auditd refuses what others may write to.
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o700))?;
-        fs::write(&conf, configuration(&plan.conf, &log, &plugins))?;
-        fs::set_permissions(&conf, fs::Permissions::from_mode(0o640))?;
-        let mut child = Command::new(program)
+        // auditd refuses a configuration that others than root can write to.
+        let home = directory.make_unique("auditd-")?;
+        let plugins = home.make_unique("plugins-")?;
+        let log = home.path().join("audit.log");
+        let text = configuration(&plan.conf, &log, plugins.path());
+        home.create("auditd.conf")?
+            .write_all(text.as_bytes())
+            .context("cannot write the configuration of the storm's auditd")?;
+        let mut child = programs::command(program)
             .args(["-n", "-s", "nochange", "-c"])
-            .arg(&home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .arg(home.path())
             .spawn()
             .context("cannot start auditd")?;
         announce(&child, keeper)?;
@@ -185,7 +190,7 @@ impl Consumer {
     /// Halts it, or lets it go on.
     pub fn halt(&self, halted: bool) {
         if let Some(child) = self.pid().and_then(ChildId::of) {
-            child.signal(if halted { libc::SIGSTOP } else { libc::SIGCONT });
+            child.signal(if halted { Signal::STOP } else { Signal::CONT });
         }
     }
 
@@ -258,7 +263,7 @@ impl Consumer {
             return Ok(());
         };
         if let Some(id) = ChildId::of(child.id()) {
-            id.signal(libc::SIGTERM);
+            id.signal(Signal::TERM);
         }
         let deadline = Instant::now() + PATIENCE;
         while child.try_wait()?.is_none() {
@@ -324,8 +329,7 @@ fn configuration(wanted: &BTreeMap<String, String>, log: &Path, plugins: &Path) 
         conf.insert(key, value.clone());
     }
     conf.insert("log_file", log.display().to_string());
-    conf.entry("plugin_dir")
-        .or_insert_with(|| plugins.display().to_string());
+    conf.insert("plugin_dir", plugins.display().to_string());
     let lines: Vec<String> = conf
         .iter()
         .map(|(key, value)| format!("{key} = {value}"))

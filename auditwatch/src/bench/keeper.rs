@@ -6,9 +6,8 @@
 //! signals that end the bench.
 
 use std::{
-    fs,
     io::{self, BufRead, BufReader, Write as _},
-    path::{Path, PathBuf},
+    os::fd::RawFd,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
@@ -18,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     changes::{Changes, Settings},
     child,
+    directory::remove_leftovers,
+    journal,
+    lock::Lock,
     restore::restore,
 };
 
 use crate::untrusted::{message, shown};
-
-/// Where the journal stands.
-pub const JOURNAL: &str = "/run/auditwatch/bench.json";
 
 /// What the keeper is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,15 +55,17 @@ pub struct Keeper {
     replies: BufReader<ChildStdout>,
     changes: Changes,
     restored: bool,
+    /// Held until the keeper has ended.
+    lock: Lock,
 }
 
 impl Keeper {
-    /// Starts one. What an earlier bench left behind is restored first.
+    /// Starts one, which shares the lock. What an earlier bench left behind is restored first.
     ///
     /// # Errors
-    /// When that fails, or another bench is under way.
-    pub fn start() -> Result<Self> {
-        if let Some(changes) = recover()? {
+    /// When that fails.
+    pub fn start(lock: Lock) -> Result<Self> {
+        if let Some(changes) = recover(&lock)? {
             let what = changes.in_words();
             let _ = writeln!(
                 io::stderr(),
@@ -72,11 +73,14 @@ impl Keeper {
                 shown(&what)
             );
         }
-        let mut process = Command::new("/proc/self/exe")
-            .args(["bench", "keeper"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
+        let mut process = lock
+            .share(|fd| {
+                Command::new("/proc/self/exe")
+                    .args(["bench", "keeper", "--lock", &fd.to_string()])
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .spawn()
+            })
             .context("cannot start the keeper of the audit settings")?;
         let words = process.stdin.take();
         let replies = process.stdout.take().context("the keeper has no output")?;
@@ -86,6 +90,7 @@ impl Keeper {
             replies: BufReader::new(replies),
             changes: Changes::default(),
             restored: false,
+            lock,
         })
     }
 
@@ -127,7 +132,9 @@ impl Keeper {
             Ok(Reply::Restored) => Ok(()),
             Ok(Reply::Failed(why)) => Err(anyhow::anyhow!(why)),
             // It was killed.
-            Ok(Reply::Noted) | Err(_) => restore(&self.changes).and_then(|()| forget()),
+            Ok(Reply::Noted) | Err(_) => {
+                restore(&self.changes, &self.lock).and_then(|()| journal::remove())
+            }
         };
         self.words = None;
         let _ = self.process.wait();
@@ -163,7 +170,8 @@ impl Drop for Keeper {
 ///
 /// # Errors
 /// When the host could not be restored.
-pub fn run() -> Result<()> {
+pub fn run(lock: RawFd) -> Result<()> {
+    let lock = Lock::inherited(lock)?;
     child::name(c"aw-keeper");
     child::ignore_endings();
     // SAFETY: takes no numbers. A group of its own, which no terminal signals.
@@ -187,13 +195,13 @@ pub fn run() -> Result<()> {
         match word {
             Word::Changes(more) => {
                 changes = more;
-                reply(match note(&changes) {
+                reply(match journal::write(&changes) {
                     Ok(()) => Reply::Noted,
                     Err(error) => Reply::Failed(format!("{error:#}")),
                 });
             }
             Word::Restore => {
-                let outcome = restore(&changes).and_then(|()| forget());
+                let outcome = restore(&changes, &lock).and_then(|()| journal::remove());
                 reply(match &outcome {
                     Ok(()) => Reply::Restored,
                     Err(error) => Reply::Failed(format!("{error:#}")),
@@ -202,67 +210,26 @@ pub fn run() -> Result<()> {
             }
         }
     }
-    restore(&changes).and_then(|()| forget())
+    restore(&changes, &lock).and_then(|()| journal::remove())
 }
 
-/// Restores what the journal of a bench that was killed with its keeper says; returns that, if there is one.
+/// Restores what a bench left behind that was killed with its keeper; returns that, if there is something.
 ///
 /// # Errors
-/// When the journal cannot be read, the host not restored, or its bench lives.
-pub fn recover() -> Result<Option<Changes>> {
-    let text = match fs::read(JOURNAL) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.with_context(|| format!("cannot read {JOURNAL}"))?,
-    };
-    let journal: Journal = serde_json::from_slice(&text).with_context(|| {
-        format!(
-            "{JOURNAL} makes no sense; look at the audit settings (auditwatch status), then remove it"
-        )
-    })?;
-    ensure!(
-        !journal.keeper.is_some_and(|keeper| keeper.runs()),
-        "another bench is under way (its keeper is process {}); wait for its end",
-        journal.keeper.map_or(0, |keeper| keeper.pid)
-    );
-    restore(&journal.changes)
-        .with_context(|| format!("an earlier bench was killed; its changes stand in {JOURNAL}"))?;
-    forget()?;
-    Ok(Some(journal.changes))
-}
-
-/// What stands on disk.
-#[derive(Debug, Serialize, Deserialize)]
-struct Journal {
-    /// Who is to restore it.
-    keeper: Option<child::ChildId>,
-    /// What.
-    changes: Changes,
-}
-
-/// Writes the journal, all of it or nothing.
-fn note(changes: &Changes) -> Result<()> {
-    let journal = Path::new(JOURNAL);
-    let cannot = || format!("cannot write {JOURNAL}");
-    if let Some(directory) = journal.parent() {
-        fs::create_dir_all(directory).with_context(cannot)?;
+/// When the journal cannot be read or trusted, or the host not restored.
+pub fn recover(lock: &Lock) -> Result<Option<Changes>> {
+    let mut found = None;
+    if let Some(journal) = journal::read()? {
+        restore(&journal.changes, lock).context(
+            "an earlier bench was killed; its changes stand in /run/auditwatch/bench.json",
+        )?;
+        journal::remove()?;
+        found = Some(journal.changes);
     }
-    let text = serde_json::to_vec(&Journal {
-        keeper: child::ChildId::of(std::process::id()),
-        changes: changes.clone(),
-    })?;
-    let beside = PathBuf::from(format!("{JOURNAL}.new"));
-    let mut file = fs::File::create(&beside).with_context(cannot)?;
-    file.write_all(&text)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, journal))
-        .with_context(cannot)
-}
-
-fn forget() -> Result<()> {
-    match fs::remove_file(JOURNAL) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {JOURNAL}"))
-        }
-        _ => Ok(()),
+    // The journal ends with the boot, and the files do not.
+    let files = remove_leftovers()?;
+    if !files.is_empty() {
+        found.get_or_insert_default().directories.extend(files);
     }
+    Ok(found)
 }

@@ -4,19 +4,20 @@
 //! by another process than the one that made the changes.
 
 use std::{
-    fs, io,
     os::unix::process::CommandExt as _,
-    path::Path,
-    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 
 use super::{
     changes::{Auditd, Changes, Settings},
     child::ChildId,
+    directory::remove_working,
+    lock::Lock,
+    programs,
 };
 use crate::{
     control::{self, Setting},
@@ -30,11 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(10);
 
-/// Takes all changes back.
+/// Takes all changes back, while nobody else changes this host.
 ///
 /// # Errors
 /// When something could not be restored; what could be is restored all the same.
-pub fn restore(changes: &Changes) -> Result<()> {
+pub fn restore(changes: &Changes, _held: &Lock) -> Result<()> {
     let mut failures = Vec::new();
     let mut attempt = |what: &str, done: Result<()>| {
         if let Err(error) = done {
@@ -44,7 +45,7 @@ pub fn restore(changes: &Changes) -> Result<()> {
     attempt("ending the bench's processes", end(&changes.children));
     attempt("audit settings", settings(changes));
     for directory in &changes.directories {
-        attempt("removing files", remove(directory));
+        attempt("removing files", remove_working(directory));
     }
     ensure!(
         failures.is_empty(),
@@ -58,7 +59,7 @@ pub fn restore(changes: &Changes) -> Result<()> {
 /// consumer is gone.
 fn end(children: &[ChildId]) -> Result<()> {
     for child in children {
-        child.signal(libc::SIGKILL);
+        child.signal(Signal::KILL);
     }
     let deadline = Instant::now() + CHILD_PATIENCE;
     for child in children {
@@ -123,25 +124,12 @@ fn bring_back(socket: &mut AuditSocket, auditd: &Auditd) -> Result<()> {
     if socket.status()?.pid != 0 {
         return Ok(());
     }
-    let mut command = if let Some(unit) = &auditd.unit {
-        let mut command = Command::new("systemctl");
-        command.args(["start", unit]);
-        command
-    } else {
-        let [program, arguments @ ..] = auditd.command.as_slice() else {
-            bail!("how auditd was started is not known; start it: service auditd start");
-        };
-        let mut command = Command::new(program);
-        command.args(arguments);
-        command
-    };
+    let mut command =
+        programs::start_again(auditd).context("cannot start auditd again; start it yourself")?;
     let words = auditd.command.join(" ");
     // It is not to go when the terminal does.
     command
         .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start auditd again ({words}); start it yourself"))?;
     let deadline = Instant::now() + PATIENCE;
@@ -153,13 +141,4 @@ fn bring_back(socket: &mut AuditSocket, auditd: &Auditd) -> Result<()> {
         thread::sleep(STEP);
     }
     Ok(())
-}
-
-fn remove(directory: &Path) -> Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", directory.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -6,7 +6,6 @@
 //! parent lives.
 
 use std::{
-    fs::File,
     io::{self, Write as _},
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::PathBuf,
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     board::{Board, Slot},
     child,
+    directory::Directory,
 };
 use crate::{
     control::{self, Setting},
@@ -52,8 +52,8 @@ pub struct SinkOrder {
     pub board: PathBuf,
     /// Receive buffer, bytes; the host's default where absent.
     pub rcvbuf: Option<u32>,
-    /// A file that each record is written to, and synced.
-    pub log: Option<PathBuf>,
+    /// Where it makes a file that each record is written to, and synced.
+    pub directory: Option<PathBuf>,
 }
 
 /// Takes the records until SIGTERM.
@@ -66,9 +66,9 @@ pub fn run(order: &SinkOrder) -> Result<()> {
     child::on_signal(libc::SIGTERM, end)?;
     let board = Board::open(&order.board).context("cannot find the board")?;
     let mut log = order
-        .log
+        .directory
         .as_ref()
-        .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())))
+        .map(|path| Directory::open(path)?.create("sink.log"))
         .transpose()?;
     let mut socket = AuditSocket::open()?.into_fd();
     if let Some(bytes) = order.rcvbuf {

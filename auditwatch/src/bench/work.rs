@@ -6,16 +6,17 @@
 
 use std::{
     ffi::CString,
-    fs::{self, File, Permissions},
     io,
     net::{Ipv4Addr, UdpSocket},
-    os::{fd::AsRawFd as _, fd::FromRawFd as _, fd::OwnedFd, unix::fs::PermissionsExt as _},
-    path::{Path, PathBuf},
+    os::{fd::AsRawFd as _, fd::FromRawFd as _, fd::OwnedFd},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::fs::Mode;
 
+use super::directory::Directory;
 use crate::{
     audit_rule::{SyscallRule, Whose},
     control,
@@ -25,6 +26,8 @@ use crate::{
 
 /// A program that does nothing, where the host has it.
 const TRUE: &str = "/bin/true";
+/// Mode that a file is given.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// Key of the rules of producers that name none.
 const KEY: &str = "auditwatch-bench";
 
@@ -63,7 +66,14 @@ const FILE_CALLS: &[libc::c_long] = &[
     libc::SYS_unlink,
     libc::SYS_unlinkat,
 ];
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+const FILE_CALLS: &[libc::c_long] = &[
+    libc::SYS_fchmodat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_unlinkat,
+];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const FILE_CALLS: &[libc::c_long] = &[libc::SYS_fchmodat, libc::SYS_renameat2, libc::SYS_unlinkat];
 
 /// What a thread needs, made ready before its first event.
@@ -78,7 +88,7 @@ pub enum Work {
     /// Sends a message.
     User(AuditSocket, Vec<u8>),
     /// Changes the mode of a file, renames it, removes it.
-    Files(PathBuf),
+    Files(Directory),
     /// Connects to a port on loopback; nothing is sent.
     Connect(UdpSocket),
     /// Makes loopback promiscuous and not, which is recorded without waiting for
@@ -108,10 +118,8 @@ impl Work {
                 Self::User(AuditSocket::open()?, text.into_bytes())
             }
             Kind::Files => {
-                let own = directory.join(format!("{}-{thread}", producer.name));
-                fs::create_dir_all(&own)
-                    .with_context(|| format!("cannot make {}", own.display()))?;
-                Self::Files(own)
+                let name = format!("{}-{thread}-", producer.name);
+                Self::Files(Directory::open(directory)?.make_unique(&name)?)
             }
             Kind::Connect => Self::Connect(
                 UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot open a socket")?,
@@ -148,12 +156,11 @@ impl Work {
                 control::user_message(socket, text)?;
             }
             Self::Files(directory) => {
-                let file = directory.join(format!("f{event}"));
-                let moved = directory.join(format!("g{event}"));
-                File::create(&file)?;
-                fs::set_permissions(&file, Permissions::from_mode(0o640))?;
-                fs::rename(&file, &moved)?;
-                fs::remove_file(&moved)?;
+                let (file, moved) = (format!("f{event}"), format!("g{event}"));
+                drop(directory.create(&file)?);
+                directory.set_mode(&file, FILE_MODE)?;
+                directory.rename(&file, &moved)?;
+                directory.remove(&moved)?;
             }
             Self::Connect(socket) => {
                 socket.connect((Ipv4Addr::LOCALHOST, 9))?;

@@ -41,11 +41,17 @@ pub enum BenchCommand {
         name: String,
     },
     /// Restore the host after a bench that was killed together with its keeper
-    #[command(after_help = "Examples:\n  auditwatch bench restore")]
+    #[command(after_help = "Examples:\n  \
+        auditwatch bench restore    name what it restores, or say that nothing is left\n\n\
+        Exit status: 0 if all is restored, 1 if something could not be restored or a bench is running.")]
     Restore,
     /// The process that restores the host (internal)
     #[command(hide = true)]
-    Keeper,
+    Keeper {
+        /// Descriptor of the lock
+        #[arg(long)]
+        lock: i32,
+    },
     /// The process that takes the records (internal)
     #[command(hide = true)]
     Sink,

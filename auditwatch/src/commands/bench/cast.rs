@@ -15,7 +15,10 @@ use tokio::{
 use super::stage::Stage;
 use crate::{
     audit_rule::SyscallRule,
-    bench::{board::Board, child::ChildId, consumer::Consumer, producers::ProducersOrder, work},
+    bench::{
+        board::Board, child::ChildId, consumer::Consumer, directory::Directory,
+        producers::ProducersOrder, work,
+    },
     control,
     storm::Storm,
     truth::ProducerReport,
@@ -27,20 +30,23 @@ pub(super) struct Cast {
     pub(super) consumer: Consumer,
     pub(super) producers: Producers,
     rules: Vec<SyscallRule>,
+    /// For the files of this run.
+    directory: Directory,
 }
 
 impl Cast {
     /// Puts everybody in place.
     pub(super) async fn assemble(stage: &mut Stage, storm: &Storm) -> Result<Self> {
         let board = Board::create().context("cannot make the board")?;
+        let directory = stage.directory.make_unique("run-")?;
         let consumer = Consumer::start(
             &storm.consumer,
             stage.host_auditd,
             &board,
-            &stage.directory,
+            &directory,
             &mut stage.keeper,
         )?;
-        let producers = Producers::start(stage, storm, &board).await?;
+        let producers = Producers::start(stage, storm, &board, &directory).await?;
         let mut rules: Vec<SyscallRule> = Vec::new();
         for producer in storm.phases.iter().flat_map(|phase| &phase.producers) {
             for rule in work::rules(producer, producers.pid) {
@@ -60,6 +66,7 @@ impl Cast {
             consumer,
             producers,
             rules,
+            directory,
         })
     }
 
@@ -70,6 +77,7 @@ impl Cast {
         }
         self.producers.end().await?;
         self.consumer.end()?;
+        self.directory.remove_all()?;
         stage.keeper.announce(|changes| {
             changes.rules.clear();
             changes.children.clear();
@@ -86,7 +94,12 @@ pub(super) struct Producers {
 }
 
 impl Producers {
-    async fn start(stage: &mut Stage, storm: &Storm, board: &Board) -> Result<Self> {
+    async fn start(
+        stage: &mut Stage,
+        storm: &Storm,
+        board: &Board,
+        directory: &Directory,
+    ) -> Result<Self> {
         let mut child = Command::new("/proc/self/exe")
             .args(["bench", "producers"])
             .stdin(Stdio::piped())
@@ -102,7 +115,7 @@ impl Producers {
         let mut order = serde_json::to_vec(&ProducersOrder {
             storm: storm.clone(),
             board: board.path().into(),
-            directory: stage.directory.clone(),
+            directory: directory.path().into(),
         })?;
         order.push(b'\n');
         words.write_all(&order).await?;

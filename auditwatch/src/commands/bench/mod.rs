@@ -11,13 +11,15 @@ mod stage;
 mod sweep;
 
 use std::{
-    fs,
-    io::{self, IsTerminal as _, Write as _},
+    fs::File,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    os::fd::AsRawFd as _,
     path::Path,
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use rustix::fs::{Mode, OFlags};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
@@ -26,7 +28,7 @@ use self::{
 };
 use super::trace::recorder::Recorder;
 use crate::{
-    bench::{keeper, producers, sink},
+    bench::{keeper, lock::Lock, producers, sink},
     cli::{
         Format, OutputArgs,
         bench::{BenchCommand, StormArgs},
@@ -55,11 +57,14 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::Needed(args) => until_done(needed::run(args)),
         BenchCommand::List(output) => list(output),
         BenchCommand::Show { name } => print(of_library(name)?),
-        BenchCommand::Restore => match keeper::recover()? {
-            Some(changes) => print(&format!("put back: {}\n", changes.in_words())),
-            None => print("nothing of a bench is left behind\n"),
-        },
-        BenchCommand::Keeper => keeper::run().map(|()| ExitCode::SUCCESS),
+        BenchCommand::Restore => {
+            stage::ensure_root()?;
+            match keeper::recover(&Lock::take()?)? {
+                Some(changes) => print(&format!("put back: {}\n", changes.in_words())),
+                None => print("nothing of a bench is left behind\n"),
+            }
+        }
+        BenchCommand::Keeper { lock } => keeper::run(*lock).map(|()| ExitCode::SUCCESS),
         BenchCommand::Sink => sink::run(&producers::read_order()?).map(|()| ExitCode::SUCCESS),
         BenchCommand::Producers => {
             producers::run(&producers::read_order()?).map(|()| ExitCode::SUCCESS)
@@ -93,16 +98,30 @@ fn storm(name: &str) -> Result<Storm> {
     let path = Path::new(name);
     let looks_like_a_file = name.contains('/') || path.extension().is_some();
     let text = if looks_like_a_file || path.exists() {
-        let cannot = || format!("cannot read the storm {name}");
-        let length = fs::metadata(path).with_context(cannot)?.len();
-        if length > STORM_BYTES {
-            bail!("the storm {name} is {length} bytes long; {STORM_BYTES} are the most");
-        }
-        fs::read_to_string(path).with_context(cannot)?
+        read(path).with_context(|| format!("cannot read the storm {name}"))?
     } else {
         of_library(name)?.to_owned()
     };
     Storm::parse(&text).with_context(|| format!("the storm {name} makes no sense"))
+}
+
+/// Reads a storm file. Anything else than a regular file is not opened: a device can act on that, or have no
+/// end, and a pipe can keep the bench waiting.
+fn read(path: &Path) -> Result<String> {
+    let found = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    ensure!(
+        File::from(found.try_clone()?).metadata()?.is_file(),
+        "it is not a regular file; write the storm to a file first"
+    );
+    let mut text = String::new();
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?
+        .take(STORM_BYTES + 1)
+        .read_to_string(&mut text)?;
+    ensure!(
+        u64::try_from(text.len()).is_ok_and(|length| length <= STORM_BYTES),
+        "it is longer than {STORM_BYTES} bytes"
+    );
+    Ok(text)
 }
 
 fn of_library(name: &str) -> Result<&'static str> {

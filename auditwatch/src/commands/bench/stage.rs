@@ -4,24 +4,23 @@
 //! was changed. It must refuse a host where a storm could do harm, before anything
 //! is changed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     audit_status::AuditStatus,
-    bench::{changes::Settings, child::ChildId, consumer, keeper::Keeper},
+    bench::{
+        changes::Settings,
+        child::ChildId,
+        consumer,
+        directory::{Directory, working_name},
+        keeper::Keeper,
+        lock::Lock,
+    },
     control::{self, Setting},
     kernel::facts::Facts,
     netlink::AuditSocket,
     storm::{ConsumerKind, Storm},
 };
-
-/// Files of a bench: on a disk where the host has one, since auditd's logs go there.
-const FILES: &str = "/var/tmp";
 
 /// A host that is ready.
 pub(super) struct Stage {
@@ -30,35 +29,29 @@ pub(super) struct Stage {
     /// The auditd that lives here and takes the storm's records.
     pub(super) host_auditd: Option<u32>,
     /// For the files of producers and consumer.
-    pub(super) directory: PathBuf,
+    pub(super) directory: Directory,
     pub(super) facts: Facts,
 }
 
 impl Stage {
     /// Makes the host ready.
     pub(super) fn set(storm: &Storm, yes: bool) -> Result<Self> {
-        // SAFETY: takes no numbers.
-        let user = unsafe { libc::geteuid() };
-        ensure!(
-            user == 0,
-            "a storm changes audit settings and rules, which takes root: run it by sudo"
-        );
+        ensure_root()?;
         let facts = Facts::gather();
         super::super::ensure_audit(&facts)?;
+        let lock = Lock::take()?;
         let mut socket = AuditSocket::open()?;
-        let status = socket.status()?;
-        let keeper = {
-            refuse(&status)?;
-            Keeper::start()?
-        };
+        refuse(&socket.status()?)?;
+        let mut keeper = Keeper::start(lock)?;
         // What an earlier bench left behind may have been restored just now.
         let status = socket.status()?;
         refuse(&status)?;
+        let directory = working_directory(&mut keeper)?;
         let mut stage = Self {
             keeper,
             socket,
             host_auditd: None,
-            directory: Path::new(FILES).join(format!("auditwatch-bench-{}", std::process::id())),
+            directory,
             facts,
         };
         stage.prepare(storm, &status, yes)?;
@@ -80,13 +73,8 @@ impl Stage {
                 }
             );
         }
-        let directory = self.directory.clone();
-        self.keeper.announce(|changes| {
-            changes.settings = Some(Settings::of(status));
-            changes.directories.push(directory);
-        })?;
-        fs::create_dir_all(&self.directory)
-            .with_context(|| format!("cannot make {}", self.directory.display()))?;
+        self.keeper
+            .announce(|changes| changes.settings = Some(Settings::of(status)))?;
         match lives {
             Some(pid) if stays => self.host_auditd = Some(pid),
             Some(pid) => consumer::dismiss(pid, &mut self.keeper)?,
@@ -102,6 +90,27 @@ impl Stage {
     /// Puts the host back as it was.
     pub(super) fn strike(self) -> Result<()> {
         self.keeper.restore()
+    }
+}
+
+/// Refuses to go on without the rights that it takes.
+pub(super) fn ensure_root() -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "a bench changes audit settings and rules, which takes root: run it by sudo"
+    );
+    Ok(())
+}
+
+/// Makes the directory for the files of this bench, after the keeper knows of it.
+fn working_directory(keeper: &mut Keeper) -> Result<Directory> {
+    let state = Directory::state()?;
+    loop {
+        let name = working_name();
+        keeper.announce(|changes| changes.directories = vec![state.path().join(&name)])?;
+        if let Some(directory) = state.make(&name)? {
+            return Ok(directory);
+        }
     }
 }
 

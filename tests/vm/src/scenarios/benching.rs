@@ -30,8 +30,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("bench-on-a-full-disk", full_disk),
 ];
 
-const PATIENCE: Duration = Duration::from_mins(3);
-const JOURNAL: &str = "/run/auditwatch/bench.json";
+pub(super) const PATIENCE: Duration = Duration::from_mins(3);
+pub(super) const JOURNAL: &str = "/run/auditwatch/bench.json";
 /// Storms of the smaller passes: each kind of end that a record can have, and the first of these alone on
 /// the kernels that are tested least.
 const SOME: [&str; 6] = [
@@ -51,14 +51,14 @@ const KILLED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a bench must put back.
 #[derive(Debug, PartialEq, Eq)]
-struct Host {
+pub(super) struct Host {
     status: Status,
     rules: Vec<Vec<u8>>,
 }
 
 impl Host {
     /// Settings that are nobody's default, so that what is put back is what was there.
-    fn set(scene: &Scene<'_>) -> Result<Self> {
+    pub(super) fn set(scene: &Scene<'_>) -> Result<Self> {
         scene.lab.clear()?;
         scene.lab.configure(&Setup {
             limit: 777,
@@ -85,24 +85,36 @@ impl Host {
     }
 
     /// Waits until all is as it was: a keeper may still be at it, or about to be.
-    fn is_back(&self) -> Result<()> {
+    pub(super) fn is_back(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let stands = Path::new(JOURNAL).exists();
             let now = Self::now()?;
-            if !stands && now == *self && part("keeper").is_none() {
+            let files = working_directories();
+            if !stands && files == 0 && now == *self && part("keeper").is_none() {
                 return Ok(());
             }
             ensure!(
                 Instant::now() < deadline,
-                "the host is not as it was (the journal is still there: {stands}): {now:?}, not {self:?}"
+                "the host is not as it was (the journal is still there: {stands}, {files} directories): {now:?}, not \
+                 {self:?}"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-fn bench(scene: &Scene<'_>, words: &[&str]) -> Result<Process> {
+/// Directories of benches that are still there.
+fn working_directories() -> usize {
+    fs::read_dir("/var/lib/auditwatch")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"bench-"))
+        .count()
+}
+
+pub(super) fn bench(scene: &Scene<'_>, words: &[&str]) -> Result<Process> {
     let mut command = Command::new(&scene.lab.auditwatch);
     command.arg("bench").args(words);
     Process::start(&scene.lab.directory, command)
@@ -282,11 +294,11 @@ fn compared(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 /// A process of a bench.
-fn part(word: &str) -> Option<u32> {
+pub(super) fn part(word: &str) -> Option<u32> {
     tasks::with_words("bench", word).first().copied()
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
+pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         ensure!(Instant::now() < deadline, "not {what} in time");

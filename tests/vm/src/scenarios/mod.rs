@@ -11,6 +11,7 @@ mod cost;
 mod diagnosing;
 mod endings;
 mod harmless;
+mod hostile;
 mod interrupting;
 mod loading;
 mod midway;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Scenario> {
         recommending::SCENARIOS,
         diagnosing::SCENARIOS,
         benching::SCENARIOS,
+        hostile::SCENARIOS,
         applying::SCENARIOS,
         applying_disks::SCENARIOS,
         applying_kills::SCENARIOS,
