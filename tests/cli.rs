@@ -7,7 +7,7 @@ mod program;
 
 use std::{
     fs::OpenOptions,
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;

@@ -1,3 +1,5 @@
+//! Tests of the bench's directory: what somebody else may have put in its place.
+
 use std::{
     fs::{Permissions, read_link, set_permissions},
     io::Write as _,
