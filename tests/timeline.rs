@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use auditwatch::{
     loss::message,
     render::{style::Style, table, verdict},
-    report::Summary,
+    report::{PeakBy, Summary},
     sample::{
         Areas, Attempts, Consumer, Delivery, Depths, Drain, Event, EventKind, Kept, KernelState,
         Sample, Shortfalls, Source, Stalls, Waiter,
@@ -314,4 +314,62 @@ fn changes_that_are_not_kept_are_counted_and_their_resets_are_not_guessed() {
     assert_eq!(many.ledger.residuals.lost, None);
     let note = many.notes.iter().find(|note| note.contains("not listed"));
     assert!(note.is_some_and(|note| note.contains("changes of settings")));
+}
+
+#[test]
+fn the_peak_of_an_interval_is_not_the_depth_at_its_end() {
+    let at = |seconds, buckets: [u64; 2], max, lost| {
+        let mut sample = sample(seconds, buckets.iter().sum(), lost);
+        let drain = sample.drain.as_mut().expect("hooked");
+        let depths = drain.depths.as_mut().expect("readable");
+        // 5 records left behind, and 40 to 47.
+        let bucket = |depth| auditwatch_ebpf::depth_bucket(depth) as usize;
+        depths.hist = vec![0; 128];
+        depths.hist[bucket(5)] = buckets[0];
+        depths.hist[bucket(40)] = buckets[1];
+        depths.max = max;
+        sample.attempts.as_mut().expect("hooked").depth_max = Some(max);
+        sample.state.limit = Some(64);
+        sample
+    };
+    let mut timeline = Timeline::new(host(), at(0, [0, 0], 0, 0));
+    let mut peak = |sample| {
+        let depth = timeline.push(sample).depth;
+        assert_eq!(depth.main, Some(0));
+        (depth.interval_max, depth.interval_max_by)
+    };
+    // It rises, which is measured.
+    assert_eq!(
+        peak(at(1, [10, 10], 63, 0)),
+        (Some(63), Some(PeakBy::Measured))
+    );
+    // By the lengths that drains left behind, and the drained record.
+    assert_eq!(
+        peak(at(2, [20, 10], 63, 0)),
+        (Some(6), Some(PeakBy::Drains))
+    );
+    assert_eq!(
+        peak(at(3, [20, 20], 63, 0)),
+        (Some(48), Some(PeakBy::Drains))
+    );
+    assert_eq!(
+        peak(at(4, [20, 20], 63, 0)),
+        (Some(0), Some(PeakBy::Drains))
+    );
+    // What was dropped for the limit met a queue beyond it, though no drain tells.
+    assert_eq!(
+        peak(at(5, [20, 20], 66, 9)),
+        (Some(66), Some(PeakBy::Measured))
+    );
+    assert_eq!(
+        peak(at(6, [20, 20], 66, 18)),
+        (Some(65), Some(PeakBy::Drains))
+    );
+    // Polling knows single readings only.
+    let mut polled = at(7, [20, 20], 66, 18);
+    (polled.attempts, polled.drain) = (None, None);
+    polled.state.depth = Some(12);
+    let depth = timeline.push(polled).depth;
+    assert_eq!(depth.interval_max, Some(12));
+    assert_eq!(depth.interval_max_by, Some(PeakBy::AtLeast));
 }

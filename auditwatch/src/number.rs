@@ -27,7 +27,54 @@ pub fn maybe(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), count)
 }
 
-/// A duration in its natural unit: `850 ns`, `12.5 ms`, `3.2 s`, `4 min 05 s`.
+/// A count in so many columns: whole if it fits, else without its commas, else rounded down: `1,204`, `18.4M`.
+/// Five columns are enough for any.
+#[must_use]
+pub fn count_within(value: u64, columns: usize) -> String {
+    let whole = [count(value), value.to_string()];
+    if let Some(text) = whole.into_iter().find(|text| text.len() <= columns) {
+        return text;
+    }
+    let mut unit = 1;
+    for name in ["", "k", "M", "G", "T", "P"] {
+        if value / unit < 1000 {
+            return tenths(value, unit, name);
+        }
+        unit *= 1000;
+    }
+    tenths(value, unit, "E")
+}
+
+/// `18.4M` below a hundred, `184M` from there on.
+fn tenths(value: u64, unit: u64, name: &str) -> String {
+    let whole = value / unit;
+    if whole < 100 && unit > 1 {
+        format!("{whole}.{}{name}", value % unit / (unit / 10))
+    } else {
+        format!("{whole}{name}")
+    }
+}
+
+/// A duration in so many columns: in words if they fit, else short: `4 min 05 s`, `4m05s`. Seven columns are enough
+/// for any.
+#[must_use]
+pub fn duration_within(ns: u64, columns: usize) -> String {
+    let words = duration(ns);
+    if words.len() <= columns {
+        return words;
+    }
+    let seconds = ns / 1_000_000_000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (minutes, hours, days) {
+        (0..2, ..) => words.replace(' ', ""),
+        (_, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
+        (_, 1..100, _) => format!("{hours}h{:02}m", minutes % 60),
+        (_, _, 0..1000) => format!("{days}d{:02}h", hours % 24),
+        _ => format!("{days}d"),
+    }
+}
+
+/// A duration in its natural unit: `850 ns`, `12.5 ms`, `3.2 s`, `4 min 05 s`, `2 h 05 min`, `3 d 04 h`.
 #[must_use]
 pub fn duration(ns: u64) -> String {
     let (micro, milli, second) = (1_000, 1_000_000, 1_000_000_000);
@@ -49,7 +96,12 @@ pub fn duration(ns: u64) -> String {
         tenths(second, "s")
     } else {
         let seconds = ns / second;
-        format!("{} min {:02} s", seconds / 60, seconds % 60)
+        let (minutes, hours) = (seconds / 60, seconds / 3600);
+        match hours {
+            0..2 => format!("{minutes} min {:02} s", seconds % 60),
+            2..48 => format!("{hours} h {:02} min", minutes % 60),
+            _ => format!("{} d {:02} h", hours / 24, hours % 24),
+        }
     }
 }
 
@@ -91,6 +143,42 @@ mod tests {
         assert_eq!(duration(3_000_000_000), "3 s");
         assert_eq!(duration(3_240_000_000), "3.2 s");
         assert_eq!(duration(245_000_000_000), "4 min 05 s");
+        assert_eq!(duration(7_199_000_000_000), "119 min 59 s");
+        assert_eq!(duration(7_500_000_000_000), "2 h 05 min");
+        assert_eq!(duration(273_600_000_000_000), "3 d 04 h");
+    }
+
+    #[test]
+    fn numbers_fit_the_columns_that_they_get() {
+        for (value, columns, text) in [
+            (1_204, 5, "1,204"),
+            (12_040, 5, "12040"),
+            (120_400, 5, "120k"),
+            (1_234_567, 9, "1,234,567"),
+            (1_234_567, 7, "1234567"),
+            (1_234_567, 6, "1.2M"),
+            (u64::MAX, 5, "18.4E"),
+            (999_999, 5, "999k"),
+        ] {
+            assert_eq!(count_within(value, columns), text);
+        }
+        let second = 1_000_000_000;
+        for (ns, columns, text) in [
+            (240 * second, 10, "4 min 00 s"),
+            (240 * second, 9, "4m00s"),
+            (875_000_000, 5, "875ms"),
+            (119 * second, 4, "119s"),
+            (3_599 * second, 7, "59m59s"),
+            (7_200 * second, 7, "2h00m"),
+            (400_000 * second, 7, "4d15h"),
+            (u64::MAX, 7, "213503d"),
+        ] {
+            assert_eq!(duration_within(ns, columns), text);
+        }
+        for shift in 0..64 {
+            assert!(count_within(u64::MAX >> shift, 5).len() <= 5);
+            assert!(duration_within(u64::MAX >> shift, 7).len() <= 7);
+        }
     }
 
     #[test]

@@ -31,7 +31,10 @@ pub struct Interval {
     pub drained_per_s: Option<u64>,
     /// Records dropped a second.
     pub dropped_per_s: Option<u64>,
-    /// Queue lengths at the end of the interval.
+    /// Records a second that auditd's socket took.
+    #[serde(default)]
+    pub delivered_per_s: Option<u64>,
+    /// Queue lengths in the interval and at its end.
     pub depth: IntervalDepth,
     /// Backlog limit at the end of the interval, records.
     pub limit: Option<u32>,
@@ -50,6 +53,24 @@ pub struct IntervalDepth {
     pub hold: Option<u32>,
     /// Greatest length of the main queue since the zero point.
     pub max_so_far: Option<u64>,
+    /// Greatest length of the main queue in the interval.
+    #[serde(default)]
+    pub interval_max: Option<u64>,
+    /// How that is known.
+    #[serde(default)]
+    pub interval_max_by: Option<PeakBy>,
+}
+
+/// How the greatest queue length of an interval is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeakBy {
+    /// It is the greatest since the zero point, which was measured.
+    Measured,
+    /// By the lengths that drained records left behind: at most a quarter too high.
+    Drains,
+    /// By single readings, or by records that were dropped since the queue was full: it may have been longer.
+    AtLeast,
 }
 
 /// Stalls of an interval.

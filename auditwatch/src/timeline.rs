@@ -22,13 +22,14 @@ use crate::{
         Change, Depth, Interval, IntervalDepth, IntervalStalls, KernelFacts, Memory, StallSummary,
         Status, Summary,
     },
-    sample::{CommandCounts, EventKind, Kept, Sample, Source},
+    sample::{CommandCounts, EventKind, Kept, Sample},
     talkers::{Talkers, Totals},
     untrusted::Untrusted,
 };
 
 mod evidence;
 mod notes;
+mod peak;
 mod rare;
 mod stranded;
 
@@ -139,6 +140,8 @@ impl Timeline {
         let per_s = |count: u64| rate(count, duration_ns);
         let counted = self.kernel_lost.add(before.state.lost, sample.state.lost);
         let lost = lost_records(&ledger.dropped, counted);
+        let (interval_max, interval_max_by) =
+            peak::of_interval(&before, sample, ledger.dropped.backlog_limit).unzip();
         Interval {
             kind: "interval".to_owned(),
             at_ns: sample.at_ns.saturating_sub(self.zero.at_ns),
@@ -146,13 +149,16 @@ impl Timeline {
             attempted_per_s: ledger.attempted.map(per_s),
             drained_per_s: ledger.drained.map(per_s),
             dropped_per_s: lost.map(per_s),
+            delivered_per_s: ledger.delivered.map(per_s),
             lost,
             ledger,
             depth: IntervalDepth {
                 main: sample.state.depth,
                 retry: sample.state.retry_depth,
                 hold: sample.state.hold_depth,
-                max_so_far: depth_max(sample),
+                max_so_far: peak::so_far(sample),
+                interval_max,
+                interval_max_by,
             },
             limit: sample.state.limit,
             stalls: sample.stalls.as_ref().map(|stalls| {
@@ -281,7 +287,7 @@ impl Timeline {
 
     fn depth(&self) -> Depth {
         let (zero, last) = (&self.zero, &self.last);
-        let max = depth_max(last);
+        let max = peak::so_far(last);
         let hist = last.drain.as_ref().and_then(|drain| drain.depths.as_ref());
         let longest = |kept: Option<&Kept>, ends: [Option<u32>; 2]| {
             ends.into_iter()
@@ -443,20 +449,4 @@ fn rate(count: u64, duration_ns: u64) -> u64 {
     }
     let per_s = u128::from(count) * 1_000_000_000 / u128::from(duration_ns);
     u64::try_from(per_s).unwrap_or(u64::MAX)
-}
-
-fn depth_max(sample: &Sample) -> Option<u64> {
-    let met = sample.attempts.as_ref().and_then(|a| a.depth_max);
-    let left = sample
-        .drain
-        .as_ref()
-        .and_then(|drain| Some(drain.depths.as_ref()?.max));
-    let now = sample.state.depth.map(u64::from);
-    match sample.source {
-        Source::Bpf => met
-            .max(left.filter(|_| met.is_some()))
-            .max(now.filter(|_| met.is_some())),
-        // A poll sees a depth now and then: its greatest one is no maximum.
-        Source::Poll => None,
-    }
 }

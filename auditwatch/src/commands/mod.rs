@@ -17,6 +17,7 @@ pub mod replay;
 pub mod rescue;
 pub mod rules_view;
 pub mod status;
+mod terminal;
 pub mod trace;
 pub mod undo;
 

@@ -10,9 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
+use super::terminal;
 use crate::{
     cli::{ColorChoice, Format, PrintArgs},
-    render::{json, style::Style, table},
+    render::{json, live::LiveTable, style::Style, table},
     report::{Interval, Summary},
 };
 
@@ -62,10 +63,9 @@ impl Destination {
 
     /// How text looks there.
     pub(super) fn style(&self, color: ColorChoice) -> Style {
-        let no_color = std::env::var("NO_COLOR").ok();
         match self {
-            Self::Stdout(out) => Style::new(color, no_color.as_deref(), out),
-            Self::File(file) => Style::new(color, no_color.as_deref(), file),
+            Self::Stdout(out) => terminal::style(color, out),
+            Self::File(file) => terminal::style(color, file),
         }
     }
 
@@ -116,9 +116,8 @@ pub(super) fn explain(written: io::Result<()>) -> Result<()> {
 pub(super) struct Output {
     out: Destination,
     format: Format,
-    style: Style,
-    terminal: bool,
-    lines: u32,
+    color: ColorChoice,
+    table: LiveTable,
     /// Talkers in the table.
     top: usize,
 }
@@ -127,11 +126,10 @@ impl Output {
     /// An output as the options ask for.
     pub(super) fn new(out: Destination, print: &PrintArgs) -> Self {
         Self {
-            style: out.style(print.color),
-            terminal: out.is_terminal(),
+            color: print.color,
+            table: LiveTable::with_head_every(out.is_terminal().then_some(LINES_A_HEAD)),
             format: print.format(),
             out,
-            lines: 0,
             top: print.top,
         }
     }
@@ -141,15 +139,10 @@ impl Output {
         let written = match self.format {
             Format::Json => json::line(&mut self.out, interval),
             Format::Table => {
-                let mut text = String::new();
-                if self.lines == 0 || (self.terminal && self.lines.is_multiple_of(LINES_A_HEAD)) {
-                    text.push_str(&table::head(self.style));
-                }
-                text.push_str(&table::interval(interval, self.style));
+                let text = self.table.row(interval, self.out.style(self.color));
                 self.out.text(&text)
             }
         };
-        self.lines += 1;
         explain(written)
     }
 
@@ -158,7 +151,8 @@ impl Output {
         let written = match self.format {
             Format::Json => json::line(&mut self.out, summary),
             Format::Table => {
-                let text = format!("\n{}", table::summary(summary, self.top, self.style));
+                let style = self.out.style(self.color);
+                let text = format!("\n{}", table::summary(summary, self.top, style));
                 self.out.text(&text)
             }
         };

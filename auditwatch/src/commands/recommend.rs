@@ -1,7 +1,7 @@
 //! `auditwatch recommend`: the limit that a load would have needed, from a recording or from now on.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     output::{Destination, explain as explain_failure},
-    recording_file,
+    recording_file, terminal,
     trace::{
         self,
         log::Log,
@@ -152,6 +152,7 @@ pub(super) async fn watch(
                 if let Some(sample) = live.sample()? {
                     progress.show(&log.push(sample));
                 }
+                live.tend(INTERVAL)?;
                 if let Some(pause) = live.pause() {
                     ticks.reset_after(pause);
                 }
@@ -186,10 +187,9 @@ struct Progress {
 
 impl Progress {
     fn new(window: Duration) -> Self {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
             window,
-            is_shown: io::stderr().is_terminal() && !is_dumb,
+            is_shown: terminal::stderr_takes_escapes(),
             attempts: 0,
             lost: 0,
         }

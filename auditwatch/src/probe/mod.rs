@@ -18,7 +18,7 @@ mod talker_reader;
 mod undisturbed;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use self::error::{ObjectError, ProbeError, ProgramError};
 use self::{
@@ -28,7 +28,7 @@ use self::{
     error::REFUSED_REMEDY,
     globals::Globals,
     object::Object,
-    reading::{Depth, Maps},
+    reading::{Maps, look_at_waiters},
     undisturbed::Undisturbed,
 };
 use auditwatch_ebpf::{GATE_AHEAD, GATE_AS_IT_IS, GATE_OPEN, GATE_SHUT, SET_LIMITS};
@@ -70,6 +70,8 @@ pub struct Probe {
     /// Some program is a probe, which reading the maps may disturb.
     by_probes: bool,
     blind_spots: Vec<String>,
+    /// Time of the last sample, ns of `CLOCK_MONOTONIC`.
+    sampled_ns: u64,
 }
 
 impl Probe {
@@ -152,6 +154,7 @@ impl Probe {
             misses_at_zero,
             by_probes,
             blind_spots,
+            sampled_ns: 0,
         })
     }
 
@@ -196,7 +199,7 @@ impl Probe {
     /// When the program cannot be run or a map cannot be read.
     pub fn open_gate(&mut self) -> Result<Sample, ProbeError> {
         let _undisturbed = Undisturbed::begin();
-        let mut zero = self.collect(Depth::Least)?;
+        let mut zero = self.collect()?;
         // The kernel counts misses whatever the gate: they are read next to it.
         self.misses_at_zero = self.misses()?;
         zero.shortfalls.missed = self.missed(&self.misses_at_zero);
@@ -210,13 +213,35 @@ impl Probe {
         Ok(zero)
     }
 
-    /// Reads all totals while counting goes on.
+    /// Reads all totals while counting goes on. Talkers come with the sample after [`Probe::tend`] has found the
+    /// names of all that have changed.
     ///
     /// # Errors
     /// As [`Probe::open_gate`].
     pub fn sample(&mut self) -> Result<Sample, ProbeError> {
-        self.read(GATE_AS_IT_IS)?;
-        self.collect(Depth::Usual)
+        let mut sample = {
+            let _undisturbed = self.by_probes.then(Undisturbed::begin);
+            self.read(GATE_AS_IT_IS)?;
+            self.collect()?
+        };
+        self.sampled_ns = sample.at_ns;
+        look_at_waiters(&mut sample);
+        sample.talkers = self.maps.hand_out_talkers();
+        Ok(sample)
+    }
+
+    /// Does what no sample is to wait for, in about so much time: now and then it reads which talkers have changed,
+    /// and looks for their names.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn tend(&mut self, budget: Duration) -> Result<(), ProbeError> {
+        if self.maps.talkers_are_due(self.sampled_ns) {
+            let _undisturbed = self.by_probes.then(Undisturbed::begin);
+            self.maps.read_talkers()?;
+        }
+        self.maps.name_talkers(Some(budget));
+        Ok(())
     }
 
     /// Stops to count, and reads the final totals.
@@ -224,18 +249,27 @@ impl Probe {
     /// # Errors
     /// As [`Probe::open_gate`].
     pub fn close_gate(&mut self) -> Result<Sample, ProbeError> {
-        let _undisturbed = Undisturbed::begin();
-        self.read(GATE_SHUT)?;
-        // As at the zero point.
-        let misses = self.misses()?;
-        let mut last = self.collect(Depth::Whole)?;
-        last.shortfalls.missed = self.missed(&misses);
+        let mut last = {
+            let _undisturbed = Undisturbed::begin();
+            self.read(GATE_SHUT)?;
+            // As at the zero point.
+            let misses = self.misses()?;
+            let mut last = self.collect()?;
+            last.shortfalls.missed = self.missed(&misses);
+            last
+        };
+        look_at_waiters(&mut last);
+        if self.maps.counts_talkers() {
+            // Nothing is counted any more: there is time for all of them.
+            self.maps.read_talkers()?;
+            self.maps.name_talkers(None);
+            last.talkers = Some(self.maps.hand_out_talkers().unwrap_or_default());
+        }
         Ok(last)
     }
 
-    fn collect(&mut self, depth: Depth) -> Result<Sample, ProbeError> {
-        let _undisturbed = self.by_probes.then(Undisturbed::begin);
-        let mut sample = self.maps.sample(depth)?;
+    fn collect(&mut self) -> Result<Sample, ProbeError> {
+        let mut sample = self.maps.sample()?;
         self.diagnostics.flush();
         sample.shortfalls.missed = self.missed(&self.misses()?);
         Ok(sample)

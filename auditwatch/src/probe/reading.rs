@@ -1,9 +1,9 @@
 //! Reading the maps into a [`Sample`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use auditwatch_ebpf as bpf;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf};
 
 use super::{
     cpu_sampler::CpuSampler,
@@ -45,19 +45,8 @@ pub(super) struct Maps {
     talkers: Option<TalkerReader>,
 }
 
-/// How much is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// What each interval needs, and the rest now and then.
-    Usual,
-    /// Nothing but what an interval needs.
-    Least,
-    /// Everything.
-    Whole,
-}
-
-/// Losses by the kernel's message.
-type ByMessage = BTreeMap<String, u64>;
+/// What each CPU has counted of attempts.
+type Rows = PerCpuValues<Wire<bpf::AttemptRow>>;
 
 /// Hooks that tell deliveries from failed ones together.
 const DELIVERY_NEEDS: [Role; 6] = [
@@ -130,23 +119,35 @@ impl Maps {
         first(&self.live, bpf::LIVE_MAP).map(|live| live.own_lost)
     }
 
-    /// Reads the counts.
-    pub(super) fn sample(&mut self, depth: Depth) -> Result<Sample, ProbeError> {
+    /// Reads the counts: those that an interval is made of first and together, since counting goes on. Names are
+    /// for later.
+    pub(super) fn sample(&mut self) -> Result<Sample, ProbeError> {
         let state = self.state()?;
         let drain = first(&self.drain, bpf::DRAIN_MAP)?;
-        let mut readable = wire::state(&state);
-        let events = self.events();
-        let (losses, own_losses) = self.when(Role::Losses, || self.losses())?.unzip();
-        // While the limit or the queue is not known, no attempt is seen to meet a full one.
+        let rows = self.rows()?;
+        let losses = self.when(Role::Losses, || self.loss_entries())?;
+        let ledger = self.when(Role::Stalls, || first(&self.stalls, bpf::STALLS_MAP))?;
+        let consumer = self.when(Role::Consumer, || {
+            first(&self.consumer, bpf::CONSUMER_MAP).map(|ledger| wire::consumer(&ledger))
+        })?;
+        let types = first(&self.types, bpf::TYPES_MAP)?;
         let live = first(&self.live, bpf::LIVE_MAP)?;
-        let stalls = self
-            .when(Role::Stalls, || self.stalls(&live))?
-            .filter(|_| live.limits_known != 0 && readable.depth.is_some());
+        let demand = self.demand.read(state.jiffies, live.lagging != 0)?;
+        let mut readable = wire::state(&state);
+        // While the limit or the queue is not known, no attempt is seen to meet a full one.
+        let stalls = match &ledger {
+            Some(ledger) if live.limits_known != 0 && readable.depth.is_some() => {
+                Some(self.stalls(ledger, &live)?)
+            }
+            _ => None,
+        };
         if stalls.is_none() {
             readable.waiters = None;
         }
         let command = if self.sight.command {
-            self.when(Role::Attempts, || self.command())?
+            self.when(Role::Attempts, || {
+                Ok(command(&rows, losses.as_deref(), ledger.as_ref()))
+            })?
         } else {
             None
         };
@@ -154,16 +155,19 @@ impl Maps {
             (Some(_), Some(cpu)) => Some(cpu.samples()?),
             _ => None,
         };
-        let demand = self.demand.read(state.jiffies, live.lagging != 0)?;
-        let talkers = self.talkers(state.at_ns, depth)?;
+        let by = |count: fn(&bpf::LossCount) -> u64| {
+            losses.as_ref().map(|entries| wire::losses(entries, count))
+        };
         Ok(Sample {
             at_ns: state.at_ns,
             source: Source::Bpf,
-            attempts: self.when(Role::Attempts, || self.attempts(readable.depth.is_some()))?,
-            losses,
-            own_losses,
+            attempts: self.when(Role::Attempts, || {
+                Ok(attempts(&rows, readable.depth.is_some()))
+            })?,
+            losses: by(|count| count.calls),
+            own_losses: by(|count| count.own),
             drain: self.when(Role::Drain, || {
-                self.drained(&drain, readable.depth.is_some())
+                Ok(self.drained(&drain, &types, readable.depth.is_some()))
             })?,
             delivery: self.when(Role::Delivery, || {
                 Ok(Delivery {
@@ -172,9 +176,7 @@ impl Maps {
                 })
             })?,
             demand: self.when(Role::Attempts, || Ok(demand))?,
-            consumer: self.when(Role::Consumer, || {
-                first(&self.consumer, bpf::CONSUMER_MAP).map(|ledger| wire::consumer(&ledger))
-            })?,
+            consumer,
             retry: self.when(Role::Retry, || {
                 Ok(Kept {
                     calls: drain.retried,
@@ -196,7 +198,7 @@ impl Maps {
                 self.when(Role::Auxiliary, || Ok(drain.auxiliary))?
             },
             stalls,
-            talkers,
+            talkers: None,
             command: command.map(|command| CommandCounts { cpu, ..command }),
             shortfalls: Shortfalls {
                 missed: BTreeMap::new(),
@@ -204,7 +206,7 @@ impl Maps {
                 losses_unnamed: drain.losses_unnamed,
             },
             state: readable,
-            events,
+            events: self.events(),
         })
     }
 
@@ -220,80 +222,44 @@ impl Maps {
         }
     }
 
-    fn attempts(&self, depth_is_readable: bool) -> Result<Attempts, ProbeError> {
-        let rows = self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
+    fn rows(&self) -> Result<Rows, ProbeError> {
+        self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
             name: bpf::ATTEMPTS_MAP,
             source,
-        })?;
-        let mut sum = Attempts::default();
-        let mut depth_max = 0;
-        let mut understood = 0;
-        for Wire(row) in rows.iter() {
-            sum.attempted += row.attempted;
-            sum.own += row.own;
-            sum.filtered += row.filtered;
-            sum.own_filtered += row.own_filtered;
-            sum.user_filtered += row.user_filtered;
-            understood += row.understood;
-            depth_max = depth_max.max(row.depth_max);
-        }
-        sum.understood = Some(understood);
-        sum.depth_max = depth_is_readable.then_some(depth_max);
-        Ok(sum)
-    }
-
-    /// Talkers that have changed, where they are due.
-    fn talkers(&mut self, now_ns: u64, depth: Depth) -> Result<Option<Vec<Talker>>, ProbeError> {
-        let Some(reader) = &mut self.talkers else {
-            return Ok(None);
-        };
-        let due = match depth {
-            Depth::Least => false,
-            Depth::Usual => reader.is_due(now_ns),
-            Depth::Whole => true,
-        };
-        if !due {
-            return Ok(None);
-        }
-        let rows = self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
-            name: bpf::ATTEMPTS_MAP,
-            source,
-        })?;
-        let runs: Vec<_> = rows.iter().map(|Wire(row)| row.run).collect();
-        reader.read(&runs).map(Some)
-    }
-
-    /// What the tasks of the traced command did, without its samples.
-    fn command(&self) -> Result<CommandCounts, ProbeError> {
-        let rows = self.attempts.get(&0, 0).map_err(|source| ProbeError::Map {
-            name: bpf::ATTEMPTS_MAP,
-            source,
-        })?;
-        let sum = |pick: fn(&bpf::AttemptRow) -> u64| rows.iter().map(|Wire(row)| pick(row)).sum();
-        let ledger = self.when(Role::Stalls, || first(&self.stalls, bpf::STALLS_MAP))?;
-        Ok(CommandCounts {
-            attempted: sum(|row| row.command),
-            filtered: sum(|row| row.command_filtered),
-            lost: self.when(Role::Losses, || {
-                let entries = self.loss_entries()?;
-                Ok(entries.iter().map(|(_, count)| count.command).sum())
-            })?,
-            stalls: ledger.map(|ledger| CommandStalls {
-                count: ledger.command,
-                total_ns: ledger.command_total_ns,
-                max_ns: ledger.command_max_ns,
-            }),
-            cpu: None,
         })
     }
 
-    /// By message, and those of auditwatch's own among them.
-    fn losses(&self) -> Result<(ByMessage, ByMessage), ProbeError> {
-        let entries = self.loss_entries()?;
-        Ok((
-            wire::losses(&entries, |count| count.calls),
-            wire::losses(&entries, |count| count.own),
-        ))
+    /// Whether talkers are due to be read.
+    pub(super) fn talkers_are_due(&mut self, now_ns: u64) -> bool {
+        self.talkers
+            .as_mut()
+            .is_some_and(|talkers| talkers.is_due(now_ns))
+    }
+
+    /// Reads which talkers have changed, where they are counted.
+    pub(super) fn read_talkers(&mut self) -> Result<(), ProbeError> {
+        let rows = self.rows()?;
+        let runs: Vec<_> = rows.iter().map(|Wire(row)| row.run).collect();
+        self.talkers
+            .as_mut()
+            .map_or(Ok(()), |talkers| talkers.read(&runs))
+    }
+
+    /// Looks for their names, for so long or until all have theirs.
+    pub(super) fn name_talkers(&mut self, budget: Option<Duration>) {
+        if let Some(talkers) = &mut self.talkers {
+            talkers.name(budget);
+        }
+    }
+
+    /// Talkers that have changed and have their names.
+    pub(super) fn hand_out_talkers(&mut self) -> Option<Vec<Talker>> {
+        self.talkers.as_mut()?.hand_out()
+    }
+
+    /// Whether talkers are counted.
+    pub(super) const fn counts_talkers(&self) -> bool {
+        self.talkers.is_some()
     }
 
     fn loss_entries(&self) -> Result<Vec<(u64, bpf::LossCount)>, ProbeError> {
@@ -312,14 +278,14 @@ impl Maps {
     fn drained(
         &self,
         drain: &bpf::DrainLedger,
+        types: &bpf::TypeCounts,
         depth_is_readable: bool,
-    ) -> Result<Drain, ProbeError> {
-        let counts = first(&self.types, bpf::TYPES_MAP)?.counts;
+    ) -> Drain {
         let types = (bpf::TYPE_BASE..)
-            .zip(counts)
+            .zip(types.counts)
             .filter(|&(_, count)| count > 0)
             .collect();
-        Ok(Drain {
+        Drain {
             drained: drain.drained,
             areas: self.sight.areas.then_some(Areas {
                 total_bytes: drain.area_bytes,
@@ -330,11 +296,15 @@ impl Maps {
                 hist: drain.depth_hist.to_vec(),
             }),
             types: self.sight.types.then_some(types),
-        })
+        }
     }
 
-    fn stalls(&self, live: &bpf::LiveState) -> Result<Stalls, ProbeError> {
-        let ledger = first(&self.stalls, bpf::STALLS_MAP)?;
+    /// Who waits is not looked at yet: [`look_at_waiters`].
+    fn stalls(
+        &self,
+        ledger: &bpf::StallLedger,
+        live: &bpf::LiveState,
+    ) -> Result<Stalls, ProbeError> {
         // By thread: where a task leaves while the map is read, the walk may begin again.
         let mut since = BTreeMap::new();
         if live.waiters > 0 {
@@ -359,7 +329,7 @@ impl Maps {
             .map(|(thread, since_ns)| Waiter {
                 thread,
                 since_ns,
-                asleep: sleeps_in_audit(thread),
+                asleep: None,
             })
             .collect();
         Ok(Stalls {
@@ -380,6 +350,56 @@ impl Maps {
             events.extend(wire::events(&item).unwrap_or_default());
         }
         events
+    }
+}
+
+/// Adds up what the CPUs have counted.
+fn attempts(rows: &Rows, depth_is_readable: bool) -> Attempts {
+    let mut sum = Attempts::default();
+    let mut depth_max = 0;
+    let mut understood = 0;
+    for Wire(row) in rows.iter() {
+        sum.attempted += row.attempted;
+        sum.own += row.own;
+        sum.filtered += row.filtered;
+        sum.own_filtered += row.own_filtered;
+        sum.user_filtered += row.user_filtered;
+        understood += row.understood;
+        depth_max = depth_max.max(row.depth_max);
+    }
+    sum.understood = Some(understood);
+    sum.depth_max = depth_is_readable.then_some(depth_max);
+    sum
+}
+
+/// What the tasks of the traced command did, without its samples.
+fn command(
+    rows: &Rows,
+    losses: Option<&[(u64, bpf::LossCount)]>,
+    ledger: Option<&bpf::StallLedger>,
+) -> CommandCounts {
+    let sum = |pick: fn(&bpf::AttemptRow) -> u64| rows.iter().map(|Wire(row)| pick(row)).sum();
+    CommandCounts {
+        attempted: sum(|row| row.command),
+        filtered: sum(|row| row.command_filtered),
+        lost: losses.map(|entries| entries.iter().map(|(_, count)| count.command).sum()),
+        stalls: ledger.map(|ledger| CommandStalls {
+            count: ledger.command,
+            total_ns: ledger.command_total_ns,
+            max_ns: ledger.command_max_ns,
+        }),
+        cpu: None,
+    }
+}
+
+/// Looks where those who wait are asleep: a file of `/proc` each.
+pub(super) fn look_at_waiters(sample: &mut Sample) {
+    for waiter in sample
+        .stalls
+        .iter_mut()
+        .flat_map(|stalls| &mut stalls.waiters)
+    {
+        waiter.asleep = sleeps_in_audit(waiter.thread);
     }
 }
 

@@ -1,7 +1,13 @@
 //! Reading the talkers: what has changed since the last time, with the names that the host has for
 //! them now.
+//!
+//! Names are files of `/proc`, a few for each talker. While counting goes on, they are looked up between two samples
+//! and a portion at a time: no sample is to wait for them.
 
-use std::collections::{BTreeMap, HashMap as StdMap};
+use std::{
+    collections::{BTreeMap, HashMap as StdMap},
+    time::{Duration, Instant},
+};
 
 use auditwatch_ebpf::{CROWD_MAP, TALKERS_MAP, TalkerCounts, TalkerKey, TalkerRun};
 use aya::maps::{HashMap, MapData, MapError};
@@ -29,6 +35,10 @@ pub(super) struct TalkerReader {
     running: Vec<TalkerKey>,
     cgroups: CgroupNames,
     due_ns: u64,
+    /// What has changed, and has no names yet: the next one last.
+    nameless: Vec<(TalkerKey, TalkerCounts)>,
+    /// What has names, and was not handed out yet.
+    named: Vec<Talker>,
 }
 
 impl TalkerReader {
@@ -41,24 +51,26 @@ impl TalkerReader {
             running: Vec::new(),
             cgroups: CgroupNames::default(),
             due_ns: 0,
+            nameless: Vec::new(),
+            named: Vec::new(),
         })
     }
 
-    /// Whether it is time to read them again.
+    /// Whether it is time to read them again: those of the last time are to have their names first.
     pub(super) fn is_due(&mut self, now_ns: u64) -> bool {
         if self.due_ns == 0 {
             self.due_ns = now_ns + EVERY_NS;
         }
-        if now_ns < self.due_ns {
+        if now_ns < self.due_ns || !self.nameless.is_empty() {
             return false;
         }
         self.due_ns = now_ns + EVERY_NS;
         true
     }
 
-    /// What has changed. `runs` are the attempts that each CPU has not filed yet; they come first, so
-    /// that a run which is filed in between is counted twice for now, and never lost for good.
-    pub(super) fn read(&mut self, runs: &[TalkerRun]) -> Result<Vec<Talker>, ProbeError> {
+    /// Reads what has changed, without names. `runs` are the attempts that each CPU has not filed yet; they come
+    /// first, so that a run which is filed in between is counted twice for now, and never lost for good.
+    pub(super) fn read(&mut self, runs: &[TalkerRun]) -> Result<(), ProbeError> {
         let mut totals: BTreeMap<TalkerKey, TalkerCounts> = BTreeMap::new();
         for (map, name) in [(&self.talkers, TALKERS_MAP), (&self.crowd, CROWD_MAP)] {
             for entry in map {
@@ -80,11 +92,29 @@ impl TalkerReader {
         self.running
             .extend(runs.iter().filter(|run| run.records > 0).map(|run| run.key));
         let changed = changed(&mut self.reported, totals);
-        self.cgroups.learn(changed.keys().map(|key| key.cgroup));
-        Ok(changed
-            .iter()
-            .map(|(key, counts)| self.named(key, counts))
-            .collect())
+        // Newer counts are in the place of those that still wait for names.
+        self.nameless.retain(|(key, _)| !changed.contains_key(key));
+        self.nameless.extend(changed);
+        Ok(())
+    }
+
+    /// Looks for names, for so long or, where that is `None`, until all is named.
+    pub(super) fn name(&mut self, budget: Option<Duration>) {
+        let end = budget.map(|budget| Instant::now() + budget);
+        self.cgroups
+            .learn(self.nameless.iter().map(|(key, _)| key.cgroup));
+        while end.is_none_or(|end| Instant::now() < end)
+            && let Some((key, counts)) = self.nameless.pop()
+        {
+            let talker = self.named(&key, &counts);
+            self.named.push(talker);
+        }
+    }
+
+    /// What was read and has its names; `None` while some are looked for, or where nothing was read.
+    pub(super) fn hand_out(&mut self) -> Option<Vec<Talker>> {
+        (self.nameless.is_empty() && !self.named.is_empty())
+            .then(|| std::mem::take(&mut self.named))
     }
 
     fn named(&self, key: &TalkerKey, counts: &TalkerCounts) -> Talker {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{style::Style, table};
+use super::{style::Style, table, wrap::hang};
 use crate::{
-    number::{bytes, count, duration, maybe},
+    number::{bytes, count, count_within, duration, duration_within, maybe},
     report::Interval,
     search::Trial,
     storm::library::Entry,
@@ -12,8 +12,12 @@ use crate::{
     untrusted::{NAME_COLUMNS, clipped, shown},
 };
 
-/// Cells of a bar.
-const BAR_CELLS: u64 = 24;
+/// Cells of a bar at most.
+const BAR_CELLS: usize = 24;
+/// Columns of a sweep beside its two bars.
+const SWEEP_COLUMNS: usize = 70;
+/// Columns of producers beside their names.
+const PRODUCER_COLUMNS: usize = 60;
 
 /// The storms of the library, a line each.
 #[must_use]
@@ -29,32 +33,42 @@ pub fn list(storms: &[Entry]) -> String {
 #[must_use]
 pub fn report(report: &BenchReport, style: Style) -> String {
     let mut text = table::summary(&report.trace, table::TOP, style);
+    let names = style
+        .table_width()
+        .saturating_sub(PRODUCER_COLUMNS)
+        .clamp(8, 28);
     let _ = writeln!(
         text,
         "\n{}",
         style.dim(&format!(
-            "{:<28}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
+            "{:<names$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
             "producer", "events", "p50", "p99", "max", "slept", "for"
         ))
     );
     for producer in &report.truth.producers {
         let name = format!("{}/{} x{}", producer.phase, producer.name, producer.threads);
-        let name = clipped(&name, NAME_COLUMNS);
+        let mut name = clipped(&name, NAME_COLUMNS);
+        if name.chars().count() > names {
+            // A line of its own, rather than part of a name.
+            let _ = writeln!(text, "{name}");
+            name.clear();
+        }
+        let time = |ns| duration_within(ns, 9);
         let _ = writeln!(
             text,
-            "{name:<28}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
-            count(producer.events),
-            duration(producer.p50_ns),
-            duration(producer.p99_ns),
-            duration(producer.max_ns),
-            count(producer.slept),
-            duration(producer.slept_ns),
+            "{name:<names$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            count_within(producer.events, 9),
+            time(producer.p50_ns),
+            time(producer.p99_ns),
+            time(producer.max_ns),
+            count_within(producer.slept, 9),
+            time(producer.slept_ns),
         );
     }
     let _ = writeln!(
         text,
         "\n{}",
-        style.dim(&format!("{:<36}  {:>12}  {:>12}", "", "truth", "trace"))
+        style.dim(&format!("{:<36} {:>12} {:>12}", "", "truth", "trace"))
     );
     for check in &report.checks {
         let _ = writeln!(text, "{}", line(check, style));
@@ -74,7 +88,7 @@ pub fn report(report: &BenchReport, style: Style) -> String {
             shown(&report.truth.consumer)
         ))
     };
-    let _ = writeln!(text, "{verdict}");
+    text.push_str(&hang("", &verdict, 2, style));
     text
 }
 
@@ -85,10 +99,10 @@ fn line(check: &Check, style: Style) -> String {
         None => style.dim("not known to both"),
     };
     format!(
-        "{:<36}  {:>12}  {:>12}  {verdict}",
+        "{:<36} {:>12} {:>12} {verdict}",
         shown(&check.what),
-        maybe(check.truth),
-        maybe(check.traced)
+        within(check.truth, 12),
+        within(check.traced, 12)
     )
 }
 
@@ -108,11 +122,18 @@ pub fn progress(interval: &Interval, events: u64, of: Option<u64>) -> String {
     )
 }
 
+/// A count, or a dash where it was not measured.
+fn within(value: Option<u64>, columns: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| count_within(value, columns))
+}
+
 /// A sweep as a table, with loss and stalls as bars.
 #[must_use]
 pub fn sweep(points: &[Point], style: Style) -> String {
+    let room = style.table_width().saturating_sub(SWEEP_COLUMNS) / 2;
+    let cells = room.clamp(1, BAR_CELLS);
     let mut text = style.dim(&format!(
-        "{:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}  {:>9}  {:<24}  {}\n",
+        "{:>7} {:>8} {:>7} {:>6} {:>8} {:>8} {:>8} {:>9} {:<cells$} {}\n",
         "limit",
         "attempts",
         "lost",
@@ -121,8 +142,12 @@ pub fn sweep(points: &[Point], style: Style) -> String {
         "longest",
         "p99",
         "memory",
-        "lost",
-        "stalled"
+        if cells < "lost".len() { "" } else { "lost" },
+        if cells < "stalled".len() {
+            ""
+        } else {
+            "stalled"
+        },
     ));
     let most = |pick: fn(&Point) -> Option<u64>| points.iter().filter_map(pick).max().unwrap_or(0);
     let (most_lost, most_stalled) = (most(|point| point.lost), most(|point| point.stalled_ns));
@@ -130,38 +155,39 @@ pub fn sweep(points: &[Point], style: Style) -> String {
         let limit = if point.limit == 0 {
             "none".to_owned()
         } else {
-            count(u64::from(point.limit))
+            count_within(u64::from(point.limit), 7)
         };
-        let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
-        let _ = writeln!(
-            text,
-            "{limit:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}  {:>9}  {}  {}{}",
-            maybe(point.attempted),
-            maybe(point.lost),
-            maybe(point.stalls),
+        let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| duration_within(ns, 8));
+        let lost = bar(point.lost, most_lost, cells);
+        let blank = " ".repeat(cells.saturating_sub(lost));
+        let line = format!(
+            "{limit:>7} {:>8} {:>7} {:>6} {:>8} {:>8} {:>8} {:>9} {}{blank} {}",
+            within(point.attempted, 8),
+            within(point.lost, 7),
+            within(point.stalls, 6),
             time(point.stalled_ns),
             time(point.longest_stall_ns),
             time(point.p99_ns),
             point.queue_peak_bytes.map_or_else(|| "-".to_owned(), bytes),
-            style.red(&format!("{:<24}", bar(point.lost, most_lost))),
-            style.yellow(&bar(point.stalled_ns, most_stalled)),
-            if point.agrees {
-                ""
-            } else {
-                "  trace and truth DISAGREE"
-            }
+            style.red(&style.bar(lost)),
+            style.yellow(&style.bar(bar(point.stalled_ns, most_stalled, cells))),
         );
+        text.push_str(line.trim_end());
+        text.push('\n');
+        if !point.agrees {
+            let _ = writeln!(text, "{:>7} trace and truth DISAGREE", "");
+        }
     }
     text
 }
 
-/// A bar of a share; the least that is there shows.
-fn bar(value: Option<u64>, most: u64) -> String {
+/// Cells of a bar of a share; the least that is there shows.
+fn bar(value: Option<u64>, most: u64, cells: usize) -> usize {
     let Some(value) = value.filter(|&value| value > 0 && most > 0) else {
-        return String::new();
+        return 0;
     };
-    let cells = u128::from(value) * u128::from(BAR_CELLS) / u128::from(most);
-    "\u{2588}".repeat(usize::try_from(cells.max(1)).unwrap_or(1))
+    let filled = u128::from(value) * cells as u128 / u128::from(most);
+    usize::try_from(filled).unwrap_or(cells).max(1)
 }
 
 /// One run of a search.

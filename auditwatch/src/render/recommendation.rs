@@ -1,16 +1,22 @@
 //! The recommendation for people: the verdict first, then why, the curve, and what to do.
 
-use std::fmt::Write as _;
-
-use super::style::Style;
+use super::{
+    style::Style,
+    wrap::{command, hang},
+};
 use crate::{
-    number::{bytes, count, duration},
+    number::{bytes, count, count_within, duration_within},
     recommendation::{CurvePoint, Recommendation, Verdict},
     untrusted::shown,
 };
 
-/// Cells of a bar.
-const BAR_CELLS: u64 = 24;
+/// Cells of a bar at most.
+const BAR_CELLS: usize = 24;
+/// Columns of the labels, and of the labels with the number of an advice.
+const LABEL: usize = 11;
+const NUMBERED: usize = 14;
+/// Columns of the curve beside its limits and its bars: numbers, gaps, and the mark.
+const CURVE_COLUMNS: usize = 60;
 
 /// The verdict in a sentence.
 #[must_use]
@@ -74,23 +80,24 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
         Verdict::LimitWillNotHelp => style.red(&line),
         Verdict::Raise | Verdict::Lower | Verdict::Unknown => style.yellow(&line),
     };
-    let _ = writeln!(text, "{}  {line}", style.bold("limit    "));
+    let label = |name: &str| format!("{}  ", style.bold(&format!("{name:<9}")));
+    let indented = |value: &str| hang(&" ".repeat(LABEL), value, LABEL, style);
+    text.push_str(&hang(&label("limit"), &line, LABEL, style));
     for reason in &answer.reasons {
-        let _ = writeln!(text, "           {}", shown(reason));
+        text.push_str(&indented(&shown(reason).to_string()));
     }
     if let (Some(memory), Some(worst), Some(folklore)) = (
         answer.memory_bytes,
         answer.memory_worst_bytes,
         answer.memory_folklore_bytes,
     ) {
-        let _ = writeln!(
-            text,
-            "           full, it takes {} of kernel memory by the records of this trace, {} at worst \
+        text.push_str(&indented(&format!(
+            "full, it takes {} of kernel memory by the records of this trace, {} at worst \
              (by the folklore of 8,970 B a record {})",
             bytes(memory),
             bytes(worst),
             bytes(folklore)
-        );
+        )));
     }
     if !answer.curve.is_empty() {
         text.push('\n');
@@ -98,50 +105,71 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
         text.push('\n');
     }
     if !answer.breaks_rules.is_empty() {
-        let _ = writeln!(
-            text,
-            "{}  less than the 8,192 that these ask for, of audit_backlog_limit= on the kernel's command line too \
-             (--policy keeps to them)",
-            style.bold("rules    "),
-        );
+        let rules = "less than the 8,192 that these ask for, of audit_backlog_limit= on the kernel's command line too \
+                     (--policy keeps to them)";
+        text.push_str(&hang(&label("rules"), rules, LABEL, style));
         for rule in &answer.breaks_rules {
-            let _ = writeln!(text, "           {}", shown(rule));
+            text.push_str(&indented(&shown(rule).to_string()));
         }
     }
     let trust = shown(&answer.confidence_reasons.join("; ")).to_string();
-    let _ = writeln!(
-        text,
-        "{} {}: {}",
-        style.bold("confidence"),
-        answer.confidence.name(),
-        if trust.is_empty() {
-            "all that it rests on was measured"
-        } else {
-            &trust
-        }
-    );
+    let trust = if trust.is_empty() {
+        "all that it rests on was measured"
+    } else {
+        &trust
+    };
+    text.push_str(&hang(
+        &format!("{} ", style.bold("confidence")),
+        &format!("{}: {trust}", answer.confidence.name()),
+        LABEL,
+        style,
+    ));
     for (number, advice) in (1..).zip(&answer.advice) {
-        let _ = writeln!(
-            text,
-            "{}  {number}. {}",
-            style.bold("advice   "),
-            shown(&advice.action)
-        );
-        let _ = writeln!(text, "              effect: {}", shown(&advice.effect));
-        let _ = writeln!(text, "              because: {}", shown(&advice.evidence));
-        if let Some(command) = &advice.command {
-            let undo = advice
-                .undo
-                .as_ref()
-                .map_or_else(String::new, |undo| format!("   (undo: {})", shown(undo)));
-            let _ = writeln!(text, "              command: {}{undo}", shown(command));
+        let begin = format!("{}{number}. ", label("advice"));
+        text.push_str(&hang(
+            &begin,
+            &shown(&advice.action).to_string(),
+            NUMBERED,
+            style,
+        ));
+        let mut detail = |name: &str, value: &str| {
+            let begin = format!("{}{name}: ", " ".repeat(NUMBERED));
+            text.push_str(&hang(
+                &begin,
+                &shown(value).to_string(),
+                NUMBERED + 2,
+                style,
+            ));
+        };
+        detail("effect", &advice.effect);
+        detail("because", &advice.evidence);
+        for (name, line) in [("command", &advice.command), ("undo", &advice.undo)] {
+            if let Some(line) = line {
+                let begin = format!("{}{name}: ", " ".repeat(NUMBERED));
+                text.push_str(&command(
+                    &begin,
+                    &shown(line).to_string(),
+                    NUMBERED + 2,
+                    style,
+                ));
+            }
         }
     }
     if let Some(apply) = &answer.apply {
-        let _ = writeln!(text, "{}  {}", style.bold("apply    "), shown(apply));
+        text.push_str(&command(
+            &label("apply"),
+            &shown(apply).to_string(),
+            LABEL,
+            style,
+        ));
     }
     if let Some(undo) = &answer.undo {
-        let _ = writeln!(text, "{}  {}", style.bold("undo     "), shown(undo));
+        text.push_str(&command(
+            &label("undo"),
+            &shown(undo).to_string(),
+            LABEL,
+            style,
+        ));
     }
     text
 }
@@ -151,34 +179,41 @@ fn curve(answer: &Recommendation, style: Style) -> String {
     let loses = answer.curve.iter().any(|point| point.lost > 0);
     let pick = |point: &CurvePoint| if loses { point.lost } else { point.stall_ns };
     let most = answer.curve.iter().map(pick).max().unwrap_or(0);
+    let limits = answer.curve.iter().map(|point| count(point.limit).len());
+    let width = limits.max().unwrap_or(0).max("limit".len());
+    let cells = style
+        .table_width()
+        .saturating_sub(width + CURVE_COLUMNS)
+        .clamp(1, BAR_CELLS);
     let mut text = style.dim(&format!(
-        "{:>20}  {:>9}  {:>7}  {:>9}  {:>9}  predicted\n",
+        "{:>width$}  {:>9}  {:>7}  {:>10}  {:>9}  predicted\n",
         "limit", "lost", "of all", "held up", "memory"
     ));
     for point in &answer.curve {
-        let cells = (u128::from(pick(point)) * u128::from(BAR_CELLS))
+        let filled = (u128::from(pick(point)) * cells as u128)
             .checked_div(u128::from(most))
             .unwrap_or(0);
-        let cells = usize::try_from(cells)
+        let filled = usize::try_from(filled)
             .unwrap_or(0)
             .max(usize::from(pick(point) > 0));
         let mark = if Some(point.limit) == answer.limit {
-            " <- recommended"
+            "<- recommended"
         } else if Some(point.limit) == answer.current {
-            " <- now (predicted too)"
+            "<- now"
         } else {
             ""
         };
-        let _ = writeln!(
-            text,
-            "{:>20}  {:>9}  {:>5.1} %  {:>9}  {:>9}  {}{mark}",
+        let line = format!(
+            "{:>width$}  {:>9}  {:>5.1} %  {:>10}  {:>9}  {} {mark}",
             count(point.limit),
-            count(point.lost),
+            count_within(point.lost, 9),
             point.lost_pct,
-            duration(point.stall_ns),
+            duration_within(point.stall_ns, 10),
             point.memory_bytes.map_or_else(|| "-".to_owned(), bytes),
-            style.red(&"\u{2588}".repeat(cells)),
+            style.red(&style.bar(filled)),
         );
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
     text
 }

@@ -1,13 +1,13 @@
-//! The table: a head, a line each interval, and a summary for people.
+//! The summary for people: a label and a sentence each, the verdict last.
 
 use std::fmt::Write as _;
 
-use super::{recommendation, style::Style, talkers, verdict};
+use super::{recommendation, style::Style, talkers, verdict, wrap::hang};
 use crate::{
     command_cost::CommandCost,
     health::roll_up,
-    number::{bytes, count, duration, maybe, plural},
-    report::{Interval, Summary},
+    number::{bytes, count, duration, plural},
+    report::Summary,
     sample::Source,
     untrusted::{NAME_COLUMNS, shown},
 };
@@ -16,95 +16,18 @@ use crate::{
 const TELLING_ERROR: f64 = 0.2;
 /// Talkers that are shown unless asked otherwise.
 pub const TOP: usize = 10;
-/// Cells of the depth bar.
-const BAR_CELLS: u64 = 20;
-
-/// The head of the columns.
-#[must_use]
-pub fn head(style: Style) -> String {
-    style.dim(&format!(
-        "{:>9}  {:>10}  {:>10}  {:>9}  {:<39}  {:>7}  {:>9}\n",
-        "time", "attempts/s", "drained/s", "dropped/s", "depth of limit", "stalls", "stalled"
-    ))
-}
-
-/// One interval's line.
-#[must_use]
-pub fn interval(interval: &Interval, style: Style) -> String {
-    let dropped = match (interval.lost, interval.dropped_per_s) {
-        // Few in a long interval are still some.
-        (Some(1..), Some(per_s)) => style.red(&format!("{:>9}", count(per_s.max(1)))),
-        (_, per_s) => format!("{:>9}", maybe(per_s)),
-    };
-    let (stalls, stalled) = match &interval.stalls {
-        Some(stalls) => (
-            format!("{:>7}", count(stalls.count)),
-            format!("{:>9}", duration(stalls.total_ns)),
-        ),
-        None => (format!("{:>7}", "-"), format!("{:>9}", "-")),
-    };
-    let (stalls, stalled) = if interval.stalls.as_ref().is_some_and(|s| s.count > 0) {
-        (style.yellow(&stalls), style.yellow(&stalled))
-    } else {
-        (stalls, stalled)
-    };
-    let mut line = format!(
-        "{:>9}  {:>10}  {:>10}  {dropped}  {}  {stalls}  {stalled}",
-        duration(interval.at_ns),
-        maybe(interval.attempted_per_s),
-        maybe(interval.drained_per_s),
-        depth_cell(interval, style),
-    );
-    let beside: Vec<String> = [
-        ("retry", interval.depth.retry.map(u64::from)),
-        ("hold", interval.depth.hold.map(u64::from)),
-        ("waiting", interval.stalls.as_ref().map(|s| s.waiting)),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some(format!("{name} {}", count(value.filter(|&n| n > 0)?))))
-    .collect();
-    if !beside.is_empty() {
-        let _ = write!(line, "  {}", style.yellow(&beside.join(" ")));
-    }
-    line.push('\n');
-    line
-}
-
-/// `[######--------------]   210 of 8,192`, 39 cells wide.
-fn depth_cell(interval: &Interval, style: Style) -> String {
-    let (Some(depth), Some(limit)) = (interval.depth.main, interval.limit) else {
-        return format!("{:<39}", maybe(interval.depth.main.map(u64::from)));
-    };
-    let (depth, limit) = (u64::from(depth), u64::from(limit));
-    let filled = if limit == 0 {
-        0
-    } else {
-        (depth * BAR_CELLS).div_ceil(limit).min(BAR_CELLS)
-    };
-    let bar: String = (0..BAR_CELLS)
-        .map(|cell| if cell < filled { '#' } else { '-' })
-        .collect();
-    let bar = if limit == 0 || filled * 2 <= BAR_CELLS {
-        style.green(&bar)
-    } else if depth <= limit {
-        style.yellow(&bar)
-    } else {
-        style.red(&bar)
-    };
-    let of = if limit == 0 {
-        format!("{} (no limit)", count(depth))
-    } else {
-        format!("{} of {}", count(depth), count(limit))
-    };
-    format!("[{bar}] {of:<16}")
-}
+/// Columns of the labels.
+const LABEL: usize = 11;
 
 /// The summary, its verdict last.
 #[must_use]
 pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
-        let _ = writeln!(text, "{}  {value}", style.bold(&format!("{name:<9}")));
+        let label = format!("{}  ", style.bold(&format!("{name:<9}")));
+        // What stands in columns goes on a little further in.
+        let indent = if name.is_empty() { LABEL + 2 } else { LABEL };
+        text.push_str(&hang(&label, value, indent, style));
     };
     row("kernel", &kernel(summary));
     row("records", &records(summary));
@@ -114,7 +37,10 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
         row("stalls", &line);
     }
     if let Some(command) = &summary.command {
-        row("command", &command_cost(command, summary.ledger.missed > 0));
+        row(
+            "command",
+            &command_cost(command, summary.ledger.missed > 0, style),
+        );
     }
     if let Some(memory) = &summary.memory {
         let peak = memory
@@ -180,13 +106,13 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
         (_, None) => style.green(&line),
         (_, Some(_)) => style.yellow(&line),
     };
-    let _ = writeln!(text, "{line}");
+    text.push_str(&hang("", &line, 2, style));
     text
 }
 
 /// `ran 4.8 s: 5,118 records (1,066/s), 218 lost; ...` Whose a call is that the kernel skipped the program for
 /// nobody knows.
-fn command_cost(cost: &CommandCost, some_are_missed: bool) -> String {
+fn command_cost(cost: &CommandCost, some_are_missed: bool, style: Style) -> String {
     let mut text = cost
         .wall_ns
         .map_or_else(String::new, |ns| format!("ran {}: ", duration(ns)));
@@ -228,8 +154,9 @@ fn command_cost(cost: &CommandCost, some_are_missed: bool) -> String {
         }
         let _ = write!(
             text,
-            "; system time{system}, {:.0} % of it in audit (\u{b1}{:.0})",
+            "; system time{system}, {:.0} % of it in audit ({}{:.0})",
             share * 100.0,
+            style.plus_minus(),
             error * 100.0
         );
     } else if cost.system_ns.is_some() {

@@ -2,7 +2,7 @@
 
 use super::style::Style;
 use crate::{
-    number::{count, duration, plural},
+    number::{count, count_within, duration, duration_within, plural},
     report::{Share, Summary, Talker, TalkerSums},
     untrusted::{NAME_COLUMNS, Untrusted, clipped},
 };
@@ -44,8 +44,7 @@ pub(super) fn lines(
         }
     }
     if !lines.is_empty() {
-        let head = style
-            .dim("  share     records     dropped    stalled  who, by which call, for which rule");
+        let head = style.dim("  share    records    dropped     stalled  who, call, rule");
         lines.insert(0, ("", head));
         lines[0].0 = "talkers";
     }
@@ -67,16 +66,16 @@ pub(super) fn lines(
 }
 
 fn line(sums: &TalkerSums, attempted: u64, who: &str, style: Style) -> (&'static str, String) {
-    let dropped = format!("{:>10}", count(sums.dropped));
+    let dropped = format!("{:>9}", count_within(sums.dropped, 9));
     let dropped = if sums.dropped > 0 {
         style.red(&dropped)
     } else {
         dropped
     };
     let stalled = format!(
-        "{:>9}",
+        "{:>10}",
         if sums.stalls > 0 {
-            duration(sums.stall_ns)
+            duration_within(sums.stall_ns, 10)
         } else {
             "-".to_owned()
         }
@@ -89,9 +88,9 @@ fn line(sums: &TalkerSums, attempted: u64, who: &str, style: Style) -> (&'static
     (
         "",
         format!(
-            "{:>7}  {:>10}  {dropped}  {stalled}  {who}",
+            "{:>7}  {:>9}  {dropped}  {stalled}  {who}",
             share(sums.records, attempted),
-            count(sums.records),
+            count_within(sums.records, 9),
         ),
     )
 }

@@ -28,6 +28,7 @@ mod summary;
 mod sys;
 mod talking;
 mod tasks;
+mod terminal;
 mod trial;
 mod wire;
 

@@ -12,7 +12,7 @@ mod sweep;
 
 use std::{
     fs::File,
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::fd::AsRawFd as _,
     path::Path,
     process::ExitCode,
@@ -26,7 +26,7 @@ use self::{
     play::{Manner, Played, play},
     stage::Stage,
 };
-use super::trace::recorder::Recorder;
+use super::{terminal, trace::recorder::Recorder};
 use crate::{
     bench::{keeper, lock::Lock, producers, sink},
     cli::{
@@ -157,8 +157,7 @@ fn print(text: &str) -> Result<ExitCode> {
 
 /// What the options say of the output.
 fn style(args: &StormArgs) -> Style {
-    let no_color = std::env::var("NO_COLOR").ok();
-    Style::new(args.print.color, no_color.as_deref(), &io::stdout())
+    terminal::style(args.print.color, &io::stdout())
 }
 
 /// Plays a storm with progress on stderr, where that is a terminal.
@@ -168,7 +167,7 @@ async fn play_with_progress(
     args: &StormArgs,
     recorder: Option<Recorder>,
 ) -> Result<Played> {
-    let terminal = io::stderr().is_terminal();
+    let terminal = terminal::stderr_takes_escapes();
     let of = storm.events();
     let mut watch = |interval: &Interval, events: u64| {
         if terminal {

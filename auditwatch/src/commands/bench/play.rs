@@ -231,7 +231,7 @@ impl View<'_> {
             let interval = self.log.push(sample);
             (self.watch)(&interval, cast.board.get(Slot::Events));
         }
-        Ok(())
+        self.live.tend(self.interval)
     }
 
     async fn phase(

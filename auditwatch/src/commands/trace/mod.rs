@@ -130,7 +130,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
                 // The last interval is to be a whole one.
                 let last_is_near = end.is_some_and(|end| now + every / 10 >= end);
                 if failure.is_none() && !last_is_near {
-                    failure = step(&mut live, &mut log, &mut output).err();
+                    failure = step(&mut live, &mut log, &mut output, every).err();
                     if failure.is_some() && !workload.is_running() { break }
                 }
                 if let Some(pause) = live.pause() {
@@ -209,10 +209,12 @@ pub(in crate::commands) fn say(lines: Vec<String>) {
     }
 }
 
-/// Takes a sample, where it is time for one.
-fn step(live: &mut Live, log: &mut Log, output: &mut Output) -> Result<()> {
-    live.sample()?
-        .map_or(Ok(()), |sample| output.interval(&log.push(sample)))
+/// Takes a sample, where it is time for one, and then does what no sample is to wait for.
+fn step(live: &mut Live, log: &mut Log, output: &mut Output, every: Duration) -> Result<()> {
+    if let Some(sample) = live.sample()? {
+        output.interval(&log.push(sample))?;
+    }
+    live.tend(every)
 }
 
 /// Ends the trace with its summary, also after something failed.

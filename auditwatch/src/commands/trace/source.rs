@@ -34,6 +34,9 @@ const NEXT_LOOK: Duration = Duration::from_millis(200);
 /// limit in use is smaller (the kernel's default is 64).
 const SURELY_BELOW_LIMIT: u32 = 32;
 
+/// Of an interval, one part in so many is for what no sample is to wait for.
+const TENDING_SHARE: u32 = 10;
+
 /// What a source is to do.
 #[derive(Clone, Copy)]
 pub(in crate::commands) struct Wanted<'a> {
@@ -213,6 +216,14 @@ impl Live {
                 Ok(Some(sample))
             }
             Means::Poll(poller) => poller.ask(booted_with_audit),
+        }
+    }
+
+    /// Does what no sample is to wait for, in a part of the time until the next one.
+    pub(in crate::commands) fn tend(&mut self, interval: Duration) -> Result<()> {
+        match &mut self.means {
+            Means::Probe { probe, .. } => Ok(probe.tend(interval / TENDING_SHARE)?),
+            Means::Poll(_) => Ok(()),
         }
     }
 

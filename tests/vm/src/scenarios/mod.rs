@@ -13,6 +13,7 @@ mod endings;
 mod harmless;
 mod hostile;
 mod interrupting;
+mod live_table;
 mod loading;
 mod midway;
 mod places;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         harmless::SCENARIOS,
         loading::SCENARIOS,
         cost::SCENARIOS,
+        live_table::SCENARIOS,
         recording::SCENARIOS,
         recommending::SCENARIOS,
         diagnosing::SCENARIOS,
