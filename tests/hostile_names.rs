@@ -117,7 +117,7 @@ fn traces_show_no_name_raw() {
         });
         let interval = trace(&about(CALM, 3)).intervals.remove(0);
         every_string_is_shown_escaped("interval", &interval, |interval| {
-            render::table::head(style) + &render::table::interval(interval, style)
+            render::live::LiveTable::with_head_every(None).row(interval, style)
         });
         let answer = recommend(&burst("exec"), &Wishes::default());
         every_string_is_shown_escaped("recommendation", &answer, |answer| {
