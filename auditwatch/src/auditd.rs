@@ -9,6 +9,7 @@ use self::{conf::AuditdConf, state::AuditdState};
 use crate::untrusted::{NAME_COLUMNS, Untrusted};
 
 pub mod conf;
+pub mod registered;
 pub mod state;
 
 /// The process that takes the records, and its set-up at the end of the trace.

@@ -21,6 +21,25 @@ pub fn plural(value: u64, word: &str) -> String {
     format!("{word}{ending}")
 }
 
+/// A count and its word: `1 record`, `1,204 records`.
+#[must_use]
+pub fn counted(value: u64, word: &str) -> String {
+    format!("{} {}", count(value), plural(value, word))
+}
+
+/// A verb for that many: `1 task waits`, `2 tasks wait`.
+#[must_use]
+pub fn verb(value: u64, of_many: &str) -> String {
+    let ending = if value == 1 { "s" } else { "" };
+    format!("{of_many}{ending}")
+}
+
+/// `was` or `were`.
+#[must_use]
+pub const fn was(value: u64) -> &'static str {
+    if value == 1 { "was" } else { "were" }
+}
+
 /// A count, or a dash where it was not measured.
 #[must_use]
 pub fn maybe(value: Option<u64>) -> String {
@@ -133,6 +152,18 @@ mod tests {
         assert_eq!(count(1204), "1,204");
         assert_eq!(count(1_000_000), "1,000,000");
         assert_eq!(maybe(None), "-");
+    }
+
+    #[test]
+    fn one_has_a_grammar_of_its_own() {
+        assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(counted(0, "record"), "0 records");
+        assert_eq!(counted(1204, "record"), "1,204 records");
+        assert_eq!(
+            (verb(1, "wait"), verb(2, "wait")),
+            ("waits".into(), "wait".into())
+        );
+        assert_eq!((was(1), was(0)), ("was", "were"));
     }
 
     #[test]

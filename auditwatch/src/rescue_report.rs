@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    number::{count, plural},
+    auditd::registered::Registered,
+    number::{counted, verb},
     sample::KernelState,
     sleepers::{self, Look, Place, Sleeper},
 };
@@ -70,6 +71,9 @@ pub struct RescueReport {
     pub hold_depth: Option<u32>,
     /// Whether `kauditd` waits for a record, which it does with the main queue empty.
     pub kauditd_idle: Option<bool>,
+    /// Who is registered to take the records; `None` where that is not known.
+    #[serde(default)]
+    pub auditd: Option<Registered>,
     /// Who sleeps in the audit code.
     pub sleepers: Vec<Sleeper>,
     /// How many of them are stranded.
@@ -94,9 +98,9 @@ pub struct RescueReport {
 }
 
 impl RescueReport {
-    /// What looks, one after the other, come to.
+    /// What looks, one after the other, come to; and who takes the records meanwhile.
     #[must_use]
-    pub fn of(looks: &[Look], state: Option<&KernelState>) -> Self {
+    pub fn of(looks: &[Look], state: Option<&KernelState>, auditd: Option<Registered>) -> Self {
         let last = looks.last().cloned().unwrap_or_default();
         let stranded = sleepers::stranded(looks);
         let same = sleepers::slept_on(looks).len();
@@ -131,6 +135,7 @@ impl RescueReport {
             retry_depth: state.and_then(|state| state.retry_depth),
             hold_depth: state.and_then(|state| state.hold_depth),
             kauditd_idle: last.kauditd_idle,
+            auditd,
             stranded: stranded.len() as u64,
             sleepers: last.sleepers,
             explanation: Vec::new(),
@@ -158,22 +163,25 @@ impl RescueReport {
 
     fn explain(&self) -> Vec<String> {
         let sleeping = self.sleepers.len() as u64;
-        let tasks = |number: u64| format!("{} {}", count(number), plural(number, "task"));
+        let tasks = |number: u64| counted(number, "task");
         let mut said = Vec::new();
         match self.verdict {
             Verdict::NothingStuck => {
                 said.push("nothing is stuck: no task sleeps in the audit code".to_owned());
             }
             Verdict::Moving => said.push(format!(
-                "{} sleep for room in the audit queue and get it one after the other: nothing is stuck",
-                tasks(sleeping)
+                "{} {} for room in the audit queue, and the queue moves: nothing is stuck",
+                tasks(sleeping),
+                verb(sleeping, "wait")
             )),
             Verdict::Stranded => {
                 said.push(format!(
-                    "{} sleep in the audit code although the queue has room ({}): nothing wakes them before \
-                     their backlog_wait_time is over, unless another record comes",
+                    "{} {} in the audit code although the queue has room ({}): only another record or the \
+                     end of backlog_wait_time wakes {}",
                     tasks(self.stranded),
-                    self.room()
+                    verb(self.stranded, "sleep"),
+                    self.room(),
+                    if self.stranded == 1 { "it" } else { "them" }
                 ));
                 let senders = self
                     .sleepers
@@ -182,36 +190,45 @@ impl RescueReport {
                     .count() as u64;
                 if senders > 0 {
                     said.push(format!(
-                        "{} of all have sent an audit message (as auditctl -s does) while the queue was over its \
-                         limit: each takes a wake-up and gives none on (kernels since 5.17), which is how the \
-                         others were left asleep; do not poll audit netlink under pressure",
+                        "{} of all sent an audit message (as auditctl -s does) while the queue was over its \
+                         limit: since Linux 5.17 such a sender takes a wake-up and passes none on, which leaves \
+                         others asleep; do not poll audit netlink under pressure",
                         tasks(senders)
                     ));
                 }
             }
             Verdict::Full => said.push(format!(
-                "{} wait for room in the audit queue, which is over its limit ({}): whoever takes the records \
-                 (auditd) is slow, stopped or gone; see to that first",
+                "{} {} for room in the audit queue, which is over its limit ({}){}",
                 tasks(sleeping),
-                self.room()
+                verb(sleeping, "wait"),
+                self.room(),
+                match &self.auditd {
+                    Some(auditd) if auditd.warning().is_none() =>
+                        format!("; {} runs, but takes records too slowly", auditd.name()),
+                    Some(_) => String::new(),
+                    None => "; auditd is slow, stopped or gone: look at it first".to_owned(),
+                }
             )),
             Verdict::NotKnown => said.push(format!(
-                "{} sleep in the audit code, and whether the queue has room cannot be seen here: its length can \
-                 be read neither from the kernel's memory nor by BPF",
-                tasks(sleeping)
+                "{} {} in the audit code, and whether the queue has room is unknown: its length can be read \
+                 neither from the kernel's memory nor by BPF",
+                tasks(sleeping),
+                verb(sleeping, "sleep")
             )),
             Verdict::RetryRests => said.push(format!(
-                "{} records rest in the retry queue: the kernel tries them again when another record comes, and \
-                 not before",
-                count(u64::from(self.retry_depth.unwrap_or(0)))
+                "{} {} in the retry queue: the kernel tries again when another record comes, and not before",
+                counted(u64::from(self.retry_depth.unwrap_or(0)), "record"),
+                verb(u64::from(self.retry_depth.unwrap_or(0)), "rest")
             )),
         }
+        let warning = self.auditd.as_ref().and_then(Registered::warning);
+        said.extend(warning.map(|warning| warning.line()));
         said
     }
 
     fn room(&self) -> String {
         match (self.depth, self.limit) {
-            (Some(depth), Some(0)) => format!("{depth} records, no limit"),
+            (Some(depth), Some(0)) => format!("{}, no limit", counted(depth.into(), "record")),
             (Some(depth), Some(limit)) => format!("{depth} of {limit} records"),
             _ => "kauditd waits for a record, so it is empty".to_owned(),
         }
@@ -242,7 +259,7 @@ mod tests {
     }
 
     fn verdict(looks: &[Look]) -> Verdict {
-        RescueReport::of(looks, None).verdict
+        RescueReport::of(looks, None, None).verdict
     }
 
     #[test]
@@ -264,13 +281,41 @@ mod tests {
     }
 
     #[test]
+    fn a_full_queue_names_the_auditd_that_is_stopped() {
+        let said = |state, sleeps: &[u64]| {
+            let auditd = Registered {
+                pid: 133,
+                comm: Some("auditd".into()),
+                state: Some(state),
+                ..Registered::default()
+            };
+            let twice = [look(Some(65), None, sleeps), look(Some(65), None, sleeps)];
+            RescueReport::of(&twice, None, Some(auditd)).explanation
+        };
+        assert_eq!(
+            said('T', &[3]),
+            [
+                "1 task waits for room in the audit queue, which is over its limit (65 of 64 records)",
+                "auditd (pid 133) is stopped (T): kill -CONT 133"
+            ]
+        );
+        assert_eq!(
+            said('S', &[3, 4]),
+            [
+                "2 tasks wait for room in the audit queue, which is over its limit (65 of 64 records); auditd \
+              (pid 133) runs, but takes records too slowly"
+            ]
+        );
+    }
+
+    #[test]
     fn a_retry_queue_that_rests_is_seen() {
         let state = KernelState {
             retry_depth: Some(7),
             ..KernelState::default()
         };
         let quiet = [look(Some(0), Some(true), &[])];
-        let report = RescueReport::of(&quiet, Some(&state));
+        let report = RescueReport::of(&quiet, Some(&state), None);
         assert_eq!(report.verdict, Verdict::RetryRests);
         assert!(report.explanation[0].starts_with("7 records rest"));
         let mut moved = report.clone();
@@ -281,7 +326,7 @@ mod tests {
         assert!(!moved.is_stuck_still());
         let busy = [look(Some(0), Some(false), &[])];
         assert_eq!(
-            RescueReport::of(&busy, Some(&state)).verdict,
+            RescueReport::of(&busy, Some(&state), None).verdict,
             Verdict::NothingStuck
         );
     }

@@ -7,23 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     audit_status::{AuditFeatures, AuditStatus},
+    auditd::registered::{self, Registered},
     memory::FOLKLORE_RECORD_BYTES,
-    number::{count, duration},
+    number::{counted, duration},
     sample::KernelState,
     timeline::jiffies_to_ns,
-    untrusted::Untrusted,
 };
-
-/// Who is registered as auditd.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Auditd {
-    /// Process id, 0 for none.
-    pub pid: u32,
-    /// Its command name; `None` when there is no such process in sight.
-    pub comm: Option<Untrusted>,
-    /// Its program; `None` when that cannot be read.
-    pub exe: Option<Untrusted>,
-}
 
 /// What a full queue costs, bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,14 +40,14 @@ pub struct Inputs {
     pub netlink_missing: Option<String>,
     /// The switchable features.
     pub features: Option<AuditFeatures>,
-    /// What BPF could read.
+    /// What could be read without a message.
     pub state: Option<KernelState>,
-    /// Why BPF could not.
+    /// Why something of it could not.
     pub state_missing: Option<String>,
     /// Booted with `audit=1`, by the command line.
     pub booted_with_audit: Option<bool>,
     /// Who is registered as auditd.
-    pub auditd: Option<Auditd>,
+    pub auditd: Option<Registered>,
     /// Bytes of a usual record.
     pub record_bytes: Option<u64>,
 }
@@ -75,7 +64,7 @@ pub struct StatusReport {
     /// What a loss does: 0 nothing, 1 printk, 2 panic.
     pub failure: Option<u32>,
     /// Who is registered as auditd.
-    pub auditd: Option<Auditd>,
+    pub auditd: Option<Registered>,
     /// Records a second that pass, 0 for no limit.
     pub rate_limit: Option<u32>,
     /// Backlog limit, records; 0 for none.
@@ -84,7 +73,7 @@ pub struct StatusReport {
     pub lost: Option<u32>,
     /// Length of the main queue, records.
     pub backlog: Option<u32>,
-    /// Length of the retry queue, records; the kernel tells nobody but BPF.
+    /// Length of the retry queue, records; netlink does not tell it.
     pub retry_depth: Option<u32>,
     /// Length of the hold queue, records; likewise.
     pub hold_depth: Option<u32>,
@@ -106,13 +95,16 @@ pub struct StatusReport {
     pub memory: Option<QueueMemory>,
     /// Why something was not measured.
     pub missing: Vec<String>,
+    /// What keeps records from being made or written, each with the command that helps.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What deserves attention.
     pub notes: Vec<String>,
 }
 
 impl StatusReport {
-    /// Puts the report together. Where both sources know a value, BPF's counts:
-    /// it was read together with the others.
+    /// Puts the report together. Where both sources know a value, that of the kernel's memory counts: it
+    /// was read together with the others.
     #[must_use]
     pub fn new(inputs: Inputs) -> Self {
         let state = inputs.state.as_ref();
@@ -175,8 +167,12 @@ impl StatusReport {
                 })
             }),
             missing,
+            warnings: Vec::new(),
             notes: Vec::new(),
         };
+        let off = registered::auditing_off(report.enabled);
+        let auditd = report.auditd.as_ref().and_then(Registered::warning);
+        report.warnings = off.iter().chain(&auditd).map(|it| it.line()).collect();
         report.notes = report.attention();
         report
     }
@@ -215,8 +211,8 @@ impl StatusReport {
             note(
                 lost > 0,
                 format!(
-                    "{} records were lost by the kernel's own count",
-                    count(u64::from(lost))
+                    "{} lost, by the kernel's own count",
+                    counted(u64::from(lost), "record")
                 ),
             );
         }
@@ -244,14 +240,6 @@ impl StatusReport {
              the kernel's own count does not tell"
                 .to_owned(),
         );
-        if let Some(auditd) = &self.auditd {
-            note(
-                auditd.pid == 0 && self.enabled.is_some_and(|enabled| enabled != 0),
-                "auditing is on and no auditd is registered: records go to the kernel log, a few a \
-                 second, and the rest nowhere"
-                    .to_owned(),
-            );
-        }
         notes
     }
 }
@@ -302,6 +290,37 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_records_away_is_a_warning() {
+        let warnings = |enabled, pid, state| {
+            let mut inputs = inputs();
+            if let Some(status) = &mut inputs.netlink {
+                status.enabled = enabled;
+            }
+            inputs.auditd = Some(Registered {
+                pid,
+                comm: Some("auditd".into()),
+                state,
+                ..Registered::default()
+            });
+            StatusReport::new(inputs).warnings
+        };
+        assert_eq!(warnings(1, 77, Some('S')), Vec::<String>::new());
+        assert_eq!(
+            warnings(1, 77, Some('T')),
+            ["auditd (pid 77) is stopped (T): kill -CONT 77"]
+        );
+        let both = warnings(0, 0, None);
+        assert!(
+            both[0].starts_with("auditing is off (enabled 0)"),
+            "{both:?}"
+        );
+        assert!(
+            both[1].starts_with("auditd: not registered (pid 0)"),
+            "{both:?}"
+        );
+    }
+
+    #[test]
     fn memory_stands_beside_the_folklore() {
         let memory = StatusReport::new(inputs())
             .memory
@@ -322,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn bpf_readings_come_first() {
+    fn readings_of_memory_come_first() {
         let report = StatusReport::new(Inputs {
             state: Some(KernelState {
                 depth: Some(9000),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    auditd::registered::Registered,
     preflight::Writer,
     sleepers::{self, Place, Sleeper},
     untrusted::Untrusted,
@@ -133,6 +134,30 @@ pub fn is_idle(pid: u32) -> Option<bool> {
     }
     // While it sends, it sleeps in another function, if at all.
     sleeps_in(&process).map(|function| function == "kauditd_thread")
+}
+
+/// The process that is registered for records, by its process id in the host's namespace.
+///
+/// `sees_host`: whether this process has the host's process ids. Another namespace's process of the same
+/// number is no such process.
+#[must_use]
+pub fn registered(pid: u32, sees_host: Option<bool>) -> Registered {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let stat = text(&process, "stat").filter(|_| pid != 0 && sees_host != Some(false));
+    let seen = stat
+        .as_deref()
+        .and_then(sleepers::name_and_state)
+        .map(|(comm, state)| (Untrusted::from(comm), state));
+    Registered {
+        pid,
+        exe: seen.as_ref().and_then(|_| {
+            let link = fs::read_link(process.join("exe")).ok()?;
+            Some(Untrusted::from_os(link))
+        }),
+        state: seen.as_ref().map(|&(_, state)| state),
+        comm: seen.map(|(comm, _)| comm),
+        sees_host,
+    }
 }
 
 /// Programs of the host that set audit's limit too.

@@ -17,6 +17,7 @@ use crate::{
     probe::{Extent, Probe, ProbeError},
     render::{doctor as page, json},
     sample::KernelState,
+    tasks,
 };
 
 /// Functions whose splitting makes other tools miss records.
@@ -78,6 +79,12 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
             .and_then(|mut socket| socket.status())
             .map_err(|error| explain(error.into()))
     });
+    let enabled = state.as_ref().and_then(|state| state.enabled);
+    let auditd = state
+        .as_ref()
+        .and_then(|state| state.auditd_pid)
+        .or_else(|| Some(netlink.as_ref()?.as_ref().ok()?.pid))
+        .map(|pid| tasks::registered(pid, facts.privileges.initial_pid_namespace));
     diagnose(Inputs {
         release: facts.release.clone(),
         hz: facts.hz,
@@ -101,6 +108,8 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
         hooks: Some(hooks),
         netlink,
         own,
+        enabled,
+        auditd,
     })
 }
 

@@ -26,15 +26,23 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 pub use self::output::is_closed_pipe;
-use crate::{kernel::facts::Facts, report::Summary};
+use crate::{
+    kernel::{cmdline::AuditBoot, facts::Facts},
+    report::Summary,
+};
 
 /// Exit status of a trace that saw records being lost.
 const LOST: u8 = 3;
 
 /// Ends a command early on a host that makes no records at all.
 fn ensure_audit(facts: &Facts) -> Result<()> {
+    ensure_booted_with_audit(facts.boot.as_ref())
+}
+
+/// The same by the boot options alone.
+fn ensure_booted_with_audit(boot: Option<&AuditBoot>) -> Result<()> {
     ensure!(
-        !facts.boot.as_ref().is_some_and(|boot| boot.off),
+        !boot.is_some_and(|boot| boot.off),
         "auditing is off until reboot: the kernel was booted with audit=0; remove that from its command \
          line and reboot"
     );

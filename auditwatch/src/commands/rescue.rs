@@ -27,7 +27,7 @@ use crate::{
     journal_file::JournalFile,
     kernel::facts::Facts,
     memory,
-    number::{count, plural},
+    number::{count, counted},
     preflight,
     render::{json, rescue},
     rescue_report::{RescueReport, Step, Verdict},
@@ -86,7 +86,11 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     // Where it does not tell that there was room, it tells nothing.
     let looks = host.looks((first.has_room() == Some(true)).then_some((first_at, first)));
     let state = host.now.without_asking();
-    let mut report = RescueReport::of(&looks, state.as_ref());
+    let auditd = state
+        .as_ref()
+        .and_then(|state| state.auditd_pid)
+        .map(|pid| tasks::registered(pid, facts.privileges.initial_pid_namespace));
+    let mut report = RescueReport::of(&looks, state.as_ref(), auditd);
     report.asked_to_free = args.yes;
     let mut outcome = Ok(());
     if args.yes && report.verdict.is_stuck() {
@@ -243,8 +247,8 @@ impl Host {
         let mut left = tasks::still_asleep(stuck);
         while left > 0 {
             if Instant::now() > deadline {
-                let sent = format!("{sent} {}", plural(sent, "record"));
-                let what = format!("gave up after {sent}: {left} are stuck still");
+                let sent = counted(sent, "record");
+                let what = format!("gave up after {sent}: {left} still stuck");
                 self.step(report, what, left);
                 return Ok(());
             }
@@ -321,9 +325,9 @@ impl Host {
             let after = self.shorter_retry(before);
             report.retry_after = Some(after);
             let what = format!(
-                "one record ({}): {} records in the retry queue, {} before",
+                "one record ({}): {} in the retry queue, {} before",
                 means.name(),
-                count(after.into()),
+                counted(after.into(), "record"),
                 count(before.into())
             );
             self.step(report, what, 0);

@@ -10,7 +10,7 @@ use crate::{
     host_rules::{HostRules, Known},
     kernel::{
         cmdline::AuditBoot,
-        facts::{self, Facts},
+        facts::{self, Basics},
     },
     render::{self, json},
     rooted::Root,
@@ -50,7 +50,7 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
     let (now, now_missing) = if args.root.is_some() {
         (None, None)
     } else {
-        now(&Facts::gather())
+        now(&Basics::gather())
     };
     Ok(RulesView::new(Inputs {
         root: path.display().to_string(),
@@ -69,8 +69,9 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
 }
 
 /// What is set now, by the same ways as `status` without files: never by a message to a queue that is over its limit.
-fn now(facts: &Facts) -> (Option<Now>, Option<String>) {
-    match super::ensure_audit(facts).and_then(|()| status::report(facts)) {
+fn now(basics: &Basics) -> (Option<Now>, Option<String>) {
+    let booted = super::ensure_booted_with_audit(basics.boot.as_ref());
+    match booted.and_then(|()| status::report(basics)) {
         Ok(report) => (
             Some(Now {
                 backlog_limit: report.backlog_limit,

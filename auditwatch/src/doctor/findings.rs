@@ -1,12 +1,14 @@
 //! Findings, each a pure function of what was read and tried.
 
 use super::{Finding, Inputs, Severity, SymbolView};
-use crate::health::Verdict;
+use crate::{auditd::registered, health::Verdict};
 
 /// Everything found, blockers first.
 pub(super) fn all(inputs: &Inputs) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
         audit_off(inputs),
+        auditing_off(inputs),
+        consumer(inputs),
         programs(inputs),
         capabilities(inputs),
         lockdown(inputs),
@@ -76,6 +78,26 @@ fn audit_off(inputs: &Inputs) -> Option<Finding> {
         )
         .remedy("remove audit=0 from the kernel command line and reboot"),
     )
+}
+
+/// Auditing that was switched off since the boot, or never switched on.
+fn auditing_off(inputs: &Inputs) -> Option<Finding> {
+    let by_netlink = || Some(inputs.netlink.as_ref()?.as_ref().ok()?.enabled);
+    let warning = registered::auditing_off(inputs.enabled.or_else(by_netlink))?;
+    Some(finding("enabled", Severity::Warning, warning.text).remedy(&warning.remedy))
+}
+
+/// The process that is to take the records.
+fn consumer(inputs: &Inputs) -> Option<Finding> {
+    let auditd = inputs.auditd.as_ref()?;
+    Some(match auditd.warning() {
+        None => finding(
+            "auditd",
+            Severity::Ok,
+            format!("{} is registered", auditd.name()),
+        ),
+        Some(warning) => finding("auditd", Severity::Warning, warning.text).remedy(&warning.remedy),
+    })
 }
 
 fn programs(inputs: &Inputs) -> Option<Finding> {
@@ -350,150 +372,4 @@ fn clock(inputs: &Inputs) -> Finding {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        audit_status::AuditStatus,
-        doctor::diagnose,
-        kernel::{cmdline::AuditBoot, privileges::Privileges},
-    };
-
-    fn healthy() -> Inputs {
-        Inputs {
-            privileges: Privileges::parse(
-                "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n",
-                Some("user:[4026531837]"),
-                Some("pid:[4026531836]"),
-            ),
-            lockdown: Some("none".to_owned()),
-            lsm: Some(vec!["capability".to_owned()]),
-            boot: Some(AuditBoot::parse("audit=1")),
-            btf: Some(Ok(())),
-            symbols: SymbolView::Full,
-            kprobes: Some(true),
-            hz: Some(250),
-            hooks: Some(Ok(Vec::new())),
-            netlink: Some(Ok(AuditStatus::default())),
-            ..Inputs::default()
-        }
-    }
-
-    fn severity(inputs: Inputs, topic: &str) -> Option<Severity> {
-        diagnose(inputs)
-            .findings
-            .into_iter()
-            .find(|finding| finding.topic == topic)
-            .map(|finding| finding.severity)
-    }
-
-    #[test]
-    fn a_healthy_host_has_nothing_but_ok() {
-        let diagnosis = diagnose(healthy());
-        assert!(diagnosis.usable && diagnosis.pollable);
-        for finding in &diagnosis.findings {
-            assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
-        }
-        assert!(diagnosis.verdict.starts_with("usable"));
-    }
-
-    #[test]
-    fn a_refusal_blocks_and_names_the_way_out() {
-        let diagnosis = diagnose(Inputs {
-            hooks: Some(Err("EPERM".to_owned())),
-            ..healthy()
-        });
-        assert!(!diagnosis.usable);
-        assert!(diagnosis.verdict.contains("--source poll"));
-        let first = diagnosis.findings.first().expect("a finding");
-        assert_eq!(first.severity, Severity::Blocker);
-        assert!(first.remedy.is_some());
-    }
-
-    #[test]
-    fn what_is_missing_blocks_only_where_nothing_works() {
-        let confidential = |hooks| Inputs {
-            lockdown: Some("confidentiality".to_owned()),
-            hooks: Some(hooks),
-            ..healthy()
-        };
-        assert_eq!(
-            severity(confidential(Err("EPERM".to_owned())), "lockdown"),
-            Some(Severity::Blocker)
-        );
-        assert_eq!(
-            severity(confidential(Ok(Vec::new())), "lockdown"),
-            Some(Severity::Note)
-        );
-    }
-
-    #[test]
-    fn kprobes_that_are_for_root_only_are_named() {
-        let bpf_only = Privileges::parse(
-            "Uid:\t65534\t65534\t65534\t65534\nCapEff:\t000000c440000000\n",
-            Some("user:[4026531837]"),
-            Some("pid:[4026531836]"),
-        );
-        let inputs = |level| Inputs {
-            privileges: bpf_only.clone(),
-            perf_event_paranoid: Some(level),
-            ..healthy()
-        };
-        assert_eq!(severity(inputs(3), "kprobes"), Some(Severity::Note));
-        assert_eq!(severity(inputs(2), "kprobes"), Some(Severity::Ok));
-    }
-
-    #[test]
-    fn dangers_of_the_settings_are_named() {
-        let status = AuditStatus {
-            enabled: 2,
-            failure: 2,
-            ..AuditStatus::default()
-        };
-        let inputs = || Inputs {
-            netlink: Some(Ok(status.clone())),
-            boot: Some(AuditBoot::default()),
-            ..healthy()
-        };
-        assert_eq!(severity(inputs(), "-e 2"), Some(Severity::Note));
-        assert_eq!(severity(inputs(), "-f 2"), Some(Severity::Warning));
-        assert_eq!(severity(inputs(), "audit=1"), Some(Severity::Note));
-    }
-
-    #[test]
-    fn audit_off_blocks() {
-        let inputs = Inputs {
-            boot: Some(AuditBoot::parse("audit=0")),
-            ..healthy()
-        };
-        let diagnosis = diagnose(inputs);
-        assert!(!diagnosis.usable);
-        assert!(diagnosis.verdict.contains("audit=0"));
-    }
-
-    #[test]
-    fn capabilities_that_admin_implies_are_not_missed() {
-        let privileges = Privileges::parse("CapEff:\t0000002040200000\n", None, None);
-        let inputs = Inputs {
-            privileges,
-            ..healthy()
-        };
-        let lacking = diagnose(inputs)
-            .findings
-            .into_iter()
-            .find(|finding| finding.topic == "capabilities")
-            .expect("a finding");
-        assert_eq!(lacking.text, "this process lacks CAP_SYSLOG");
-    }
-
-    #[test]
-    fn what_is_not_known_is_not_reported() {
-        let diagnosis = diagnose(Inputs::default());
-        assert!(!diagnosis.usable);
-        assert!(
-            diagnosis
-                .findings
-                .iter()
-                .all(|finding| finding.topic == "kallsyms" || finding.topic == "hz")
-        );
-    }
-}
+mod tests;

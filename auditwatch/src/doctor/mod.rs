@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     audit_status::AuditStatus,
     footprint::Footprint,
+    auditd::registered::Registered,
     health::HookReport,
     kernel::{cmdline::AuditBoot, privileges::Privileges},
+    number::counted,
 };
 
 /// How much a finding matters.
@@ -103,6 +105,10 @@ pub struct Inputs {
     pub netlink: Option<Result<AuditStatus, String>>,
     /// What trying the hooks added to the audit trail.
     pub own: Option<Footprint>,
+    /// 0 off, 1 on, 2 on and locked, where something besides netlink told it.
+    pub enabled: Option<u32>,
+    /// Who is registered as auditd.
+    pub auditd: Option<Registered>,
 }
 
 /// What `/proc/kallsyms` shows.
@@ -155,10 +161,10 @@ fn verdict(inputs: &Inputs, findings: &[Finding], pollable: bool) -> String {
                 .iter()
                 .filter(|finding| finding.severity == Severity::Warning)
                 .count();
-            let plural = if warnings == 1 { "" } else { "s" };
             format!(
-                "usable: {}; {warnings} warning{plural}",
-                crate::health::roll_up(hooks)
+                "usable: {}; {}",
+                crate::health::roll_up(hooks),
+                counted(warnings as u64, "warning")
             )
         }
         Some(Err(cause)) if pollable => {

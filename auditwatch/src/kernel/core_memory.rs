@@ -1,31 +1,49 @@
 //! The kernel's audit variables, read through `/proc/kcore`.
 //!
-//! In: symbols, types, and `/proc/kcore`. Out: a [`KernelState`], of which each value is
-//! of its own moment. Reading it makes no record and sends no message, which loading a
-//! BPF program and asking netlink both do: so it serves while the queue is full. It must
-//! not guess an address or an offset.
+//! In: symbols, types, and the file. Out: a [`KernelState`], of which each value is of its own
+//! moment. Reading it makes no record and sends no message, which loading a BPF program and asking
+//! netlink both do: so it serves while the queue is full. It must not guess an address or an offset.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::FileExt as _,
+use std::{fs, io};
+
+use super::{
+    btf::Btf,
+    compressed_symbols::{Reading, Tables, Tokens},
+    core_file::CoreFile,
+    symbols::Symbols,
+    types::KernelTypes,
 };
-
-use super::{symbols::Symbols, types::KernelTypes};
 use crate::sample::KernelState;
 
-/// As much of the file as holds its headers, bytes.
-const HEAD_BYTES: u64 = 64 << 10;
+/// The variables by name.
+const VARIABLES: [&str; 12] = [
+    "audit_queue",
+    "audit_retry_queue",
+    "audit_hold_queue",
+    "audit_backlog_limit",
+    "audit_backlog_wait_time",
+    "audit_backlog_wait_time_actual",
+    "audit_lost",
+    "audit_rate_limit",
+    "audit_failure",
+    "audit_enabled",
+    "audit_default",
+    "auditd_conn",
+];
+/// Where the kernel's types begin and end.
+const TYPES: [&str; 2] = ["__start_BTF", "__stop_BTF"];
+/// Most bytes of types or of symbols' names that are read; kernels have 4 to 30 MB of the one and 2
+/// to 5 MB of the other.
+const MAX_BYTES: u64 = 128 << 20;
 
 /// The variables, found.
 #[derive(Debug)]
 pub struct KernelMemory {
-    core: File,
-    segments: Vec<Segment>,
+    core: CoreFile,
     places: Places,
 }
 
-/// Where each is in the file.
+/// Their addresses.
 #[derive(Debug, Default)]
 struct Places {
     depth: Option<u64>,
@@ -38,25 +56,62 @@ struct Places {
     rate_limit: Option<u64>,
     failure: Option<u64>,
     enabled: Option<u64>,
+    booted_with_audit: Option<u64>,
+    auditd: Option<AuditdPlace>,
+}
+
+/// How the registered process is found: `auditd_conn->pid->numbers[0].nr`.
+#[derive(Clone, Copy, Debug)]
+struct AuditdPlace {
+    connection: u64,
+    pid_offset: u64,
+    numbers_offset: u64,
 }
 
 impl KernelMemory {
-    /// Finds them.
+    /// Finds them by facts that were gathered.
     ///
     /// # Errors
     /// When the file cannot be read, or the kernel does not tell where they are.
     pub fn open(symbols: &Symbols, types: Option<&KernelTypes>) -> io::Result<Self> {
-        let core = File::open("/proc/kcore")?;
-        let mut head = Vec::new();
-        (&core).take(HEAD_BYTES).read_to_end(&mut head)?;
-        let segments =
-            segments(&head).ok_or_else(|| unusable("/proc/kcore has no usable header"))?;
+        Self::locate(CoreFile::open()?, symbols, types)
+    }
+
+    /// Finds them, and reads no more for it than they need; with the types that it read on the way.
+    ///
+    /// Symbols are taken from the kernel's own compressed table where VMCOREINFO says where it is
+    /// (Linux 6.0 and later), otherwise from `/proc/kallsyms`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn find() -> io::Result<(Self, Option<KernelTypes>)> {
+        let core = CoreFile::open()?;
+        let symbols = match compressed(&core) {
+            Some(symbols) => symbols,
+            None => Symbols::parse(&fs::read("/proc/kallsyms")?),
+        };
+        let types = blob(&core, &symbols)
+            .and_then(|blob| Btf::parse_structures(blob).ok())
+            .map(|btf| KernelTypes::extract(&btf))
+            .or_else(structures);
+        let memory = Self::locate(core, &symbols, types.as_ref())?;
+        Ok((memory, types))
+    }
+
+    fn locate(core: CoreFile, symbols: &Symbols, types: Option<&KernelTypes>) -> io::Result<Self> {
         let place = |name: &str, offset: Option<u32>| {
             let address = symbols.address(name)?.checked_add(offset?.into())?;
-            let segment = segments.iter().find(|segment| segment.contains(address))?;
-            Some(segment.offset + (address - segment.start))
+            core.has(address).then_some(address)
         };
-        let length = types.and_then(|types| types.member_offset("sk_buff_head", "qlen"));
+        let offset = |strukt, member| types.and_then(|types| types.member_offset(strukt, member));
+        let length = offset("sk_buff_head", "qlen");
+        let auditd = || {
+            Some(AuditdPlace {
+                connection: place("auditd_conn", Some(0))?,
+                pid_offset: offset("auditd_connection", "pid")?.into(),
+                numbers_offset: offset("pid", "numbers")?.into(),
+            })
+        };
         let places = Places {
             depth: place("audit_queue", length),
             retry_depth: place("audit_retry_queue", length),
@@ -68,17 +123,16 @@ impl KernelMemory {
             rate_limit: place("audit_rate_limit", Some(0)),
             failure: place("audit_failure", Some(0)),
             enabled: place("audit_enabled", Some(0)),
+            booted_with_audit: place("audit_default", Some(0)),
+            auditd: auditd(),
         };
         if places.depth.is_none() || places.limit.is_none() {
-            return Err(unusable(
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
                 "the kernel does not tell where its audit queue is",
             ));
         }
-        Ok(Self {
-            core,
-            segments,
-            places,
-        })
+        Ok(Self { core, places })
     }
 
     /// Reads from an address of the kernel's, such as one of a variable or of what it points to.
@@ -86,16 +140,7 @@ impl KernelMemory {
     /// # Errors
     /// When the file does not have it.
     pub fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let segment = self
-            .segments
-            .iter()
-            .find(|segment| {
-                segment.contains(address) && length <= segment.bytes - (address - segment.start)
-            })
-            .ok_or_else(|| unusable("/proc/kcore does not have this address"))?;
-        self.core
-            .read_exact_at(bytes, segment.offset + (address - segment.start))
+        self.core.read(address, bytes)
     }
 
     /// A 32-bit word at an address.
@@ -103,9 +148,7 @@ impl KernelMemory {
     /// # Errors
     /// As [`KernelMemory::read`].
     pub fn word(&self, address: u64) -> io::Result<u32> {
-        let mut word = [0; 4];
-        self.read(address, &mut word)?;
-        Ok(u32::from_ne_bytes(word))
+        self.core.word(address)
     }
 
     /// A pointer at an address.
@@ -113,9 +156,7 @@ impl KernelMemory {
     /// # Errors
     /// As [`KernelMemory::read`].
     pub fn pointer(&self, address: u64) -> io::Result<u64> {
-        let mut pointer = [0; 8];
-        self.read(address, &mut pointer)?;
-        Ok(u64::from_ne_bytes(pointer))
+        self.core.pointer(address)
     }
 
     /// Reads them now.
@@ -123,12 +164,7 @@ impl KernelMemory {
     /// # Errors
     /// When they cannot be read.
     pub fn state(&self) -> io::Result<KernelState> {
-        let word = |place: Option<u64>| {
-            let Some(place) = place else { return Ok(None) };
-            let mut word = [0; 4];
-            self.core.read_exact_at(&mut word, place)?;
-            Ok::<_, io::Error>(Some(u32::from_ne_bytes(word)))
-        };
+        let word = |place: Option<u64>| place.map(|place| self.core.word(place)).transpose();
         let places = &self.places;
         Ok(KernelState {
             depth: word(places.depth)?,
@@ -141,85 +177,89 @@ impl KernelMemory {
             rate_limit: word(places.rate_limit)?,
             failure: word(places.failure)?,
             enabled: word(places.enabled)?,
+            booted_with_audit: word(places.booted_with_audit)?.map(|value| value != 0),
+            auditd_pid: places.auditd.and_then(|place| self.auditd_pid(place)),
             ..KernelState::default()
         })
     }
-}
 
-fn unusable(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, why)
-}
-
-/// A stretch of memory and where the file has it.
-#[derive(Debug, PartialEq, Eq)]
-struct Segment {
-    start: u64,
-    offset: u64,
-    bytes: u64,
-}
-
-impl Segment {
-    fn contains(&self, address: u64) -> bool {
-        address >= self.start && address - self.start < self.bytes
+    /// Process id of the registered auditd, 0 for none. The kernel may free the structures in between:
+    /// what was read counts only if the registration is the same afterwards.
+    fn auditd_pid(&self, place: AuditdPlace) -> Option<u32> {
+        let registered = || self.core.pointer(place.connection).ok();
+        let connection = registered()?;
+        if connection == 0 {
+            return Some(0);
+        }
+        let pid = connection.checked_add(place.pid_offset)?;
+        let pid = self.core.pointer(pid).ok()?;
+        let nr = if pid == 0 {
+            0
+        } else {
+            let numbers = pid.checked_add(place.numbers_offset)?;
+            self.core.word(numbers).ok()?
+        };
+        (registered()? == connection).then_some(nr)
     }
 }
 
-/// The loadable segments of a 64-bit ELF core of this machine's byte order; `None` where it is no such.
-fn segments(head: &[u8]) -> Option<Vec<Segment>> {
-    const CLASS_64: u8 = 2;
-    const LOADABLE: u64 = 1;
-    let number = |at: usize, length: usize| {
-        let bytes = head.get(at..at.checked_add(length)?)?;
-        Some(match length {
-            2 => u16::from_ne_bytes(bytes.try_into().ok()?).into(),
-            4 => u32::from_ne_bytes(bytes.try_into().ok()?).into(),
-            _ => u64::from_ne_bytes(bytes.try_into().ok()?),
-        })
+/// The symbols that are needed, from the kernel's compressed table; `None` where it has none, or it
+/// cannot be read with certainty.
+fn compressed(core: &CoreFile) -> Option<Symbols> {
+    let tables = Tables::of(&core.vmcoreinfo()?)?;
+    let between = |from: u64, to: u64| {
+        let length = to.checked_sub(from).filter(|&length| length <= MAX_BYTES)?;
+        core.bytes(from, usize::try_from(length).ok()?).ok()
     };
-    if !head.starts_with(b"\x7fELF") || head.get(4) != Some(&CLASS_64) {
-        return None;
-    }
-    let table = usize::try_from(number(32, 8)?).ok()?;
-    let (size, count) = (usize::try_from(number(54, 2)?).ok()?, number(56, 2)?);
-    let mut found = Vec::new();
-    for index in 0..usize::try_from(count).ok()? {
-        let at = table.checked_add(index.checked_mul(size)?)?;
-        if number(at, 4)? == LOADABLE {
-            found.push(Segment {
-                offset: number(at + 8, 8)?,
-                start: number(at + 16, 8)?,
-                bytes: number(at + 40, 8)?,
-            });
-        }
-    }
-    Some(found)
+    let tokens = Tokens::new(
+        between(tables.token_table, tables.token_index)?,
+        &core.bytes(tables.token_index, 512).ok()?,
+    );
+    let wanted: Vec<&str> = VARIABLES
+        .into_iter()
+        .chain(TYPES)
+        .chain(tables.checks.keys().copied())
+        .collect();
+    let count = core.word(tables.count).ok()?;
+    let names = between(tables.names, tables.names_end)?;
+    let numbers = tokens.find(&names, count, &wanted);
+    let base = tables
+        .relative_base
+        .and_then(|place| core.pointer(place).ok());
+    let offset = |name: &str| {
+        let place = tables
+            .offsets
+            .checked_add(4 * u64::from(*numbers.get(name)?))?;
+        Some((place, core.word(place).ok()?))
+    };
+    let known: Vec<(u64, u32, u64)> = tables
+        .checks
+        .iter()
+        .filter_map(|(name, &address)| {
+            let (place, offset) = offset(name)?;
+            Some((place, offset, address))
+        })
+        .collect();
+    let reading = Reading::of(base, &known)?;
+    Some(Symbols::of(wanted.into_iter().filter_map(|name| {
+        let (place, offset) = offset(name)?;
+        Some((name.to_owned(), reading.address(base, place, offset)?))
+    })))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The kernel's types as they lie in its memory: one read, where the file in `/sys` takes one for each
+/// 4 KiB.
+fn blob(core: &CoreFile, symbols: &Symbols) -> Option<Vec<u8>> {
+    let [begin, end] = TYPES.map(|name| symbols.address(name));
+    let length = end?
+        .checked_sub(begin?)
+        .filter(|&length| length <= MAX_BYTES)?;
+    core.bytes(begin?, usize::try_from(length).ok()?).ok()
+}
 
-    #[test]
-    fn segments_are_found_and_damage_is_no_panic() {
-        let mut head = vec![0_u8; 64 + 2 * 56];
-        head[..5].copy_from_slice(b"\x7fELF\x02");
-        head[32..40].copy_from_slice(&64_u64.to_ne_bytes());
-        head[54..56].copy_from_slice(&56_u16.to_ne_bytes());
-        head[56..58].copy_from_slice(&2_u16.to_ne_bytes());
-        head[64..68].copy_from_slice(&4_u32.to_ne_bytes());
-        let load = 64 + 56;
-        head[load..load + 4].copy_from_slice(&1_u32.to_ne_bytes());
-        head[load + 8..load + 16].copy_from_slice(&0x1000_u64.to_ne_bytes());
-        head[load + 16..load + 24].copy_from_slice(&0xffff_8000_0000_0000_u64.to_ne_bytes());
-        head[load + 40..load + 48].copy_from_slice(&0x200_u64.to_ne_bytes());
-        let found = segments(&head).expect("a core");
-        assert_eq!(found.len(), 1);
-        assert!(found[0].contains(0xffff_8000_0000_01ff));
-        assert!(!found[0].contains(0xffff_8000_0000_0200));
-        for cut in 0..load + 48 {
-            assert_eq!(segments(&head[..cut]), None, "{cut}");
-        }
-        head[32..40].copy_from_slice(&u64::MAX.to_ne_bytes());
-        assert_eq!(segments(&head), None);
-    }
+/// The structures of the kernel's types, from the file in `/sys`; `None` where it cannot be read.
+#[must_use]
+pub fn structures() -> Option<KernelTypes> {
+    let blob = fs::read("/sys/kernel/btf/vmlinux").ok()?;
+    Some(KernelTypes::extract(&Btf::parse_structures(blob).ok()?))
 }

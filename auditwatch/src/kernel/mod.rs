@@ -4,6 +4,8 @@
 
 pub mod btf;
 pub mod cmdline;
+pub mod compressed_symbols;
+pub mod core_file;
 pub mod core_memory;
 pub mod facts;
 pub mod filter_memory;

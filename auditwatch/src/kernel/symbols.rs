@@ -82,6 +82,15 @@ impl Symbols {
         }
     }
 
+    /// Symbols whose addresses are known. Where the audit code is, they do not tell.
+    #[must_use]
+    pub fn of(addresses: impl IntoIterator<Item = (String, u64)>) -> Self {
+        Self {
+            addresses: addresses.into_iter().collect(),
+            audit_code: AuditCode::default(),
+        }
+    }
+
     /// Address of a symbol; `None` when it is absent or hidden.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<u64> {

@@ -1,8 +1,9 @@
 //! The audit settings for people: two columns, with units.
 
 use crate::{
+    auditd::registered::Registered,
     number::{bytes, count, duration},
-    status::{Auditd, QueueMemory, StatusReport},
+    status::{QueueMemory, StatusReport},
     untrusted::{NAME_COLUMNS, shown},
 };
 
@@ -24,6 +25,9 @@ pub fn text(report: &StatusReport) -> String {
     rows.extend(report.missing.iter().map(|line| ("missing", line.clone())));
     rows.extend(report.notes.iter().map(|line| ("note", line.clone())));
     let mut text = String::new();
+    for warning in &report.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
     for (name, value) in rows {
         text.push_str(&format_row(name, &value));
     }
@@ -91,13 +95,14 @@ fn settings(report: &StatusReport) -> Vec<Row> {
 }
 
 fn queues(report: &StatusReport) -> Vec<Row> {
-    let limit = match report.backlog_limit {
-        Some(0) => "no limit".to_owned(),
-        Some(limit) => count(u64::from(limit)),
-        None => "an unknown limit".to_owned(),
+    let depth = number(report.backlog);
+    let backlog = match report.backlog_limit {
+        Some(0) => format!("{depth} (no limit)"),
+        Some(limit) => format!("{depth} of {}", count(u64::from(limit))),
+        None => format!("{depth} of an unknown limit"),
     };
     vec![
-        ("backlog", format!("{} of {limit}", number(report.backlog))),
+        ("backlog", backlog),
         ("retry queue", number(report.retry_depth)),
         ("hold queue", number(report.hold_depth)),
         ("lost", number(report.lost)),
@@ -147,14 +152,14 @@ fn time(jiffies: Option<u32>, ns: Option<u64>) -> String {
     }
 }
 
-fn auditd(auditd: Option<&Auditd>) -> String {
+fn auditd(auditd: Option<&Registered>) -> String {
     match auditd {
         None => "not known".to_owned(),
-        Some(Auditd { pid: 0, .. }) => "nobody".to_owned(),
-        Some(Auditd { pid, comm, exe }) => match (comm, exe) {
+        Some(Registered { pid: 0, .. }) => "not registered (pid 0)".to_owned(),
+        Some(Registered { pid, comm, exe, .. }) => match (comm, exe) {
             (Some(comm), Some(exe)) => format!("{comm} (pid {pid}, {})", exe.clipped(NAME_COLUMNS)),
             (Some(comm), None) => format!("{comm} (pid {pid})"),
-            (None, _) => format!("pid {pid} (not in sight of this pid namespace)"),
+            (None, _) => format!("pid {pid} (not in sight)"),
         },
     }
 }
@@ -162,7 +167,7 @@ fn auditd(auditd: Option<&Auditd>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Inputs;
+    use crate::{sample::KernelState, status::Inputs};
 
     #[test]
     fn what_was_not_measured_is_said_to_be_so() {
@@ -175,6 +180,24 @@ mod tests {
             text.contains("missing       retry and hold queue: EPERM\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn warnings_come_first_and_no_limit_is_no_number() {
+        let text = text(&StatusReport::new(Inputs {
+            state: Some(KernelState {
+                depth: Some(3),
+                limit: Some(0),
+                enabled: Some(0),
+                ..KernelState::default()
+            }),
+            ..Inputs::default()
+        }));
+        assert!(
+            text.starts_with("warning: auditing is off (enabled 0): "),
+            "{text}"
+        );
+        assert!(text.contains("backlog       3 (no limit)\n"), "{text}");
     }
 
     #[test]
