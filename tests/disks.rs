@@ -21,7 +21,8 @@ fn the_line_that_decides_is_named_and_so_is_where_the_load_stops() {
     let root = disk.path().to_str().expect("text");
     for awk in ["mawk", "gawk"] {
         let output = run(&["status", "--files", "--json", "--root", root, "--awk", awk]);
-        assert_eq!(decent(&output), 0, "{}", text(&output.stderr));
+        // The load stops, and `-e 2` is lost.
+        assert_eq!(decent(&output), 3, "{}", text(&output.stderr));
         let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let boot = &said["at_boot"];
         assert_eq!(boot["backlog_limit"], 8192);
@@ -71,6 +72,13 @@ fn files_of_a_disk_are_read_within_it() {
     assert_eq!(said["awk"]["name"], "mawk");
     assert_eq!(said["cmdline"]["backlog_limit"], 512);
     assert_eq!(said["cmdline"]["from"], "/etc/default/grub");
+    let off = "GRUB_CMDLINE_LINUX=\"audit=0\"\n";
+    std::fs::write(disk.path().join("etc/default/grub"), off).expect("a file");
+    let output = run(&["status", "--files", "--root", root]);
+    assert_eq!(decent(&output), 3, "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    let said = "at boot         no auditing (audit=0 on the command line)\n";
+    assert!(table.contains(said), "{table}");
 }
 
 #[test]

@@ -143,9 +143,27 @@ fn no_record_is_no_number() {
         depth_max: Some(0),
         ..Evidence::default()
     };
-    let answer = nameless(&nothing, Verdict::Keep);
-    assert_eq!(answer.limit, Some(64));
-    assert!(answer.reasons[0].contains("no record was asked for in 100 ms"));
+    let answer = nameless(&nothing, Verdict::Unknown);
+    assert_eq!(answer.limit, None);
+    assert_eq!(
+        answer.reasons,
+        ["no records were seen in 100 ms: no recommendation"]
+    );
+    assert!(answer.advice.is_empty() && answer.breaks_rules.is_empty());
+    // A wait time that looks wrong is no reason for advice on a load that was not there.
+    let idle = Evidence {
+        attempted: Some(1),
+        wait_time_ticks: Some(60_000),
+        wait_time_ns: Some(240_000 * MS),
+        hz: Some(250),
+        ..nothing.clone()
+    };
+    let answer = nameless(&idle, Verdict::Unknown);
+    assert_eq!(
+        answer.reasons,
+        ["only 1 record was seen in 100 ms: no recommendation"]
+    );
+    assert!(answer.advice.is_empty());
     // Nor is what netlink tells, however much came.
     let polled = Evidence {
         by_programs: false,
@@ -275,20 +293,60 @@ fn losses_with_another_cause_are_named() {
 }
 
 #[test]
-fn more_memory_than_the_budget_is_said() {
-    let tight = Wishes {
-        memory_budget_bytes: 1 << 20,
+fn the_memory_budget_is_a_cap() {
+    let wishes = |mebibytes: u64| Wishes {
+        memory_budget_bytes: mebibytes << 20,
         ..Wishes::default()
     };
-    let said = |wishes: &Wishes| {
-        let answer = recommend(&burst(), wishes);
-        answer
-            .reasons
-            .iter()
-            .any(|reason| reason.contains("budget"))
+    let says = |answer: &Recommendation, words: &str| {
+        answer.reasons.iter().any(|reason| reason.contains(words))
     };
-    assert!(said(&tight));
-    assert!(!said(&Wishes::default()));
+    let free = recommend(&burst(), &Wishes::default());
+    let (needed, wanted) = (free.needed.expect("told"), free.limit.expect("named"));
+    assert!(!free.capped_by_budget && !says(&free, "budget"));
+    // 1 MiB for three queues of records of 2,304 bytes.
+    let capped = recommend(&burst(), &wishes(1));
+    assert!(capped.capped_by_budget);
+    assert_eq!((capped.verdict, capped.limit), (Verdict::Raise, Some(151)));
+    assert_eq!(capped.needed, Some(needed));
+    assert!(
+        capped
+            .memory_worst_bytes
+            .is_some_and(|bytes| bytes <= 1 << 20)
+    );
+    assert!(says(&capped, "capped at 151") && says(&capped, "--memory-budget"));
+    assert!(capped.advice.iter().all(|advice| advice.spares.is_none()));
+    // Whoever lifts it gets the whole.
+    let forced = Wishes {
+        over_budget: true,
+        ..wishes(1)
+    };
+    assert_eq!(recommend(&burst(), &forced).limit, Some(wanted));
+    // It allows less than what is in force, or than a floor that was asked for.
+    for wishes in [
+        Wishes {
+            memory_budget_bytes: 64 * 3 * 2304,
+            ..Wishes::default()
+        },
+        Wishes {
+            floor: Some(8192),
+            ..wishes(1)
+        },
+    ] {
+        let answer = recommend(&burst(), &wishes);
+        assert_eq!((answer.verdict, answer.limit), (Verdict::Unknown, None));
+        assert!(says(&answer, "no limit is recommended"), "{answer:?}");
+        assert_eq!(answer.apply, None);
+    }
+    // A host at ease whose need is over the budget is not told to lower it below that.
+    let mut calm = burst();
+    (calm.refused, calm.suppressed) = (0, 0.0);
+    (calm.depth_max, calm.limit) = (Some(400), Some(5000));
+    let answer = recommend(&calm, &wishes(1));
+    assert_eq!((answer.verdict, answer.limit), (Verdict::Unknown, None));
+    calm.depth_max = Some(40);
+    let answer = recommend(&calm, &wishes(1));
+    assert_eq!((answer.verdict, answer.limit), (Verdict::Lower, Some(48)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     journal::Target,
     kernel::privileges::Privileges,
-    number::{bytes, count, duration},
+    number::{bytes, count, counted, duration},
     sample::KernelState,
 };
 
@@ -90,6 +90,8 @@ pub struct Facts {
     pub record_bytes: Option<u64>,
     /// Memory that can be had without swapping, bytes.
     pub available_bytes: Option<u64>,
+    /// Most kernel memory that full queues may take, bytes; `None` for no such budget.
+    pub memory_budget_bytes: Option<u64>,
     /// Programs that set the limit as well.
     pub writers: Vec<Writer>,
     /// What the files bring at the next boot; `None` where they are left alone.
@@ -144,6 +146,7 @@ pub fn check(target: &Target, facts: &Facts) -> Preflight {
         Runtime::NotAsked
     };
     danger::dangerous(target, facts, &mut found);
+    budget(target, facts, &mut found);
     memory(target, facts, &mut found);
     others(target, facts, &mut found);
     found
@@ -344,6 +347,33 @@ fn depth(target: &Target, state: &KernelState, old: u32, found: &mut Found) {
             format!(
                 "the queue is over its limit ({depth} of {old}); only the raise to {limit} is sent, and \
                  nothing is asked of the kernel until the queue is shorter"
+            ),
+        );
+    }
+}
+
+/// Full queues against the memory that they may take.
+fn budget(target: &Target, facts: &Facts, found: &mut Found) {
+    let (Some(limit), Some(budget)) = (target.backlog_limit, facts.memory_budget_bytes) else {
+        return;
+    };
+    let in_force = facts.state.as_ref().and_then(|state| state.limit);
+    let record = facts
+        .record_bytes
+        .unwrap_or(USUAL_RECORD_BYTES)
+        .saturating_mul(QUEUES);
+    let all = u64::from(limit).saturating_mul(record);
+    // What is in force already takes no more than it does.
+    if all > budget && in_force != Some(limit) {
+        found.refuse(
+            "memory_budget",
+            format!(
+                "main, retry and hold queue full of {} each take {} of kernel memory: more than the budget of \
+                 {}, which allows a limit of {}; --force applies {limit} all the same",
+                counted(u64::from(limit), "record"),
+                bytes(all),
+                bytes(budget),
+                budget.checked_div(record).unwrap_or(0)
             ),
         );
     }

@@ -29,6 +29,9 @@ pub use self::{
     need::{Need, Overload},
 };
 
+/// Most kernel memory that full queues may take unless the user says otherwise, bytes.
+pub const MEMORY_BUDGET_BYTES: u64 = 64 << 20;
+
 /// What the user wants of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wishes {
@@ -36,6 +39,8 @@ pub struct Wishes {
     pub headroom: f64,
     /// Most kernel memory that a full queue may take, bytes.
     pub memory_budget_bytes: u64,
+    /// Whether a limit over that budget may be recommended.
+    pub over_budget: bool,
     /// Lowest limit that may be recommended, records.
     pub floor: Option<u64>,
     /// Who asks for that floor.
@@ -46,7 +51,8 @@ impl Default for Wishes {
     fn default() -> Self {
         Self {
             headroom: 0.2,
-            memory_budget_bytes: 64 << 20,
+            memory_budget_bytes: MEMORY_BUDGET_BYTES,
+            over_budget: false,
             floor: None,
             floor_reason: None,
         }
@@ -160,6 +166,9 @@ pub struct Recommendation {
     pub memory_bytes: Option<u64>,
     /// The same for main, retry and hold queue full of the largest record of this trace, bytes.
     pub memory_worst_bytes: Option<u64>,
+    /// Whether the limit is lower than it should be, since the memory budget allows no more.
+    #[serde(default)]
+    pub capped_by_budget: bool,
     /// The same by the folklore figure of 8,970 bytes a record.
     pub memory_folklore_bytes: Option<u64>,
     /// What other limits would have done.

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::{
-    number::{count, duration},
+    number::{count, counted, duration},
     rules::{
         Boot, Place,
         outcome::{Layout, Lost, Remark, Stop},
@@ -99,6 +99,8 @@ pub struct AtBoot {
     pub lost: Vec<Lost>,
     /// Errors that `-i` or `-c` lets the load go on after.
     pub passed_over: Vec<Stop>,
+    /// Whether the kernel can audit at all: false with `audit=0` on its command line.
+    pub auditing: bool,
 }
 
 /// A line of a file that names a limit.
@@ -128,6 +130,8 @@ pub struct RulesView {
     pub files: Vec<FileLimit>,
     /// Where the sources differ.
     pub disagreements: Vec<String>,
+    /// What goes wrong at the next boot; where there is any, the exit status is 3.
+    pub problems: Vec<String>,
     /// What a reader should know of the files.
     pub remarks: Vec<Remark>,
     /// How audit.rules comes about.
@@ -159,6 +163,11 @@ impl RulesView {
             mut notes,
         } = inputs;
         notes.extend(now_missing);
+        let auditing = !cmdline
+            .as_ref()
+            .is_some_and(|cmdline| cmdline.audit == Some(false));
+        let enabled = if auditing { boot.settings.enabled } else { 0 };
+        let problems = problems(&boot, auditing, enabled);
         let files = named
             .into_iter()
             .map(|named| FileLimit {
@@ -173,7 +182,7 @@ impl RulesView {
                 backlog_limit: boot.settings.backlog_limit,
                 backlog_wait_time: boot.settings.backlog_wait_time,
                 wait_time_ns: jiffies_to_ns(boot.settings.backlog_wait_time, hz),
-                enabled: boot.settings.enabled,
+                enabled,
                 failure: boot.settings.failure,
                 rate_limit: boot.settings.rate_limit,
                 rules: boot.rules,
@@ -182,11 +191,13 @@ impl RulesView {
                 stopped_at: boot.stopped_at,
                 lost: boot.lost,
                 passed_over: boot.passed_over,
+                auditing,
             },
             now,
             cmdline,
             files,
             disagreements,
+            problems,
             remarks: boot.remarks,
             layout: boot.layout,
             awk,
@@ -197,8 +208,54 @@ impl RulesView {
     }
 }
 
+/// What keeps the next boot from auditing as the files ask.
+fn problems(boot: &Boot, auditing: bool, enabled: u32) -> Vec<String> {
+    if !auditing {
+        return vec![
+            "at boot: no auditing (audit=0 on the command line); remove audit=0 from it".to_owned(),
+        ];
+    }
+    let mut all = Vec::new();
+    if let Some(stop) = &boot.stopped_at {
+        all.push(format!(
+            "the rules load stops at {}:{}: {} not run",
+            stop.place.file,
+            stop.place.line,
+            counted(boot.lost.len() as u64, "line")
+        ));
+    }
+    if let Some(lost) = boot.lost.iter().find(|lost| locks(lost.text.as_raw()))
+        && enabled != 2
+    {
+        all.push(format!(
+            "{}:{} (`{}`) is lost: the settings are not locked after the boot",
+            lost.place.file, lost.place.line, lost.text
+        ));
+    }
+    if enabled == 0 {
+        all.push("at boot: auditing is off (enabled 0); add `-e 1` to the rules".to_owned());
+    }
+    all
+}
+
+/// Whether a line locks the settings.
+fn locks(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    matches!(
+        (words.next(), words.next()),
+        (Some("-e"), Some("2")) | (Some("-e2"), None)
+    )
+}
+
 fn disagreements(inputs: &Inputs) -> Vec<String> {
     let mut all = Vec::new();
+    if inputs
+        .cmdline
+        .as_ref()
+        .is_some_and(|cmdline| cmdline.audit == Some(false))
+    {
+        return all;
+    }
     let settings = inputs.boot.settings;
     let wins = limit(settings.backlog_limit);
     let winner = match &inputs.boot.decided_by {
@@ -274,5 +331,85 @@ pub fn limit(records: u32) -> String {
     match records {
         0 => "unlimited".to_owned(),
         some => count(some.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Settings, outcome::Layout};
+
+    fn view(audit: Option<bool>, enabled: u32, stopped: bool) -> RulesView {
+        let place = |line| Place {
+            file: "/etc/audit/audit.rules".to_owned(),
+            line,
+        };
+        RulesView::new(Inputs {
+            root: "/".to_owned(),
+            boot: Boot {
+                settings: Settings {
+                    enabled,
+                    ..Settings::of_kernel(250)
+                },
+                rules: 0,
+                decided_by: None,
+                wait_decided_by: None,
+                stopped_at: stopped.then(|| Stop {
+                    place: place(3),
+                    why: "no such option".to_owned(),
+                    text: "-x".into(),
+                }),
+                lost: stopped
+                    .then(|| Lost {
+                        place: place(4),
+                        text: "-e 2".into(),
+                    })
+                    .into_iter()
+                    .collect(),
+                passed_over: Vec::new(),
+                remarks: Vec::new(),
+                layout: Layout::HandKept,
+                compiled: None,
+            },
+            named: Vec::new(),
+            now: None,
+            now_missing: None,
+            cmdline: Some(Cmdline {
+                backlog_limit: None,
+                audit,
+                from: None,
+            }),
+            awk: Awk {
+                name: crate::rules::Awk::Mawk,
+                from: None,
+            },
+            hz: 250,
+            notes: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_boot_without_auditing_is_a_problem() {
+        let off = view(Some(false), 1, false);
+        assert!(!off.at_boot.auditing);
+        assert_eq!(off.at_boot.enabled, 0);
+        assert!(off.problems[0].starts_with("at boot: no auditing (audit=0 on the command line)"));
+        assert_eq!(view(Some(true), 1, false).problems, Vec::<String>::new());
+        assert_eq!(view(None, 1, false).problems, Vec::<String>::new());
+        assert!(view(None, 0, false).problems[0].contains("enabled 0"));
+    }
+
+    #[test]
+    fn a_load_that_stops_says_that_the_lock_is_lost() {
+        assert_eq!(
+            view(None, 1, true).problems,
+            [
+                "the rules load stops at /etc/audit/audit.rules:3: 1 line not run",
+                "/etc/audit/audit.rules:4 (`-e 2`) is lost: the settings are not locked after the boot"
+            ]
+        );
+        assert!(locks(" -e  2 "));
+        assert!(!locks("-e 1"));
+        assert!(!locks("-a always,exit -e 2"));
     }
 }

@@ -45,7 +45,8 @@ impl Warning {
     /// Both in one line.
     #[must_use]
     pub fn line(&self) -> String {
-        format!("{}: {}", self.text, self.remedy)
+        let colon = if self.text.contains(": ") { ";" } else { ":" };
+        format!("{}{colon} {}", self.text, self.remedy)
     }
 }
 

@@ -59,6 +59,9 @@ pub struct ApplyArgs {
     /// Apply no limit below that of a baseline
     #[arg(long, value_enum, ignore_case = true)]
     pub policy: Option<Policy>,
+    /// Apply a limit whose full queues may take more than 64 MiB of kernel memory
+    #[arg(long)]
+    pub force: bool,
     /// How it is printed
     #[command(flatten)]
     pub output: OutputArgs,

@@ -93,6 +93,7 @@ fn wishes(args: &RecommendArgs) -> Wishes {
     Wishes {
         headroom: args.headroom,
         memory_budget_bytes: args.memory_budget,
+        over_budget: false,
         floor,
         floor_reason,
     }

@@ -18,6 +18,9 @@ use crate::{
     rules_view::{self, Cmdline, Inputs, Now, RulesView},
 };
 
+/// Exit status where the next boot does not audit as the files ask.
+const PROBLEM: u8 = 3;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -31,7 +34,11 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         out.write_all(render::rules_view::text(&view).as_bytes())
     }
     .context("cannot write the status")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if view.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(PROBLEM)
+    })
 }
 
 fn view(args: &StatusArgs) -> Result<RulesView> {

@@ -90,8 +90,8 @@ impl Tokens {
         Self { table, starts }
     }
 
-    fn text(&self, token: u8) -> &[u8] {
-        let start = self.starts.get(usize::from(token)).copied();
+    fn text(&self, token: usize) -> &[u8] {
+        let start = self.starts.get(token).copied();
         let rest = start.and_then(|start| self.table.get(start..));
         let rest = rest.unwrap_or_default();
         let end = memchr::memchr(0, rest).unwrap_or(rest.len());
@@ -100,15 +100,33 @@ impl Tokens {
 
     /// The numbers of the symbols with a wanted name. A name that several symbols have is left out:
     /// nothing says which is meant.
+    ///
+    /// A kernel has 100,000 to 300,000 symbols: their first two tokens rule nearly all of them out.
     #[must_use]
     pub fn find<'a>(&self, names: &[u8], count: u32, wanted: &[&'a str]) -> BTreeMap<&'a str, u32> {
-        // The first character of a name in the table is the symbol's kind.
-        let may_begin: Vec<bool> = (0..=u8::MAX)
-            .map(|token| match self.text(token).split_first() {
-                Some((_, text)) => wanted.iter().any(|name| name.as_bytes().starts_with(text)),
-                None => false,
-            })
+        let texts: Vec<&[u8]> = (0..=usize::from(u8::MAX))
+            .map(|token| self.text(token))
             .collect();
+        let begins = |text: &[u8]| wanted.iter().any(|name| name.as_bytes().starts_with(text));
+        let table = |begins: &dyn Fn(&[u8]) -> Follows| -> Vec<Follows> {
+            texts.iter().map(|text| begins(text)).collect()
+        };
+        // The first character of a name in the table is the symbol's kind.
+        let first = table(&|text| match text.split_first() {
+            Some((_, [])) => Follows::Beginning,
+            Some((_, text)) if begins(text) => Follows::Any,
+            _ => Follows::Nothing,
+        });
+        let second = table(&|text| {
+            if begins(text) {
+                Follows::Any
+            } else {
+                Follows::Nothing
+            }
+        });
+        let follows = |table: &[Follows], token: Option<&u8>| {
+            token.and_then(|&token| table.get(usize::from(token)).copied())
+        };
         let mut found: BTreeMap<&str, Option<u32>> = BTreeMap::new();
         let mut name = Vec::new();
         let mut rest = names;
@@ -117,18 +135,20 @@ impl Tokens {
                 break;
             };
             rest = after;
-            let begins = |&token: &u8| may_begin.get(usize::from(token)) == Some(&true);
-            if !tokens.first().is_some_and(begins) {
+            let may_be = match follows(&first, tokens.first()) {
+                Some(Follows::Any) => true,
+                Some(Follows::Beginning) => follows(&second, tokens.get(1)) == Some(Follows::Any),
+                _ => false,
+            };
+            if !may_be {
                 continue;
             }
             name.clear();
-            let fits = tokens.iter().all(|&token| {
-                name.extend_from_slice(self.text(token));
-                let text = name.get(1..).unwrap_or_default();
-                wanted.iter().any(|name| name.as_bytes().starts_with(text))
-            });
+            for &token in tokens {
+                name.extend_from_slice(texts.get(usize::from(token)).copied().unwrap_or_default());
+            }
             let text = name.get(1..).unwrap_or_default();
-            if fits && let Some(wanted) = wanted.iter().find(|name| name.as_bytes() == text) {
+            if let Some(wanted) = wanted.iter().find(|name| name.as_bytes() == text) {
                 found
                     .entry(wanted)
                     .and_modify(|number| *number = None)
@@ -140,6 +160,17 @@ impl Tokens {
             .filter_map(|(name, number)| Some((name, number?)))
             .collect()
     }
+}
+
+/// What has to follow a token for a name to be a wanted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follows {
+    /// It is none, whatever follows.
+    Nothing,
+    /// A token that a wanted name begins with.
+    Beginning,
+    /// A wanted name begins with it.
+    Any,
 }
 
 /// The tokens of the first name, and what follows. A length of more than 127 takes two bytes

@@ -201,3 +201,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_limit_over_the_memory_budget_needs_force() {
+    let facts = |memory_budget_bytes, in_force| Facts {
+        memory_budget_bytes,
+        record_bytes: Some(2304),
+        state: Some(KernelState {
+            limit: Some(in_force),
+            enabled: Some(1),
+            depth: Some(0),
+            ..KernelState::default()
+        }),
+        ..Facts::default()
+    };
+    let refused = |limit, facts: &Facts| {
+        let target = Target {
+            backlog_limit: Some(limit),
+            backlog_wait_time: None,
+            runtime: true,
+            persist: true,
+        };
+        let refusal = check(&target, facts).refusal()?.clone();
+        Some((refusal.code, refusal.message))
+    };
+    let budget = Some(64 << 20);
+    let (code, message) = refused(18_594, &facts(budget, 64)).expect("a refusal");
+    assert_eq!(code, "memory_budget");
+    for part in ["122 MiB", "64 MiB", "limit of 9709", "--force"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(refused(9709, &facts(budget, 64)), None);
+    assert_eq!(refused(18_594, &facts(None, 64)), None);
+    // It is in force: to write it into the files takes no more memory.
+    assert_eq!(refused(18_594, &facts(budget, 18_594)), None);
+}

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::Need;
 use crate::{
     model::{evidence::Evidence, service::Service},
-    number::{count, duration},
+    number::{self, count, duration, was},
 };
 
 /// Fewest attempts of which a pace can be told well.
 const MANY_ATTEMPTS: u64 = 200;
+/// Fewer attempts than this say nothing of a load.
+pub(super) const FEW_ATTEMPTS: u64 = 20;
 /// Shortest trace without pressure that says something of a load, ns.
 pub(super) const SHORT_NS: u64 = 1_000_000_000;
 
@@ -74,17 +76,24 @@ pub(super) fn unhurt(evidence: &Evidence) -> Trust {
     let mut trust = Trust::full();
     own_shortfalls(&mut trust, evidence);
     let attempted = evidence.attempted.unwrap_or(0);
-    if attempted == 0 {
+    if attempted < FEW_ATTEMPTS {
         trust.at_most(
             Confidence::Low,
-            "no record was asked for: trace while the host does what it is there for".to_owned(),
+            format!(
+                "{} seen: trace while the host does its usual work",
+                match attempted {
+                    0 => "no records were".to_owned(),
+                    some => format!("only {} {}", number::counted(some, "record"), was(some)),
+                }
+            ),
         );
     } else if evidence.duration_ns < SHORT_NS || attempted < MANY_ATTEMPTS {
         trust.at_most(
             Confidence::Medium,
             format!(
-                "only {} records were asked for, in {}: trace for longer, over the busiest time",
-                count(attempted),
+                "only {} {} seen in {}: trace for longer, over the busiest time",
+                number::counted(attempted, "record"),
+                was(attempted),
                 duration(evidence.duration_ns)
             ),
         );
@@ -149,8 +158,8 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Medium,
             format!(
-                "the consumer paused {} times more than could be told: trace with a shorter --interval",
-                count(service.pauses_without_time)
+                "the consumer paused {} more than could be told: trace with a shorter --interval",
+                number::counted(service.pauses_without_time, "time")
             ),
         );
     }
@@ -158,8 +167,9 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Medium,
             format!(
-                "only {} records were asked for: trace for longer",
-                count(evidence.attempted.unwrap_or(0))
+                "only {} {} seen: trace for longer",
+                number::counted(evidence.attempted.unwrap_or(0), "record"),
+                was(evidence.attempted.unwrap_or(0))
             ),
         );
     }
@@ -189,8 +199,9 @@ fn own_shortfalls(trust: &mut Trust, evidence: &Evidence) {
         trust.at_most(
             Confidence::Low,
             format!(
-                "{} attempts were too long ago to be kept: trace for less than an hour",
-                count(doubts.forgotten)
+                "{} {} too long ago to be kept: trace for less than an hour",
+                number::counted(doubts.forgotten, "attempt"),
+                was(doubts.forgotten)
             ),
         );
     }
@@ -208,7 +219,7 @@ fn own_shortfalls(trust: &mut Trust, evidence: &Evidence) {
         if number.saturating_mul(100) > attempted {
             trust.at_most(
                 Confidence::Medium,
-                format!("{} times: {what}", count(number)),
+                format!("{}: {what}", number::counted(number, "time")),
             );
         }
     }

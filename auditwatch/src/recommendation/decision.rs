@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{
     demand::{float, whole},
-    evidence::Evidence,
+    evidence::{Evidence, OtherLosses},
     service::Service,
 };
 
@@ -31,6 +31,12 @@ pub(super) fn decide(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
     if let Some(missing) = reasons::not_measured(evidence) {
         why.say(missing);
         answer.trust(Trust::none(reasons::measure_with_programs()));
+        return finish(answer, why, evidence, wishes);
+    }
+    let is_quiet = !evidence.hurt() && evidence.other_losses == OtherLosses::default();
+    if is_quiet && let Some(what) = reasons::too_few(evidence, confidence::FEW_ATTEMPTS) {
+        why.say(what);
+        answer.trust(confidence::unhurt(evidence));
         return finish(answer, why, evidence, wishes);
     }
     reasons::settings(evidence, &mut why);
@@ -122,7 +128,8 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why: 
         whole(float(need.records) * (1.0 + wishes.headroom)).max(evidence.limit.unwrap_or(0));
     name_limit(answer, limit, evidence, wishes, why);
     if let Some(limit) = answer.limit.filter(|_| answer.verdict == Verdict::Raise) {
-        why.advise([reasons::set_limit(evidence, limit, need.records)]);
+        let capped = answer.capped_by_budget;
+        why.advise([reasons::set_limit(evidence, limit, need.records, capped)]);
         if let Some(sentence) = wait_time::longer_stalls(evidence, service, limit) {
             why.say(sentence);
         }
@@ -173,6 +180,7 @@ fn blank(evidence: &Evidence, wishes: &Wishes) -> Recommendation {
         memory_bytes: None,
         memory_worst_bytes: None,
         memory_folklore_bytes: None,
+        capped_by_budget: false,
         curve: Vec::new(),
         reasons: Vec::new(),
         advice: Vec::new(),
@@ -218,12 +226,6 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why
         answer.confidence = Confidence::Low;
         return;
     }
-    if evidence.attempted == Some(0) {
-        why.say(reasons::nothing_came(evidence));
-        answer.verdict = Verdict::Keep;
-        answer.limit = Some(current).filter(|&limit| limit > 0);
-        return;
-    }
     answer.needed = Some(depth.max(1));
     answer.needed_low = answer.needed;
     answer.needed_high = answer.needed;
@@ -236,10 +238,9 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why
         answer.verdict = Verdict::Raise;
         name_limit(answer, wanted.max(current), evidence, wishes, why);
         let limit = answer.limit.filter(|_| answer.verdict == Verdict::Raise);
-        why.advise(limit.map(|limit| reasons::set_limit(evidence, limit, depth)));
-    } else if memory_worst(evidence, current)
-        .is_some_and(|bytes| bytes > wishes.memory_budget_bytes)
-    {
+        let capped = answer.capped_by_budget;
+        why.advise(limit.map(|limit| reasons::set_limit(evidence, limit, depth, capped)));
+    } else if largest_within_budget(evidence, wishes).is_some_and(|most| current > most) {
         reasons::over_budget(evidence, current, wishes, why);
         answer.verdict = Verdict::Lower;
         name_limit(answer, wanted, evidence, wishes, why);
@@ -249,7 +250,8 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why
     }
 }
 
-/// Names a limit: not below the floor, and not above the memory budget without saying so.
+/// Names a limit: not below the floor, and never above the memory budget. The budget wins over need and
+/// floor, and the answer says so.
 fn name_limit(
     answer: &mut Recommendation,
     wanted: u64,
@@ -262,13 +264,33 @@ fn name_limit(
         reasons::floor(limit, floor, wishes, why);
         limit = floor;
     }
-    if memory_worst(evidence, limit).is_some_and(|bytes| bytes > wishes.memory_budget_bytes) {
+    if let Some(most) = largest_within_budget(evidence, wishes).filter(|&most| limit > most) {
         reasons::over_budget(evidence, limit, wishes, why);
+        answer.capped_by_budget = true;
+        let is_below_floor = wishes.floor.is_some_and(|floor| most < floor);
+        let raises = answer.verdict == Verdict::Raise
+            && most > evidence.limit.unwrap_or(0)
+            && !is_below_floor;
+        reasons::capped(evidence, limit, raises.then_some(most), why);
+        if !raises {
+            // Nothing better than the limit in force keeps to the budget.
+            answer.verdict = Verdict::Unknown;
+            answer.confidence = Confidence::Low;
+            return;
+        }
+        limit = most;
     }
     answer.limit = Some(limit);
     if evidence.limit == Some(limit) && answer.verdict == Verdict::Raise {
         answer.verdict = Verdict::Keep;
     }
+}
+
+/// The largest limit whose full queues take no more than the memory budget; `None` where there is no
+/// budget to keep to, or the size of a record is not known.
+fn largest_within_budget(evidence: &Evidence, wishes: &Wishes) -> Option<u64> {
+    let one = memory_worst(evidence, 1).filter(|&bytes| bytes > 0)?;
+    (!wishes.over_budget).then_some(wishes.memory_budget_bytes / one)
 }
 
 /// Bytes of main, retry and hold queue full of the largest record.
@@ -287,6 +309,9 @@ fn finish(
     evidence: &Evidence,
     wishes: &Wishes,
 ) -> Recommendation {
+    if matches!(answer.verdict, Verdict::LimitWillNotHelp | Verdict::Unknown) {
+        answer.limit = None;
+    }
     let shown = answer.limit.or(answer.needed);
     answer.memory_bytes = shown
         .zip(evidence.record_bytes)

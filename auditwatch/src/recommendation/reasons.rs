@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{demand::whole, evidence::Evidence, service::Service},
-    number::{bytes, count, duration, plural},
+    number::{bytes, count, counted, duration, plural, was},
 };
 
 /// The kernel's default limit, where neither a rule nor the command line says otherwise.
@@ -202,11 +202,17 @@ pub(super) fn cannot_tell(evidence: &Evidence) -> Option<String> {
     })
 }
 
-pub(super) fn nothing_came(evidence: &Evidence) -> String {
-    format!(
-        "no record was asked for in {}: that says nothing of what a load needs",
+/// Why nothing is recommended, where a trace saw next to no records.
+pub(super) fn too_few(evidence: &Evidence, few: u64) -> Option<String> {
+    let attempted = evidence.attempted.filter(|&attempted| attempted < few)?;
+    let seen = match attempted {
+        0 => "no records were seen".to_owned(),
+        some => format!("only {} {} seen", counted(some, "record"), was(some)),
+    };
+    Some(format!(
+        "{seen} in {}: no recommendation",
         duration(evidence.duration_ns)
-    )
+    ))
 }
 
 pub(super) fn no_pace(evidence: &Evidence) -> String {
@@ -229,18 +235,19 @@ pub(super) fn no_pace(evidence: &Evidence) -> String {
 pub(super) fn what_happened(evidence: &Evidence, why: &mut Reasons) {
     if evidence.refused > 0 {
         why.say(format!(
-            "{} records found no room at a limit of {}, and {} more were not made for it, which no \
-             counter shows: an event whose first record is refused has no others",
-            count(evidence.refused),
+            "{} {} dropped at a limit of {}; another {} {} never created: when an event's first record is \
+             dropped, the kernel skips the rest, and no counter shows it",
+            counted(evidence.refused, "record"),
+            was(evidence.refused),
             count(evidence.lowest_limit.unwrap_or(0)),
-            count(whole(evidence.suppressed))
+            count(whole(evidence.suppressed)),
+            was(whole(evidence.suppressed))
         ));
     }
     if evidence.stalls > 0 {
         why.say(format!(
-            "tasks waited {} times for room, {} in all and {} at most; their demand is reckoned as if \
-             they had not",
-            count(evidence.stalls),
+            "tasks waited {} for room, {} in all and {} at most; demand is estimated with that time removed",
+            counted(evidence.stalls, "time"),
             duration(evidence.stalled_ns),
             duration(evidence.longest_stall_ns)
         ));
@@ -282,8 +289,8 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
         .map(|arrival| arrival.records)
         .sum();
     why.say(format!(
-        "{} records were asked for, refused and suppressed ones included",
-        count(whole(demand))
+        "total demand: {}, dropped and never created ones included",
+        counted(whole(demand), "record")
     ));
 }
 
@@ -337,8 +344,8 @@ pub(super) fn need(evidence: &Evidence, need: &Need, wishes: &Wishes, why: &mut 
     }
     if evidence.doubts.missed > 0 {
         why.say(format!(
-            "the kernel skipped the programs {} times",
-            count(evidence.doubts.missed)
+            "the kernel skipped the programs {}",
+            counted(evidence.doubts.missed, "time")
         ));
     }
 }
@@ -365,8 +372,30 @@ pub(super) fn over_budget(evidence: &Evidence, limit: u64, wishes: &Wishes, why:
     ));
 }
 
+/// What the budget makes of a limit, and how to lift it. `most`: the limit that is named instead; `None`
+/// where none is.
+pub(super) fn capped(evidence: &Evidence, wanted: u64, most: Option<u64>, why: &mut Reasons) {
+    let worst = wanted
+        .saturating_mul(evidence.record_max_bytes.unwrap_or(0))
+        .saturating_mul(3);
+    let instead = match most {
+        Some(most) => format!(
+            "the limit is capped at {}, less than it should be",
+            count(most)
+        ),
+        None => "no limit is recommended".to_owned(),
+    };
+    why.say(format!(
+        "{instead}: `--memory-budget {}MiB` or `apply --force` allows {}",
+        worst.div_ceil(1 << 20),
+        count(wanted)
+    ));
+}
+
 /// The limit that was named, as advice.
-pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64) -> Advice {
+///
+/// `capped`: the memory budget allows no more.
+pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64, capped: bool) -> Advice {
     let hurt = evidence.refused + evidence.stalls;
     let advice = Advice::new(
         format!(
@@ -374,7 +403,9 @@ pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64) -> Advice {
              (audit_backlog_limit={limit}), which holds until they are loaded",
             count(limit)
         ),
-        if hurt > 0 {
+        if capped {
+            "loses less than now, but not nothing: the memory budget allows no more".to_owned()
+        } else if hurt > 0 {
             format!(
                 "spares the {} losses and stalls of this trace: nobody would have lost a record to the limit, or waited",
                 count(hurt)
@@ -396,7 +427,7 @@ pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64) -> Advice {
     .by(apply(limit))
     .undone_by(Some(UNDO.to_owned()))
     .needing(need);
-    if hurt > 0 {
+    if hurt > 0 && !capped {
         advice.sparing(hurt)
     } else {
         advice

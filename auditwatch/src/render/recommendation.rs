@@ -25,7 +25,7 @@ pub fn headline(answer: &Recommendation) -> String {
     match answer.verdict {
         Verdict::Keep => format!("keep the limit of {}", number(answer.current)),
         Verdict::Raise | Verdict::Lower => format!(
-            "{} the limit from {} to {}: needed {}{}, confidence {}",
+            "{} the limit from {} to {}{}: needed {}{}, confidence {}",
             if answer.verdict == Verdict::Raise {
                 "raise"
             } else {
@@ -33,6 +33,11 @@ pub fn headline(answer: &Recommendation) -> String {
             },
             number(answer.current),
             number(answer.limit),
+            if answer.capped_by_budget {
+                " (the most that the memory budget allows)"
+            } else {
+                ""
+            },
             number(answer.needed),
             interval(answer),
             answer.confidence.name()
@@ -46,6 +51,17 @@ pub fn headline(answer: &Recommendation) -> String {
                 .cause
                 .map_or_else(String::new, |cause| format!("; {}", cause.in_words()))
         ),
+        Verdict::Unknown if answer.capped_by_budget => format!(
+            "no recommendation: needed {} (limit now {}), but the memory budget does not allow what it takes",
+            number(answer.needed),
+            number(answer.current)
+        ),
+        Verdict::Unknown if answer.needed_low.is_none() => answer
+            .reasons
+            .first()
+            .filter(|reason| reason.ends_with(": no recommendation"))
+            .cloned()
+            .unwrap_or_else(|| "this trace does not tell the limit that was needed".to_owned()),
         Verdict::Unknown => match (answer.needed_low, answer.needed_high) {
             (Some(low), Some(high)) if low < high => format!(
                 "this trace does not tell the limit that was needed: between {} and {}",
@@ -74,16 +90,16 @@ fn interval(answer: &Recommendation) -> String {
 #[must_use]
 pub fn block(answer: &Recommendation, style: Style) -> String {
     let mut text = String::new();
-    let line = headline(answer);
+    let headline = headline(answer);
     let line = match answer.verdict {
-        Verdict::Keep => style.green(&line),
-        Verdict::LimitWillNotHelp => style.red(&line),
-        Verdict::Raise | Verdict::Lower | Verdict::Unknown => style.yellow(&line),
+        Verdict::Keep => style.green(&headline),
+        Verdict::LimitWillNotHelp => style.red(&headline),
+        Verdict::Raise | Verdict::Lower | Verdict::Unknown => style.yellow(&headline),
     };
     let label = |name: &str| format!("{}  ", style.bold(&format!("{name:<9}")));
     let indented = |value: &str| hang(&" ".repeat(LABEL), value, LABEL, style);
     text.push_str(&hang(&label("limit"), &line, LABEL, style));
-    for reason in &answer.reasons {
+    for reason in answer.reasons.iter().filter(|reason| **reason != headline) {
         text.push_str(&indented(&shown(reason).to_string()));
     }
     if let (Some(memory), Some(worst), Some(folklore)) = (

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    number::duration,
+    number::{counted, duration},
     rules::{Place, outcome::Layout},
     rules_view::{RulesView, limit},
     untrusted::shown,
@@ -20,6 +20,9 @@ pub fn text(view: &RulesView) -> String {
         let _ = writeln!(text, "{name:<14}  {}", shown(value));
     };
     let boot = &view.at_boot;
+    for problem in &view.problems {
+        row("problem", problem);
+    }
     row("root", &view.root);
     row(
         "now",
@@ -41,17 +44,7 @@ pub fn text(view: &RulesView) -> String {
             &format!("{}  {value}  `{}`{wins}", at(&file.place), file.text),
         );
     }
-    row(
-        "at boot",
-        &format!(
-            "{}, {}",
-            limit(boot.backlog_limit),
-            match &boot.decided_by {
-                Some(place) => format!("decided by {}", at(place)),
-                None => "which no rules file decides".to_owned(),
-            }
-        ),
-    );
+    row("at boot", &at_boot(view));
     row("wait time", &wait_time(view));
     row(
         "enabled",
@@ -67,7 +60,7 @@ pub fn text(view: &RulesView) -> String {
             if !stop.text.is_empty() {
                 row("", &format!("`{}`", stop.text));
             }
-            row("lost by that", &format!("{} lines", boot.lost.len()));
+            row("not run", &counted(boot.lost.len() as u64, "line"));
             for lost in boot.lost.iter().take(MOST_LOST) {
                 row("", &format!("{}  `{}`", at(&lost.place), lost.text));
             }
@@ -75,7 +68,8 @@ pub fn text(view: &RulesView) -> String {
                 row("", &format!("and {} more", boot.lost.len() - MOST_LOST));
             }
         }
-        None => row("stops at", "nowhere: the load runs to its end"),
+        None if boot.auditing => row("rules load", "complete"),
+        None => row("rules load", "no rule is loaded without auditing"),
     }
     for error in &boot.passed_over {
         row(
@@ -97,6 +91,18 @@ pub fn text(view: &RulesView) -> String {
         row("note", note);
     }
     text
+}
+
+fn at_boot(view: &RulesView) -> String {
+    let boot = &view.at_boot;
+    if !boot.auditing {
+        return "no auditing (audit=0 on the command line)".to_owned();
+    }
+    let decided = match &boot.decided_by {
+        Some(place) => format!("decided by {}", at(place)),
+        None => "which no rules file decides".to_owned(),
+    };
+    format!("{}, {decided}", limit(boot.backlog_limit))
 }
 
 fn at(place: &Place) -> String {

@@ -1,5 +1,7 @@
 //! The audit settings for people: two columns, with units.
 
+use std::fmt::Write as _;
+
 use crate::{
     auditd::registered::Registered,
     number::{bytes, count, duration},
@@ -26,7 +28,7 @@ pub fn text(report: &StatusReport) -> String {
     rows.extend(report.notes.iter().map(|line| ("note", line.clone())));
     let mut text = String::new();
     for warning in &report.warnings {
-        text.push_str(&format!("warning: {warning}\n"));
+        let _ = writeln!(text, "warning: {}", shown(warning));
     }
     for (name, value) in rows {
         text.push_str(&format_row(name, &value));

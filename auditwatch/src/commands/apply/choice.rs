@@ -8,9 +8,9 @@ use crate::{
     cli::apply::ApplyArgs,
     commands::{recommend, recording_file},
     journal::Why,
-    number::{count, duration},
+    number::{bytes, count, duration},
     preflight::Floor,
-    recommendation::{Verdict, Wishes, recommend},
+    recommendation::{MEMORY_BUDGET_BYTES, Verdict, Wishes, recommend},
     relapse::Window,
     report::Summary,
 };
@@ -68,9 +68,20 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
         &Wishes {
             floor,
             floor_reason,
+            over_budget: args.force,
             ..Wishes::default()
         },
     );
+    if answer.capped_by_budget {
+        let or = answer.limit.map_or_else(String::new, |most| {
+            format!(", and `apply {most}` sets the most that it allows")
+        });
+        bail!(
+            "refused: {says} asks for a limit over the memory budget of {}: {}; --force applies it{or}",
+            bytes(MEMORY_BUDGET_BYTES),
+            answer.reasons.join("; ")
+        );
+    }
     let limit = match (answer.verdict, answer.limit) {
         (Verdict::Raise | Verdict::Lower, Some(limit)) => {
             Some(u32::try_from(limit).ok().with_context(|| {

@@ -34,6 +34,7 @@ use crate::{
     memory,
     preflight::{self, Runtime},
     probe::ProbeError,
+    recommendation::MEMORY_BUDGET_BYTES,
     relapse::{self, Relapse, Window},
     render::change,
     rooted::Root,
@@ -356,6 +357,7 @@ fn preflight_facts(
         record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
         next_boot: None,
         available_bytes: tasks::available_bytes().filter(|_| is_live),
+        memory_budget_bytes: (!args.force).then_some(MEMORY_BUDGET_BYTES),
         writers: if is_live {
             tasks::other_writers()
         } else {
