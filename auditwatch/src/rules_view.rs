@@ -163,9 +163,9 @@ impl RulesView {
             mut notes,
         } = inputs;
         notes.extend(now_missing);
-        let auditing = !cmdline
+        let auditing = cmdline
             .as_ref()
-            .is_some_and(|cmdline| cmdline.audit == Some(false));
+            .is_none_or(|cmdline| cmdline.audit != Some(false));
         let enabled = if auditing { boot.settings.enabled } else { 0 };
         let problems = problems(&boot, auditing, enabled);
         let files = named

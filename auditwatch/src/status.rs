@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     audit_status::{AuditFeatures, AuditStatus},
-    auditd::registered::{self, Registered},
+    auditd::registered::{self, Registered, Warning},
     memory::FOLKLORE_RECORD_BYTES,
     number::{counted, duration},
     sample::KernelState,
@@ -172,7 +172,7 @@ impl StatusReport {
         };
         let off = registered::auditing_off(report.enabled);
         let auditd = report.auditd.as_ref().and_then(Registered::warning);
-        report.warnings = off.iter().chain(&auditd).map(|it| it.line()).collect();
+        report.warnings = off.iter().chain(&auditd).map(Warning::line).collect();
         report.notes = report.attention();
         report
     }

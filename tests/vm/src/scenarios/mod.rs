@@ -15,6 +15,7 @@ mod hostile;
 mod interrupting;
 mod live_table;
 mod loading;
+mod looking;
 mod midway;
 mod places;
 mod producing;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Scenario> {
         rescuing::SCENARIOS,
         endings::SCENARIOS,
         interrupting::SCENARIOS,
+        looking::SCENARIOS,
         places::SCENARIOS,
         boot::SCENARIOS,
         // The last: it locks the settings.
