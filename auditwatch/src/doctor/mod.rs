@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     audit_status::AuditStatus,
-    footprint::Footprint,
     auditd::registered::Registered,
+    footprint::Footprint,
     health::HookReport,
     kernel::{cmdline::AuditBoot, privileges::Privileges},
     number::counted,
