@@ -87,6 +87,11 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Wishes, why: 
         reasons::starved(evidence, &need, why);
         answer.bottleneck = Some(Bottleneck::Kauditd);
         answer.curve = curve(evidence, service, need.high, None);
+        // The need is not known, but a limit that was asked for at least holds what the replay can ask for at most.
+        if wishes.floor.is_some_and(|floor| floor >= need.high) {
+            answer.verdict = Verdict::Raise;
+            name_limit(answer, need.high, evidence, wishes, why);
+        }
         return;
     }
     if let Some(what) = reasons::cannot_tell(evidence) {

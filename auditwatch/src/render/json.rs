@@ -22,7 +22,7 @@ struct Tagged<'a, T> {
     report: &'a T,
 }
 
-/// Writes one line, as [`line`] does, with `kind` and `schema` before the report's own keys.
+/// Writes one line, as [`line()`] does, with `kind` and `schema` before the report's own keys.
 ///
 /// # Errors
 /// When the output cannot be written.

@@ -56,7 +56,7 @@ impl<'a> Pressure<'a> {
             ..Setup::default()
         };
         let stage = Stage::set(scene.lab, &setup, SLOW)?;
-        let (words, _) = stage.storm("--processes 4 --syscall 100000000");
+        let (words, _) = stage.storm("--threads 4 --syscall 100000000");
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         let mut writers = Process::start(&scene.lab.directory, command)?;
