@@ -241,7 +241,7 @@ fn records_that_auditd_throws_away_come_first_while_the_report_is_fresh() {
     // What an old one says may no longer be so.
     setup.state_age_ns = Some(7_200_000 * MS);
     let old = answer(burst(), setup);
-    assert!(says(&old, "120 min 00 s old"), "{old:#?}");
+    assert!(says(&old, "2 h 00 min old"), "{old:#?}");
     assert!(old.advice[0].action.contains("set the limit"), "{old:#?}");
 }
 
