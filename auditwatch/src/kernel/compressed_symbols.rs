@@ -144,8 +144,13 @@ impl Tokens {
                 continue;
             }
             name.clear();
-            for &token in tokens {
+            // Most names differ from every wanted one within a few tokens.
+            let fits = tokens.iter().all(|&token| {
                 name.extend_from_slice(texts.get(usize::from(token)).copied().unwrap_or_default());
+                begins(name.get(1..).unwrap_or_default())
+            });
+            if !fits {
+                continue;
             }
             let text = name.get(1..).unwrap_or_default();
             if let Some(wanted) = wanted.iter().find(|name| name.as_bytes() == text) {
