@@ -108,7 +108,7 @@ fn end() -> End {
         own: Some(Footprint {
             programs: 15,
             records: Some(75),
-            records_exact: true,
+            records_most: Some(120),
             lost: Some(2),
             lost_exact: false,
         }),

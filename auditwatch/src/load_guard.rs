@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::{
     filter_rule::{self, BPF_RECORD, FilterRule, keeps_out},
-    footprint::{Footprint, RECORDS_A_LOAD, RECORDS_AN_UNLOAD},
+    footprint::{Footprint, LEAST_RECORDS_AN_UNLOAD, MOST_RECORDS_AN_UNLOAD, RECORDS_A_LOAD},
     kernel::{core_memory::KernelMemory, facts::Facts, filter_memory::FilterLists},
     netlink::{AuditSocket, NetlinkError},
     sample::KernelState,
@@ -153,11 +153,14 @@ impl LoadGuard {
     /// What loading and taking out made so far.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
-        let made = self.loads * (RECORDS_A_LOAD + RECORDS_AN_UNLOAD);
+        let made = |an_unload| {
+            let records = self.loads * (RECORDS_A_LOAD + an_unload);
+            self.audits.map(|audits| if audits { records } else { 0 })
+        };
         Footprint {
             programs: self.loads,
-            records: self.audits.map(|audits| if audits { made } else { 0 }),
-            records_exact: self.exact,
+            records: made(LEAST_RECORDS_AN_UNLOAD),
+            records_most: made(MOST_RECORDS_AN_UNLOAD).filter(|_| self.exact),
             lost: self.lost_now().map(|_| self.own_lost),
             lost_exact: !self.is_upper_bound,
         }
