@@ -177,7 +177,7 @@ impl Live {
             return Ok(());
         };
         let end = tokio::time::Instant::now() + SETTLE;
-        while probe.state()?.depth.is_some_and(|depth| depth > 0)
+        while probe.state()?.depth.is_none_or(|depth| depth > 0)
             && tokio::time::Instant::now() < end
         {
             tokio::time::sleep(SETTLE_STEP).await;

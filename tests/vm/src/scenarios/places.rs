@@ -68,6 +68,7 @@ const NO_TYPES: &[&str] = &[
     "ledger.residuals.queue",
     "ledger.waiting",
     "memory",
+    "own.lost",
     "source_reason",
     "stalls",
     "status.auditd_pid",
@@ -78,7 +79,7 @@ const NO_TYPES: &[&str] = &[
 
 /// What is null without the addresses of the kernel's variables: the main queue is learned from
 /// the first record that passes, the other two from nothing. Netlink tells how many records were lost,
-/// though not as of the ends of the window.
+/// though not as of the ends of the window, nor of each program that is loaded.
 const NO_VARIABLES: &[&str] = &[
     "command.samples",
     "command.system_in_audit",
@@ -92,6 +93,7 @@ const NO_VARIABLES: &[&str] = &[
     "ledger.residual",
     "ledger.residuals.delivery",
     "ledger.residuals.lost",
+    "own.lost",
     "source_reason",
     "stalls.p50_ns",
     "stalls.p99_ns",
