@@ -65,7 +65,7 @@ fn of_a_storm(scene: &mut Scene<'_>) -> Result<()> {
 fn keeps_its_interval(scene: &mut Scene<'_>) -> Result<()> {
     let setup = Trial::new("").rules(vec![exec_rule()]).setup;
     let recording = scene.lab.directory.join("live-table.zst");
-    let storm = "--exec 2600 --gap-us 4000 --uid 1000";
+    let storm = "--exec 2900 --gap-us 4000 --uid 1000";
     traced(scene, &setup, FAST, storm, "1s", &recording)?;
     let (intervals, summary) = replayed(scene, &recording)?;
     let mut findings = Findings::default();
