@@ -12,7 +12,7 @@ pub const RECORDS_A_LOAD: u64 = 4;
 /// Records of taking a program out: `BPF` alone, if it belongs to no system call; seen on 6.1.
 pub const LEAST_RECORDS_AN_UNLOAD: u64 = 1;
 /// The same if the kernel gives that record the context of the call, so that it brings along what a load does; seen
-/// on 7.2.
+/// on 6.12 and 7.2.
 pub const MOST_RECORDS_AN_UNLOAD: u64 = 4;
 
 /// Audit records that auditwatch made by loading its programs and by taking them out again.

@@ -14,7 +14,7 @@ use crate::process::{Ended, Process};
 use crate::rule::Rule;
 use crate::scenario::{Scenario, Scene, Skipped, rounds};
 use crate::summary::Summary;
-use crate::trial::{Consumer, Stage};
+use crate::trial::{Consumer, Form, Stage};
 use crate::wire::{self, Setting};
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -84,6 +84,15 @@ fn run(scene: &Scene<'_>, words: &[&str]) -> Result<Ended> {
     Process::start(&scene.lab.directory, command)?.wait(PATIENCE)
 }
 
+/// A short trace in the scenario's form; its summary.
+fn trace(scene: &Scene<'_>) -> Result<Summary> {
+    let mut words = vec!["trace", "--duration", "100ms", "--json"];
+    if scene.form != Form::Auto {
+        words.extend(["--attach", scene.form.name()]);
+    }
+    Summary::parse(&run(scene, &words)?.stdout)
+}
+
 /// Under `-f 2` nothing is loaded, and that is said in one line, until the rule is there that keeps the records out.
 /// The guest's life is the proof.
 fn never_panics(scene: &mut Scene<'_>) -> Result<()> {
@@ -144,13 +153,8 @@ fn losses(scene: &mut Scene<'_>) -> Result<Findings> {
     let lost = || Ok::<_, anyhow::Error>(i64::try_from(memory.read()?.lost)?);
     for round in 0..rounds(2) {
         let before = lost()?;
-        let mut words = vec!["trace", "--duration", "100ms", "--json"];
-        if scene.form != crate::trial::Form::Auto {
-            words.extend(["--attach", scene.form.name()]);
-        }
-        let ended = run(scene, &words)?;
+        let summary = trace(scene)?;
         let growth = lost()? - before;
-        let summary = Summary::parse(&ended.stdout)?;
         let own = summary.number("own.lost")?;
         scene
             .log
@@ -181,13 +185,8 @@ fn additions(scene: &Scene<'_>, stage: &Stage<'_>) -> Result<Findings> {
         Ok(i64::try_from(board.read(Slot::Received))?)
     };
     let before = settled()?;
-    let mut words = vec!["trace", "--duration", "100ms", "--json"];
-    if scene.form != crate::trial::Form::Auto {
-        words.extend(["--attach", scene.form.name()]);
-    }
-    let ended = run(scene, &words)?;
+    let summary = trace(scene)?;
     let added = settled()? - before;
-    let summary = Summary::parse(&ended.stdout)?;
     findings.between(
         "records that were added",
         added,
