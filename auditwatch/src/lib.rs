@@ -33,6 +33,7 @@ pub mod loss;
 pub mod memory;
 pub mod model;
 pub mod netlink;
+pub mod netlink_question;
 pub mod number;
 pub mod plan;
 pub mod poll;

@@ -23,8 +23,8 @@ use crate::{
     footprint::{Footprint, LEAST_RECORDS_AN_UNLOAD, MOST_RECORDS_AN_UNLOAD, RECORDS_A_LOAD},
     kernel::{core_memory::KernelMemory, facts::Facts, filter_memory::FilterLists},
     netlink::{AuditSocket, NetlinkError},
+    netlink_question,
     sample::KernelState,
-    tasks,
 };
 
 /// `audit_failure`: a lost record is a panic (`AUDIT_FAIL_PANIC`, uapi).
@@ -242,7 +242,7 @@ impl LoadGuard {
                 return Ok(state);
             }
         }
-        let status = ask(AuditSocket::status)?;
+        let status = self.ask(AuditSocket::status)?;
         Ok(KernelState {
             failure: Some(status.failure),
             enabled: Some(status.enabled),
@@ -253,14 +253,30 @@ impl LoadGuard {
         })
     }
 
+    /// Asks netlink, unless that could leave tasks asleep.
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut AuditSocket) -> Result<T, NetlinkError>,
+    ) -> Result<T, String> {
+        if let Some(why) = netlink_question::why_not(self.memory.as_ref()) {
+            return Err(format!("netlink was not asked: {why}"));
+        }
+        AuditSocket::open()
+            .and_then(|mut socket| question(&mut socket))
+            .map_err(|error| match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            })
+    }
+
     fn rules(&self, list: u32, state: &KernelState) -> Result<Vec<FilterRule>, String> {
         if let (Some(memory), Some(lists)) = (&self.memory, &self.lists) {
             return lists.rules(memory, list).map_err(|error| error.to_string());
         }
-        if state.is_over_limit() {
-            return Err("the queue is over its limit, so netlink is not asked".to_owned());
+        if state.is_half_full() {
+            return Err("the queue is more than half full, so netlink was not asked".to_owned());
         }
-        let rules = ask(AuditSocket::rules)?;
+        let rules = self.ask(AuditSocket::rules)?;
         Ok(rules.into_iter().filter(|rule| rule.list == list).collect())
     }
 
@@ -275,10 +291,7 @@ impl LoadGuard {
 
     fn is_crowded(&self) -> bool {
         let state = self.memory.as_ref().and_then(|memory| memory.state().ok());
-        match state.map(|state| (state.depth, state.limit)) {
-            Some((Some(depth), Some(limit))) => limit != 0 && depth > limit / 2,
-            _ => false,
-        }
+        state.is_some_and(|state| state.is_half_full())
     }
 
     /// From here on the programs count our own losses; or they do no longer, and have counted so many.
@@ -306,17 +319,4 @@ impl LoadGuard {
     fn lost_now(&self) -> Option<u32> {
         self.memory.as_ref()?.state().ok()?.lost
     }
-}
-
-/// Asks netlink, unless tasks sleep in the audit code: the question could keep them asleep.
-fn ask<T>(question: impl FnOnce(&mut AuditSocket) -> Result<T, NetlinkError>) -> Result<T, String> {
-    if !tasks::audit_sleepers().is_empty() {
-        return Err("tasks sleep in the audit code, so netlink is not asked".to_owned());
-    }
-    AuditSocket::open()
-        .and_then(|mut socket| question(&mut socket))
-        .map_err(|error| match error.source() {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        })
 }

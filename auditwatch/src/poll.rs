@@ -1,9 +1,8 @@
-//! The source for hosts that refuse BPF: audit netlink, asked now and then.
+//! The source for hosts that refuse BPF: the kernel's variables, read now and then.
 //!
-//! In: answers to `AUDIT_GET`. Out: [`Sample`]s that hold the kernel's variables
-//! and nothing else. It must not ask often, nor when the queue is near its limit:
-//! since 5.17 the kernel lets any sender of an audit message sleep while the queue
-//! is over its limit, and that can leave every other waiter of the host asleep.
+//! In: the variables, from the kernel's memory or as answers to `AUDIT_GET`. Out: [`Sample`]s that hold them and nothing
+//! else. It must not ask netlink often, nor when the queue is near its limit: since 5.17 the kernel lets any sender of
+//! an audit message sleep while the queue is over its limit, and that can leave every other waiter of the host asleep.
 
 use std::time::Duration;
 
@@ -24,16 +23,31 @@ const CAREFUL: Duration = Duration::from_secs(5);
 /// Time to the next question once three quarters are used.
 const RELUCTANT: Duration = Duration::from_secs(30);
 
-/// How long to leave the kernel alone after an answer, at an interval that the
-/// user asked for.
+/// The kernel's variables as netlink answered.
 #[must_use]
-pub fn pause_after(status: &AuditStatus, interval: Duration) -> Duration {
-    let interval = interval.max(SHORTEST);
-    if status.backlog_limit == 0 {
-        return interval;
+pub fn state(status: &AuditStatus) -> KernelState {
+    KernelState {
+        depth: Some(status.backlog),
+        limit: Some(status.backlog_limit),
+        wait_time_jiffies: status.backlog_wait_time_jiffies,
+        waited_jiffies: status.backlog_wait_time_actual_jiffies,
+        lost: Some(status.lost),
+        rate_limit: Some(status.rate_limit),
+        failure: Some(status.failure),
+        enabled: Some(status.enabled),
+        auditd_pid: Some(status.pid),
+        ..KernelState::default()
     }
-    let used = u64::from(status.backlog) * 4;
-    let limit = u64::from(status.backlog_limit);
+}
+
+/// How long to leave netlink alone after an answer, at an interval that the user asked for.
+#[must_use]
+pub fn pause_after(state: &KernelState, interval: Duration) -> Duration {
+    let interval = interval.max(SHORTEST);
+    let (Some(depth), Some(limit)) = (state.depth, state.limit.filter(|&limit| limit != 0)) else {
+        return interval;
+    };
+    let (used, limit) = (u64::from(depth) * 4, u64::from(limit));
     if used >= limit * 3 {
         interval.max(RELUCTANT)
     } else if used >= limit * 2 {
@@ -43,44 +57,29 @@ pub fn pause_after(status: &AuditStatus, interval: Duration) -> Duration {
     }
 }
 
-/// How long to leave the kernel alone before the last question; `None` where it
-/// is not to be asked any more, since the queue was over its limit.
+/// How long to leave netlink alone before the last question; `None` if it is not to be asked any more, since the queue
+/// was over its limit.
 #[must_use]
-pub fn pause_before_last(status: &AuditStatus, interval: Duration) -> Option<Duration> {
-    if status.backlog_limit != 0 && status.backlog > status.backlog_limit {
+pub fn pause_before_last(state: &KernelState, interval: Duration) -> Option<Duration> {
+    if state.is_over_limit() {
         None
-    } else if pause_after(status, interval) > interval.max(SHORTEST) {
+    } else if pause_after(state, interval) > interval.max(SHORTEST) {
         Some(CAREFUL)
     } else {
         Some(SHORTEST)
     }
 }
 
-/// A sample of what the kernel answered at `at_ns`. `booted_with_audit` comes from
-/// the kernel's command line.
+/// A sample of the kernel's variables as they were at `at_ns`. Unless they tell it, `booted_with_audit` comes from the
+/// kernel's command line.
 #[must_use]
-pub fn sample(at_ns: u64, status: &AuditStatus, booted_with_audit: Option<bool>) -> Sample {
+pub fn sample(at_ns: u64, state: &KernelState, booted_with_audit: Option<bool>) -> Sample {
     Sample {
         at_ns,
         source: Source::Poll,
         state: KernelState {
-            jiffies: None,
-            depth: Some(status.backlog),
-            depth_after: None,
-            retry_depth: None,
-            hold_depth: None,
-            limit: Some(status.backlog_limit),
-            wait_time_jiffies: status.backlog_wait_time_jiffies,
-            waited_jiffies: status.backlog_wait_time_actual_jiffies,
-            lost: Some(status.lost),
-            lost_is_apart: false,
-            rate_limit: Some(status.rate_limit),
-            failure: Some(status.failure),
-            enabled: Some(status.enabled),
-            booted_with_audit,
-            auditd_pid: Some(status.pid),
-            in_hand: None,
-            waiters: None,
+            booted_with_audit: state.booted_with_audit.or(booted_with_audit),
+            ..state.clone()
         },
         attempts: None,
         losses: None,

@@ -90,6 +90,39 @@ impl KernelState {
             (Some(depth), Some(limit)) if limit != 0 && depth > limit
         )
     }
+
+    /// Why audit netlink is not to be asked in this state; `None` if nothing of it speaks against that.
+    ///
+    /// Since Linux 5.17 (`audit_receive`) the question sleeps if the queue is over its limit by then, and takes the
+    /// wake-up of a task that waits for room. That task sleeps until its wait time is over, and may lose its record
+    /// then.
+    #[must_use]
+    pub fn why_not_ask(&self) -> Option<&'static str> {
+        if self.limit == Some(0) || self.wait_time_jiffies == Some(0) {
+            return None;
+        }
+        if self.failure == Some(2) {
+            return Some(
+                "a lost record panics this host (failure mode 2), and a question while the queue is full can cost one",
+            );
+        }
+        self.is_half_full().then_some(
+            "the queue is more than half full, and a question while it is full can leave tasks asleep",
+        )
+    }
+
+    /// Whether the main queue is longer than half of its limit, as far as that was read.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        /// Half of the kernel's default, for a limit that is not known: no limit in use is lower.
+        const HALF_OF_LEAST: u32 = 32;
+        let most = match self.limit {
+            Some(0) => return false,
+            Some(limit) => limit / 2,
+            None => HALF_OF_LEAST,
+        };
+        self.depth.is_some_and(|depth| depth > most)
+    }
 }
 
 /// Record attempts.
@@ -430,3 +463,6 @@ pub struct Sample {
     /// Rare facts since the last sample.
     pub events: Vec<Event>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use crate::{
     cli::risk::DoctorArgs,
     doctor::{Diagnosis, Inputs, SymbolView, diagnose},
-    kernel::facts::Facts,
+    kernel::{core_memory::KernelMemory, facts::Facts},
     load_guard::LoadGuard,
     netlink::AuditSocket,
+    netlink_question,
     plan::{self, Preference},
     probe::{Extent, Probe, ProbeError},
     render::{doctor as page, json},
-    sample::KernelState,
     tasks,
 };
 
@@ -73,12 +73,15 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
         ),
         Err(error) => (Err(explain(error.into())), None, None),
     };
-    // Netlink is not asked while the question could leave tasks asleep.
-    let netlink = (!state.as_ref().is_some_and(KernelState::is_over_limit)).then(|| {
-        AuditSocket::open()
-            .and_then(|mut socket| socket.status())
-            .map_err(|error| explain(error.into()))
-    });
+    let memory = KernelMemory::open(&facts.symbols, facts.types.as_ref()).ok();
+    let state = state.or_else(|| memory.as_ref()?.state().ok());
+    let netlink = netlink_question::why_not(memory.as_ref())
+        .is_none()
+        .then(|| {
+            AuditSocket::open()
+                .and_then(|mut socket| socket.status())
+                .map_err(|error| explain(error.into()))
+        });
     let enabled = state.as_ref().and_then(|state| state.enabled);
     let auditd = state
         .as_ref()
@@ -107,6 +110,7 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
             .collect(),
         hooks: Some(hooks),
         netlink,
+        reads_memory: memory.is_some(),
         own,
         enabled,
         auditd,

@@ -1,8 +1,7 @@
 //! The kernel's audit variables now, by the means that disturbs least.
 //!
 //! In: facts. Out: a [`KernelState`] whenever it is asked for. Reading the kernel's memory makes no
-//! record. Asking netlink can leave tasks asleep while the queue is over its limit, so it is asked only if the
-//! memory cannot be read, nobody sleeps in the audit code, and the queue is not known to be over its limit. No BPF
+//! record. Netlink is asked only if the memory does not tell all, and the question can leave nobody asleep. No BPF
 //! program is loaded for it: that makes records, which a full queue refuses, and that panics under `-f 2`.
 
 use anyhow::{Context as _, Result};
@@ -11,8 +10,8 @@ use crate::{
     audit_status::AuditStatus,
     kernel::{core_memory::KernelMemory, facts::Facts},
     netlink::AuditSocket,
+    netlink_question,
     sample::KernelState,
-    tasks,
 };
 
 /// The means.
@@ -37,11 +36,8 @@ impl KernelNow {
         if now.knows_all() {
             return now;
         }
-        if !tasks::audit_sleepers().is_empty() {
-            now.missing.push(
-                "netlink: not tried, since tasks sleep in the audit code, and the question can keep them asleep"
-                    .to_owned(),
-            );
+        if let Some(why) = netlink_question::why_not(now.memory.as_ref()) {
+            now.missing.push(format!("netlink was not asked: {why}"));
             return now;
         }
         match AuditSocket::open() {
@@ -54,10 +50,9 @@ impl KernelNow {
     /// The variables now; `None` where nothing tells any of them.
     pub(super) fn state(&mut self) -> Option<KernelState> {
         let mut state = self.without_asking();
-        let over = state.as_ref().is_some_and(KernelState::is_over_limit);
         let whole = state.as_ref().is_some_and(is_whole);
         if !whole
-            && !over
+            && netlink_question::why_not(self.memory.as_ref()).is_none()
             && let Some(socket) = &mut self.socket
         {
             match socket.status() {

@@ -2,14 +2,13 @@
 //!
 //! It causes no audit record, and it is quick: no BPF program is loaded, and of the kernel's symbols
 //! and types only those are read that it needs. The variables are read through `/proc/kcore`. Netlink
-//! tells what is missing then (the features always are). It is not asked while the queue is over its
-//! limit: since Linux 5.17 its sender sleeps there, takes the wake-up of another task, and gives none on.
-//!
-//! If the kernel's memory cannot be read, the queue's length is not known beforehand. Netlink is asked
-//! then only if no task sleeps in the audit code: nobody sleeps who could be left asleep. A storm that
-//! begins between the look and the question is not excluded; the next record wakes whoever it leaves.
+//! is asked for the rest (the features always are), unless the question could leave a task asleep. It runs at the
+//! priority that it was given: with more it would take the CPU from the process that reads audit records.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -17,30 +16,26 @@ use crate::{
     kernel::{
         core_memory::{self, KernelMemory},
         facts::Basics,
+        types::KernelTypes,
     },
     memory,
     netlink::AuditSocket,
+    netlink_question,
     render::{json, status},
     sample::KernelState,
     status::{Inputs, StatusReport},
     tasks,
 };
 
-/// The nice value that runs before all others'.
-const FIRST: i32 = -20;
-
 /// Runs the command.
 ///
 /// # Errors
 /// When neither the kernel's memory nor netlink tells anything, or the output cannot be written.
 pub fn run(as_json: bool) -> Result<ExitCode> {
-    // It takes a few hundredths of a second, which a busy host would stretch tenfold. Without the right to
-    // it, it takes its turn.
-    let _ = rustix::process::nice(FIRST);
     let basics = Basics::gather();
     super::ensure_booted_with_audit(basics.boot.as_ref())?;
     let report = report(&basics)?;
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     if as_json {
         json::tagged_line(&mut out, "status", &report)
     } else {
@@ -51,9 +46,10 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
 }
 
 pub(super) fn report(basics: &Basics) -> Result<StatusReport> {
-    let (state, types, state_missing) = match read_memory() {
-        Ok((state, types)) => (Some(state), types, None),
+    let (memory, state, types, state_missing) = match read_memory() {
+        Ok((memory, state, types)) => (Some(memory), Some(state), types, None),
         Err(error) => (
+            None,
             None,
             core_memory::structures(),
             Some(format!("cannot read the kernel's memory: {error}")),
@@ -67,8 +63,8 @@ pub(super) fn report(basics: &Basics) -> Result<StatusReport> {
         state_missing,
         ..Inputs::default()
     };
-    match why_not_ask(state.as_ref()) {
-        Some(why) => inputs.netlink_missing = Some(why),
+    match netlink_question::why_not(memory.as_ref()) {
+        Some(why) => inputs.netlink_missing = Some(format!("netlink was not asked: {why}")),
         None => ask_netlink(&mut inputs),
     }
     let pid = state
@@ -83,28 +79,10 @@ pub(super) fn report(basics: &Basics) -> Result<StatusReport> {
     Ok(StatusReport::new(inputs))
 }
 
-type Read = (KernelState, Option<crate::kernel::types::KernelTypes>);
-
-fn read_memory() -> std::io::Result<Read> {
+fn read_memory() -> io::Result<(KernelMemory, KernelState, Option<KernelTypes>)> {
     let (memory, types) = KernelMemory::find()?;
-    Ok((memory.state()?, types))
-}
-
-/// Why netlink is not asked, where its question could leave tasks asleep.
-fn why_not_ask(state: Option<&KernelState>) -> Option<String> {
-    match state {
-        Some(state) if state.is_over_limit() => Some(
-            "features: netlink was not asked, since the queue is over its limit and the question could \
-             leave tasks asleep"
-                .to_owned(),
-        ),
-        Some(_) => None,
-        None => (!tasks::audit_sleepers().is_empty()).then(|| {
-            "netlink was not asked: tasks sleep in the audit code, and the question could leave them asleep; \
-             run as root where /proc/kcore can be read, or try again"
-                .to_owned()
-        }),
-    }
+    let state = memory.state()?;
+    Ok((memory, state, types))
 }
 
 fn ask_netlink(inputs: &mut Inputs) {

@@ -104,7 +104,7 @@ fn programs(inputs: &Inputs) -> Option<Finding> {
     let Some(Err(cause)) = &inputs.hooks else {
         return None;
     };
-    let remedy = if matches!(inputs.netlink, Some(Ok(_))) {
+    let remedy = if inputs.can_poll() {
         "see the findings below for the cause; `auditwatch trace --source poll` needs no BPF"
     } else {
         "see the findings below for the cause"

@@ -101,14 +101,24 @@ pub struct Inputs {
     pub splits: Vec<String>,
     /// The hooks as they were attached and detached again, or why none was.
     pub hooks: Option<Result<Vec<HookReport>, String>>,
-    /// What netlink answered.
+    /// What netlink answered; `None` if it was not asked.
     pub netlink: Option<Result<AuditStatus, String>>,
+    /// Whether the kernel's variables can be read from its memory.
+    pub reads_memory: bool,
     /// What trying the hooks added to the audit trail.
     pub own: Option<Footprint>,
     /// 0 off, 1 on, 2 on and locked, where something besides netlink told it.
     pub enabled: Option<u32>,
     /// Who is registered as auditd.
     pub auditd: Option<Registered>,
+}
+
+impl Inputs {
+    /// Whether `--source poll` works here.
+    #[must_use]
+    pub const fn can_poll(&self) -> bool {
+        self.reads_memory || matches!(self.netlink, Some(Ok(_)))
+    }
 }
 
 /// What `/proc/kallsyms` shows.
@@ -133,7 +143,7 @@ pub fn diagnose(inputs: Inputs) -> Diagnosis {
         && findings
             .iter()
             .all(|finding| finding.severity != Severity::Blocker);
-    let pollable = matches!(inputs.netlink, Some(Ok(_)));
+    let pollable = inputs.can_poll();
     let verdict = verdict(&inputs, &findings, pollable);
     let hooks = match inputs.hooks {
         Some(Ok(hooks)) => hooks,

@@ -16,11 +16,12 @@ use super::{
 use crate::sample::KernelState;
 
 /// The variables by name.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 13] = [
     "audit_queue",
     "audit_retry_queue",
     "audit_hold_queue",
     "audit_backlog_limit",
+    "audit_backlog_wait",
     "audit_backlog_wait_time",
     "audit_backlog_wait_time_actual",
     "audit_lost",
@@ -58,6 +59,7 @@ struct Places {
     enabled: Option<u64>,
     booted_with_audit: Option<u64>,
     auditd: Option<AuditdPlace>,
+    waiters: Option<u64>,
 }
 
 /// How the registered process is found: `auditd_conn->pid->numbers[0].nr`.
@@ -125,6 +127,7 @@ impl KernelMemory {
             enabled: place("audit_enabled", Some(0)),
             booted_with_audit: place("audit_default", Some(0)),
             auditd: auditd(),
+            waiters: place("audit_backlog_wait", offset("wait_queue_head", "head")),
         };
         if places.depth.is_none() || places.limit.is_none() {
             return Err(io::Error::new(
@@ -181,6 +184,14 @@ impl KernelMemory {
             auditd_pid: places.auditd.and_then(|place| self.auditd_pid(place)),
             ..KernelState::default()
         })
+    }
+
+    /// Whether a task waits for room in the queue: the list of `audit_backlog_wait` leads to something other than
+    /// itself. `None` if that cannot be read.
+    #[must_use]
+    pub fn has_waiters(&self) -> Option<bool> {
+        let list = self.places.waiters?;
+        Some(self.core.pointer(list).ok()? != list)
     }
 
     /// Process id of the registered auditd, 0 for none. The kernel may free the structures in between:

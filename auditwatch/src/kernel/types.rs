@@ -25,8 +25,9 @@ pub struct KernelTypes {
 }
 
 /// Members whose offsets are kept.
-pub(crate) const MEMBERS: [(&str, &str); 28] = [
+pub(crate) const MEMBERS: [(&str, &str); 29] = [
     ("sk_buff_head", "qlen"),
+    ("wait_queue_head", "head"),
     ("sk_buff", "end"),
     ("sk_buff", "data"),
     ("task_struct", "nvcsw"),

@@ -3,6 +3,7 @@
 pub(super) mod host;
 pub(super) mod log;
 mod patience;
+mod poller;
 pub(super) mod recorder;
 pub(super) mod setup;
 pub(super) mod signals;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::poller::Poller;
 use crate::{
     audit_status::AuditStatus,
     cli::SourceChoice,
@@ -18,6 +19,7 @@ use crate::{
     kernel::facts::Facts,
     load_guard::LoadGuard,
     netlink::AuditSocket,
+    netlink_question,
     plan::{self, Inputs, Preference, Role},
     poll,
     probe::{Extent, Probe, ProbeError},
@@ -30,9 +32,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 const SETTLE_STEP: Duration = Duration::from_millis(2);
 /// Time between two looks at settings under which no program may be taken out.
 const NEXT_LOOK: Duration = Duration::from_millis(200);
-/// While the limit is not known, netlink is asked only below this depth: no
-/// limit in use is smaller (the kernel's default is 64).
-const SURELY_BELOW_LIMIT: u32 = 32;
 
 /// Of an interval, one part in so many is for what no sample is to wait for.
 const TENDING_SHARE: u32 = 10;
@@ -70,14 +69,6 @@ enum Means {
     Poll(Poller),
 }
 
-struct Poller {
-    socket: AuditSocket,
-    status: AuditStatus,
-    pause: Duration,
-    interval: Duration,
-    asked: tokio::time::Instant,
-}
-
 impl Live {
     /// Puts the source in place that is wanted.
     pub(in crate::commands) fn start(wanted: Wanted<'_>, facts: &Facts) -> Result<Self> {
@@ -109,16 +100,8 @@ impl Live {
     }
 
     fn poll(interval: Duration, facts: &Facts, reason: Option<String>) -> Result<Self> {
-        let mut socket = AuditSocket::open().context("cannot poll")?;
-        let status = socket.status().context("cannot poll")?;
         Ok(Self {
-            means: Means::Poll(Poller {
-                socket,
-                pause: poll::pause_after(&status, interval),
-                status,
-                interval,
-                asked: tokio::time::Instant::now(),
-            }),
+            means: Means::Poll(Poller::start(interval, facts).context("cannot poll")?),
             reason,
             notes: vec![poll::BLIND_SPOTS.to_owned()],
             booted_with_audit: booted_with_audit(facts),
@@ -166,7 +149,7 @@ impl Live {
     pub(in crate::commands) fn interval(&self, wanted: Duration) -> Duration {
         match &self.means {
             Means::Probe { .. } => wanted,
-            Means::Poll(poller) => poller.pause,
+            Means::Poll(poller) => poller.pause(),
         }
     }
 
@@ -232,7 +215,7 @@ impl Live {
     pub(in crate::commands) fn pause(&self) -> Option<Duration> {
         match &self.means {
             Means::Probe { .. } => None,
-            Means::Poll(poller) => Some(poller.pause),
+            Means::Poll(poller) => Some(poller.pause()),
         }
     }
 
@@ -284,43 +267,6 @@ impl Live {
     }
 }
 
-impl Poller {
-    /// Asks the kernel, unless it is to be left alone.
-    fn ask(&mut self, booted_with_audit: Option<bool>) -> Result<Option<Sample>> {
-        if self.asked.elapsed() < self.pause {
-            return Ok(None);
-        }
-        self.status = self.socket.status().context("cannot poll")?;
-        self.asked = tokio::time::Instant::now();
-        self.pause = poll::pause_after(&self.status, self.interval);
-        self.last(booted_with_audit).map(Some)
-    }
-
-    /// Asks once more, since the trace is about what happened until now. After an
-    /// answer that the queue is near its limit, it is given a while to drain; after
-    /// one that it is over its limit, that answer was the last.
-    async fn ask_at_the_end(&mut self, booted_with_audit: Option<bool>) -> Result<Sample> {
-        let Some(pause) = poll::pause_before_last(&self.status, self.interval) else {
-            return self.last(booted_with_audit);
-        };
-        tokio::time::sleep_until(self.asked + pause).await;
-        self.pause = Duration::ZERO;
-        match self.ask(booted_with_audit)? {
-            Some(sample) => Ok(sample),
-            None => self.last(booted_with_audit),
-        }
-    }
-
-    /// The last answer, as of now.
-    fn last(&self, booted_with_audit: Option<bool>) -> Result<Sample> {
-        Ok(poll::sample(
-            monotonic_ns()?,
-            &self.status,
-            booted_with_audit,
-        ))
-    }
-}
-
 fn start_probe(
     wanted: Wanted<'_>,
     facts: &Facts,
@@ -359,13 +305,9 @@ fn ask_where_needed(state: &KernelState, finds_queue: bool) -> Option<AuditStatu
     if state.limit.is_some() && state.lost.is_some() && state.enabled.is_some() {
         return None;
     }
-    let below = match (state.depth, state.limit) {
-        (Some(depth), Some(limit)) => limit == 0 || depth <= limit / 2,
-        (Some(depth), None) => depth <= SURELY_BELOW_LIMIT,
-        // Not found yet means that no record has come since the programs are there.
-        (None, _) => finds_queue,
-    };
-    if !below {
+    // A queue that was not found yet means that no record has come since the programs are there.
+    let is_known = state.depth.is_some() || finds_queue;
+    if !is_known || state.why_not_ask().is_some() || netlink_question::why_not(None).is_some() {
         return None;
     }
     AuditSocket::open()
@@ -467,7 +409,7 @@ fn booted_with_audit(facts: &Facts) -> Option<bool> {
     facts.boot.as_ref().map(|boot| boot.on)
 }
 
-fn monotonic_ns() -> Result<u64> {
+pub(super) fn monotonic_ns() -> Result<u64> {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

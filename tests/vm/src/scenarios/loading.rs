@@ -43,6 +43,12 @@ const COMMANDS: [&[&str]; 3] = [
     &["doctor"],
 ];
 
+/// Every command that looks at it by other means.
+const LOOKS: [&[&str]; 2] = [
+    &["status"],
+    &["trace", "--source", "poll", "--duration", "100ms"],
+];
+
 /// A host whose queue is full as often as its tasks can make it, and whose tasks wait and lose nothing.
 struct Pressure<'a> {
     stage: Stage<'a>,
@@ -124,7 +130,7 @@ fn under_panic(scene: &mut Scene<'_>, board: &Board) -> Result<Findings> {
     findings.equal("status: exit status", status.code(), 0);
     AuditSocket::open()?.add_rule(&Rule::exclude(wire::BPF))?;
     for _ in 0..rounds(1) {
-        for words in COMMANDS.into_iter().chain([&["status"][..]]) {
+        for words in COMMANDS.into_iter().chain(LOOKS) {
             let ended = run(scene, words)?;
             findings.that(matches!(ended.code(), 0 | 3), || {
                 format!("{words:?}: exit {}: {}", ended.code(), ended.stderr)
