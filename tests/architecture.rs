@@ -64,10 +64,6 @@ impl Row {
         }
     }
 
-    fn lists(&self, module: &str) -> bool {
-        self.modules.iter().any(|name| covers(name, module))
-    }
-
     fn allows(&self, module: &str, imported: &str) -> bool {
         // What belongs to one name is one module to all others.
         let siblings = |name: &&str| covers(name, module) && covers(name, imported);
@@ -99,9 +95,17 @@ fn table() -> Vec<Row> {
         .collect()
 }
 
-/// The one row that lists a module.
+/// The one row that lists a module by the longest name.
 fn row<'a>(table: &'a [Row], module: &str) -> &'a Row {
-    let rows: Vec<&Row> = table.iter().filter(|row| row.lists(module)).collect();
+    let closest = |row: &Row| {
+        let names = row.modules.iter().filter(|name| covers(name, module));
+        names.map(|name| name.len()).max()
+    };
+    let longest = table.iter().filter_map(closest).max();
+    let rows: Vec<&Row> = table
+        .iter()
+        .filter(|row| longest.is_some() && closest(row) == longest)
+        .collect();
     let [row] = rows.as_slice() else {
         panic!(
             "{module} stands in {} rows of the table in ARCHITECTURE.md, not in one",

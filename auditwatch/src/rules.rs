@@ -21,6 +21,7 @@ pub mod remarks;
 pub mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod text;
 
 use std::path::{Component, Path};
 

@@ -14,8 +14,8 @@ use aya::{
 
 use super::{
     error::{ProbeError, one_line},
+    maps::typed,
     object::Object,
-    reading::typed,
     wire::Wire,
 };
 use crate::{kernel::symbols::AuditCode, sample::CpuSamples};

@@ -3,7 +3,7 @@
 use auditwatch_ebpf::{BIN_CHUNK, BIN_CHUNKS, BINS_MAP, Bin, BinChunk};
 use aya::maps::{Array, MapData};
 
-use super::{error::ProbeError, object::Object, reading::typed, wire::Wire};
+use super::{error::ProbeError, maps::typed, object::Object, wire::Wire};
 use crate::sample::{Demand, DemandBin};
 
 /// The ring of bins, and what it held when it was read last.

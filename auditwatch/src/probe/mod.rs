@@ -12,6 +12,7 @@ mod demand_reader;
 mod diagnostics;
 mod error;
 mod globals;
+mod maps;
 mod object;
 mod reading;
 mod talker_reader;

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use auditwatch_ebpf as bpf;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf};
 
 use super::{
     cpu_sampler::CpuSampler,
     demand_reader::DemandReader,
     error::ProbeError,
     globals::Sight,
+    maps::{first, typed},
     object::Object,
     talker_reader::TalkerReader,
     wire::{self, Wire},
@@ -410,24 +411,4 @@ fn sleeps_in_audit(thread: u32) -> Option<bool> {
     let function = std::fs::read_to_string(format!("/proc/{thread}/wchan")).ok()?;
     let function = function.trim();
     (!function.is_empty() && function != "0").then(|| function.starts_with("audit_"))
-}
-
-pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
-    object: &mut Object,
-    name: &'static str,
-) -> Result<T, ProbeError> {
-    let map = object
-        .take_map(name)
-        .ok_or(ProbeError::Missing { kind: "map", name })?;
-    T::try_from(map).map_err(|source| ProbeError::Map { name, source })
-}
-
-fn first<T: Copy>(array: &Array<MapData, Wire<T>>, name: &'static str) -> Result<T, ProbeError>
-where
-    Wire<T>: aya::Pod,
-{
-    array
-        .get(&0, 0)
-        .map(|Wire(value)| value)
-        .map_err(|source| ProbeError::Map { name, source })
 }

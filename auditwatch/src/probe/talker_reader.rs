@@ -15,8 +15,8 @@ use aya::maps::{HashMap, MapData, MapError};
 use super::{
     cgroup_names::CgroupNames,
     error::ProbeError,
+    maps::typed,
     object::Object,
-    reading::typed,
     wire::{self, Wire},
 };
 use crate::{sample::Talker, untrusted::Untrusted};

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::{
-    AUDIT_RULES, AuditRules, Awk, Place, RULES_D, Tree, file_names, lines,
+    AUDIT_RULES, AuditRules, Awk, Place, RULES_D, Tree, file_names,
     outcome::{Layout, Stop},
+    text::line_of,
 };
 use crate::untrusted::Untrusted;
 
@@ -28,7 +29,7 @@ impl Source {
     pub fn place(&self, number: usize) -> Place {
         match self.places.get(number) {
             Some(Some(place)) => place.clone(),
-            _ => lines::line_of(AUDIT_RULES, number),
+            _ => line_of(AUDIT_RULES, number),
         }
     }
 }
@@ -105,7 +106,7 @@ fn refusal(file: &AuditRules) -> Option<Stop> {
         AuditRules::File { .. } => return None,
     };
     Some(Stop {
-        place: lines::line_of(AUDIT_RULES, 0),
+        place: line_of(AUDIT_RULES, 0),
         why,
         text: Untrusted::default(),
     })
@@ -136,7 +137,7 @@ pub fn concatenated(tree: &Tree) -> Option<Vec<Raw>> {
                 }
                 _ => lines.push(Raw {
                     bytes: bytes.to_vec(),
-                    place: lines::line_of(&file, number),
+                    place: line_of(&file, number),
                     glued: Vec::new(),
                 }),
             }

@@ -372,7 +372,7 @@ pub const fn key_needs() -> &'static str {
 /// A piece of a line for eyes.
 #[must_use]
 pub fn shown(text: &[u8]) -> String {
-    super::lines::text(text).to_string()
+    super::text::text(text).to_string()
 }
 
 fn split<'a>(pair: &'a [u8], operators: &[(&[u8], Op)]) -> Result<(&'a [u8], Op, &'a [u8]), Wrong> {

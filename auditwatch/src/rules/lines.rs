@@ -2,12 +2,11 @@
 //! became of the load goes out. It judges no option.
 
 use super::{
-    Place,
     auditctl::{Auditctl, Verdict},
     compile::Source,
     outcome::{Lost, Stop},
+    text::text,
 };
-use crate::untrusted::Untrusted;
 
 /// A line with more bytes than this is cut, and what is left is the next line.
 pub const MOST_BYTES: usize = 6143;
@@ -149,21 +148,6 @@ fn unmark_escapes(word: &[u8]) -> Vec<u8> {
         at += taken;
     }
     plain
-}
-
-/// The text of a line, cut to a length that fits one.
-#[must_use]
-pub fn text(line: &[u8]) -> Untrusted {
-    Untrusted::from_bytes(line).cut(120, "\u{2026}")
-}
-
-/// The place of a line of audit.rules itself.
-#[must_use]
-pub fn line_of(file: &str, number: usize) -> Place {
-    Place {
-        file: file.to_owned(),
-        line: u32::try_from(number + 1).unwrap_or(u32::MAX),
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 use super::{
     AUDIT_RULES, AuditRules, Awk, Boot, Host, Place, RULES_D, Tree, c_number,
     compile::{self, Kind, Raw},
-    file_names,
-    lines::{self, line_of, text},
+    file_names, lines,
     outcome::{Layout, Remark},
+    text::{line_of, text},
 };
 use crate::untrusted::Untrusted;
 
