@@ -5,9 +5,9 @@ mod loads;
 
 use auditwatch::{
     auditd::{ConsumerSetup, CpuTimes, conf::AuditdConf, state::AuditdState},
-    model::evidence::Evidence,
-    recommendation::{
-        Advice, Bottleneck, Cause, Recommendation, Verdict, Wishes, policy, recommend,
+    recommend::{
+        Advice, Bottleneck, Cause, Options, Recommendation, Verdict, model::evidence::Evidence,
+        policy, recommend,
     },
 };
 use loads::{MS, bins, burst, evidence, service};
@@ -37,7 +37,7 @@ fn slow_disk() -> Evidence {
 
 fn answer(mut load: Evidence, setup: ConsumerSetup) -> Recommendation {
     load.setup = Some(setup);
-    recommend(&load, &Wishes::default())
+    recommend(&load, &Options::default())
 }
 
 fn says(answer: &Recommendation, words: &str) -> bool {
@@ -264,7 +264,7 @@ fn a_larger_socket_is_weighed_by_a_replay() {
     assert_eq!(socket.spares, Some(100));
     // Where its room was not measured nothing is promised.
     load.service.as_mut().expect("given").socket_is_measured = false;
-    let unsure = recommend(&load, &Wishes::default());
+    let unsure = recommend(&load, &Options::default());
     assert!(
         unsure
             .advice
@@ -278,14 +278,14 @@ fn losses_that_no_limit_touches_have_their_commands() {
     let mut limited = burst();
     limited.rate_limit = Some(300);
     limited.other_losses.rate_limit = 1000;
-    let answer = recommend(&limited, &Wishes::default());
+    let answer = recommend(&limited, &Options::default());
     let first = &answer.advice[0];
     assert_eq!(first.command.as_deref(), Some("auditctl -r 0"));
     assert_eq!(first.undo.as_deref(), Some("auditctl -r 300"));
     assert_eq!(first.spares, Some(1000));
     let mut silent = burst();
     silent.other_losses.silent = 1000;
-    let answer = recommend(&silent, &Wishes::default());
+    let answer = recommend(&silent, &Options::default());
     assert!(advice(&answer, "audit=1").evidence.contains("no counter"));
     assert_eq!(advice(&answer, "audit=1").spares, Some(1000));
 }
@@ -297,7 +297,7 @@ fn the_wait_time_is_named_only_where_it_should_be_another() {
         load.wait_time_ticks = Some(ticks);
         load.wait_time_ns = Some(ticks * 4 * MS);
         load.failure = Some(failure);
-        recommend(&load, &Wishes::default())
+        recommend(&load, &Options::default())
     };
     assert_eq!(with(15_000, 1).wait_time_ns, None);
     let mistaken = with(60_000, 1);
@@ -318,7 +318,7 @@ fn loss_and_waiting_are_weighed_against_each_other_where_no_limit_helps() {
         load.wait_time_ticks = Some(15_000);
         load.wait_time_ns = Some(60_000 * MS);
         load.failure = Some(failure);
-        recommend(&load, &Wishes::default())
+        recommend(&load, &Options::default())
     };
     let trade = waits(1);
     assert_eq!(trade.verdict, Verdict::LimitWillNotHelp, "{trade:#?}");
@@ -340,7 +340,7 @@ fn loss_and_waiting_are_weighed_against_each_other_where_no_limit_helps() {
             .into_iter()
             .all(|command| !command.ends_with("wait_time 0"))
     );
-    let lost = recommend(&slow_disk(), &Wishes::default());
+    let lost = recommend(&slow_disk(), &Options::default());
     let wait = advice(&lost, "let tasks wait");
     assert_eq!(
         wait.command.as_deref(),
@@ -354,27 +354,27 @@ fn a_longer_queue_is_said_to_stall_longer() {
     load.wait_time_ticks = Some(15_000);
     load.wait_time_ns = Some(60_000 * MS);
     load.stalls = 20;
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert!(says(&answer, "rarer, not shorter"), "{answer:#?}");
     assert!(!says(
-        &recommend(&burst(), &Wishes::default()),
+        &recommend(&burst(), &Options::default()),
         "rarer, not shorter"
     ));
 }
 
 #[test]
 fn the_rule_that_a_limit_breaks_is_named() {
-    let answer = recommend(&burst(), &Wishes::default());
+    let answer = recommend(&burst(), &Options::default());
     assert!(
         answer
             .limit
             .is_some_and(|limit| limit < policy::LEAST_LIMIT)
     );
     assert_eq!(answer.breaks_rules, policy::broken_by(1));
-    let stig = Wishes {
+    let stig = Options {
         floor: Some(policy::LEAST_LIMIT),
         floor_reason: Some(format!("the policy stig ({})", policy::STIG)),
-        ..Wishes::default()
+        ..Options::default()
     };
     let answer = recommend(&burst(), &stig);
     assert_eq!(answer.limit, Some(8192));
@@ -387,7 +387,7 @@ fn the_rule_that_a_limit_breaks_is_named() {
 
 #[test]
 fn the_default_of_the_boot_is_told() {
-    let answer = recommend(&burst(), &Wishes::default());
+    let answer = recommend(&burst(), &Options::default());
     let set = advice(&answer, "set the limit");
     assert!(
         set.evidence.contains("the kernel's default at boot"),
@@ -399,7 +399,7 @@ fn the_default_of_the_boot_is_told() {
 
 #[test]
 fn advice_has_all_its_keys_in_json() {
-    let answer = serde_json::to_value(recommend(&burst(), &Wishes::default())).expect("written");
+    let answer = serde_json::to_value(recommend(&burst(), &Options::default())).expect("written");
     let advice = answer["advice"][0].as_object().expect("an object");
     for key in [
         "action", "effect", "evidence", "command", "undo", "spares", "needed",

@@ -1,6 +1,7 @@
-//! The import rule of ARCHITECTURE.md, read from the sources. The table of that
-//! document is the rule: a module that it does not list, an import that it does not
-//! allow, and a pure module that touches the world are failures here.
+//! The house: wings.txt has a row for each wing, and the sources are held against it.
+//!
+//! An import that the table does not list or that leads upwards, a row that lists too much, a command that imports
+//! another, and a pure module that touches the world are failures here.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const ARCHITECTURE: &str = include_str!("../ARCHITECTURE.md");
-const HEADING: &str = "## Who may import what";
+const WINGS: &str = include_str!("wings.txt");
+const MOST_WINGS: usize = 24;
+/// What commands share: no command of its own.
+const SHARED: [&str; 5] = ["output", "terminal", "progress", "executor", "log_source"];
 /// Paths that a pure module names neither itself nor below.
 const IMPURE: [&str; 21] = [
     "aya",
@@ -38,81 +41,49 @@ const IMPURE: [&str; 21] = [
 const PRINTS: [&str; 4] = ["print!", "println!", "eprint!", "eprintln!"];
 const MOST_LINES: usize = 500;
 
-/// A row of the table.
-struct Row {
-    /// Names of modules; `x::*` is `x` with all that is below.
-    modules: Vec<&'static str>,
-    /// Whether it may touch the world. All others are pure.
-    has_io: bool,
-    /// What it may import, in the same words.
+/// A row of the table: a wing is a module at the top, with all that is below it.
+struct Wing {
+    name: &'static str,
+    floor: u32,
+    /// Modules that may touch the world; the wing's name stands for all of it.
+    io: Vec<&'static str>,
+    /// Wings on lower floors.
     may_import: Vec<&'static str>,
-    /// Whether it may import all.
-    may_import_all: bool,
 }
 
-impl Row {
+impl Wing {
     fn of(line: &'static str) -> Self {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [modules, imports] = cells.as_slice() else {
-            panic!("two cells: {line}");
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [floor, name, io, imports] = cells.as_slice() else {
+            panic!("four cells: {line}");
         };
         Self {
-            modules: quoted(modules),
-            has_io: modules.contains("I/O"),
-            may_import: quoted(imports),
-            may_import_all: imports.starts_with("everything"),
+            name,
+            floor: floor.parse().expect("a floor is a number"),
+            io: io.split_whitespace().collect(),
+            may_import: imports.split_whitespace().collect(),
         }
     }
 
-    fn allows(&self, module: &str, imported: &str) -> bool {
-        // What belongs to one name is one module to all others.
-        let siblings = |name: &&str| covers(name, module) && covers(name, imported);
-        self.may_import_all
-            || self.modules.iter().any(siblings)
-            || self.may_import.iter().any(|name| covers(name, imported))
+    fn may_touch_the_world(&self, module: &str) -> bool {
+        self.io.iter().any(|io| covers(io, module))
     }
-}
-
-/// What stands in backquotes.
-fn quoted(cell: &'static str) -> Vec<&'static str> {
-    cell.split('`').skip(1).step_by(2).collect()
 }
 
 fn covers(name: &str, module: &str) -> bool {
-    match name.strip_suffix("::*") {
-        Some(base) => module == base || module.starts_with(&format!("{base}::")),
-        None => module == name,
-    }
+    begins_with(module, name)
 }
 
-fn table() -> Vec<Row> {
-    let (_, section) = ARCHITECTURE.split_once(HEADING).expect("the section");
-    let section = section.split("\n## ").next().unwrap_or_default();
-    section
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(Row::of)
+fn wings() -> Vec<Wing> {
+    let lines = WINGS.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter(|line| line.contains('|'))
+        .map(Wing::of)
         .collect()
 }
 
-/// The one row that lists a module by the longest name.
-fn row<'a>(table: &'a [Row], module: &str) -> &'a Row {
-    let closest = |row: &Row| {
-        let names = row.modules.iter().filter(|name| covers(name, module));
-        names.map(|name| name.len()).max()
-    };
-    let longest = table.iter().filter_map(closest).max();
-    let rows: Vec<&Row> = table
-        .iter()
-        .filter(|row| longest.is_some() && closest(row) == longest)
-        .collect();
-    let [row] = rows.as_slice() else {
-        panic!(
-            "{module} stands in {} rows of the table in ARCHITECTURE.md, not in one",
-            rows.len()
-        );
-    };
-    row
+fn wing_of(module: &str) -> &str {
+    module.split("::").next().unwrap_or(module)
 }
 
 fn sources() -> PathBuf {
@@ -333,38 +304,92 @@ fn impurities(module: &str, code: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn every_module_imports_what_the_table_allows() {
-    let (table, modules) = (table(), modules());
+/// The wings that each wing imports, by the first module that does.
+fn arrows() -> BTreeMap<(String, String), String> {
+    let modules = modules();
+    let mut arrows = BTreeMap::new();
     for (module, code) in &modules {
-        let row = row(&table, module);
-        for imported in imports(&modules, module, code) {
-            assert!(
-                row.allows(module, &imported),
-                "{module} imports {imported}, which the table in ARCHITECTURE.md does not allow"
-            );
+        // They wire and declare.
+        if ["lib", "main"].contains(&module.as_str()) {
+            continue;
         }
+        for imported in imports(&modules, module, code) {
+            let pair = (wing_of(module).to_owned(), wing_of(&imported).to_owned());
+            if pair.0 != pair.1 {
+                arrows
+                    .entry(pair)
+                    .or_insert_with(|| format!("{module} imports {imported}"));
+            }
+        }
+    }
+    arrows
+}
+
+#[test]
+fn every_wing_has_one_row() {
+    let listed: Vec<&str> = wings().iter().map(|wing| wing.name).collect();
+    let mut present: Vec<String> = modules()
+        .keys()
+        .map(|module| wing_of(module).to_owned())
+        .filter(|wing| !["lib", "main"].contains(&wing.as_str()))
+        .collect();
+    present.dedup();
+    let mut sorted = listed.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, present);
+    assert!(listed.len() <= MOST_WINGS, "{} wings", listed.len());
+}
+
+#[test]
+fn wings_import_what_their_rows_list_and_no_less() {
+    let found: Vec<(String, String)> = arrows().into_keys().collect();
+    for wing in wings() {
+        let imported: Vec<&str> = found
+            .iter()
+            .filter(|(importer, _)| importer == wing.name)
+            .map(|(_, imported)| imported.as_str())
+            .collect();
+        assert_eq!(
+            imported, wing.may_import,
+            "{}: left is what it imports",
+            wing.name
+        );
     }
 }
 
 #[test]
-fn every_name_in_the_table_is_a_module() {
+fn arrows_lead_downwards() {
+    let floors: BTreeMap<&str, u32> = wings().iter().map(|wing| (wing.name, wing.floor)).collect();
+    for ((importer, imported), example) in arrows() {
+        let [above, below] = [&importer, &imported].map(|wing| floors[wing.as_str()]);
+        assert!(above > below, "{example}: from floor {above} to {below}");
+    }
+}
+
+#[test]
+fn no_command_imports_another() {
     let modules = modules();
-    for row in table() {
-        for name in row.modules.iter().chain(&row.may_import) {
-            assert!(
-                modules.keys().any(|module| covers(name, module)),
-                "ARCHITECTURE.md names {name}, which is no module"
-            );
+    let command = |module: &str| {
+        module
+            .strip_prefix("commands::")
+            .map(|rest| wing_of(rest).to_owned())
+    };
+    for (module, code) in &modules {
+        let Some(own) = command(module) else { continue };
+        for imported in imports(&modules, module, code) {
+            let other = command(&imported).filter(|other| *other != own);
+            let shared = other.as_deref().is_none_or(|other| SHARED.contains(&other));
+            assert!(shared, "{module} imports {imported}");
         }
     }
 }
 
 #[test]
 fn pure_modules_touch_nothing() {
-    let table = table();
+    let wings = wings();
     for (module, code) in &modules() {
-        if !row(&table, module).has_io {
+        let row = wings.iter().find(|wing| wing.name == wing_of(module));
+        if row.is_some_and(|row| !row.may_touch_the_world(module)) {
             assert_eq!(impurities(module, code), [""; 0], "{module} is to be pure");
         }
     }
@@ -373,7 +398,7 @@ fn pure_modules_touch_nothing() {
 #[test]
 fn only_the_probe_knows_aya() {
     for (module, code) in &modules() {
-        if !covers("probe::*", module) {
+        if wing_of(module) != "probe" {
             let named = named(module, code, &["aya", "aya_log", "aya_obj"]);
             assert_eq!(named, [""; 0], "{module}");
         }
@@ -383,9 +408,9 @@ fn only_the_probe_knows_aya() {
 #[test]
 fn only_the_edge_uses_anyhow() {
     // Keeper, sink and producers are programs of their own, and so an edge.
-    let edge = ["commands::*", "bench::*", "main"];
+    let edge = ["commands", "live", "bench", "main"];
     for (module, code) in &modules() {
-        if !edge.iter().any(|name| covers(name, module)) {
+        if !edge.contains(&wing_of(module)) {
             assert_eq!(named(module, code, &["anyhow"]), [""; 0], "{module}");
         }
     }
@@ -411,25 +436,12 @@ fn every_file_is_small_and_says_what_it_is_for() {
 
 #[test]
 fn the_table_is_read_as_it_is_meant() {
-    let row = Row::of("| `a`, `b::*` (I/O; one) | `c`, and `d::*` for e |");
-    assert!(row.has_io && !row.may_import_all);
-    assert!(row.lists("a") && row.lists("b::x::y") && !row.lists("a::x") && !row.lists("bc"));
-    for (importer, imported, allowed) in [
-        ("a", "c", true),
-        ("a", "d::x", true),
-        ("a", "c::x", false),
-        ("a", "e", false),
-        ("b", "b::x", true),
-        ("b::x", "a", false),
-    ] {
-        assert_eq!(
-            row.allows(importer, imported),
-            allowed,
-            "{importer} {imported}"
-        );
-    }
-    assert!(Row::of("| `a` | everything; it wires |").may_import_all);
-    assert!(!Row::of("| `a` (pure) | nothing |").allows("a", "b"));
+    let wing = Wing::of("2 | a | a::b | c d");
+    assert_eq!((wing.name, wing.floor), ("a", 2));
+    assert_eq!(wing.may_import, ["c", "d"]);
+    assert!(wing.may_touch_the_world("a::b::x"));
+    assert!(!wing.may_touch_the_world("a") && !wing.may_touch_the_world("a::bc"));
+    assert!(Wing::of("1 | a | |").io.is_empty());
 }
 
 #[test]

@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use auditwatch::recording::Line;
 use auditwatch::sample::{
     Demand, Event, EventKind, Sample, Talker, TalkerCounts, TalkerId, Waiter,
 };
+use auditwatch::trace::recording::Line;
 use tempfile::NamedTempFile;
 use traces::{CALM, lines, sample};
 

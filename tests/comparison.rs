@@ -4,8 +4,8 @@
 mod traces;
 
 use auditwatch::{
-    comparison::{Comparison, Figure, LEAST_INTERVALS, Trace, Verdict, compare},
     render,
+    trace::comparison::{Comparison, Figure, LEAST_INTERVALS, Trace, Verdict, compare},
 };
 use proptest::{collection::vec, prelude::*};
 use traces::{CALM, Second, about, lines, read, runner, trace};

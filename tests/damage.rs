@@ -10,8 +10,8 @@ use std::{
 };
 
 use auditwatch::{
-    comparison::{Comparison, compare},
     render,
+    trace::comparison::{Comparison, compare},
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;

@@ -17,14 +17,19 @@ use std::{
 };
 
 use auditwatch::{
-    comparison::compare,
+    change::journal::Journal,
     diagnosis::{Reading, diagnose},
-    journal::Journal,
-    model::evidence::{Evidence, Talker as Causer, TalkerShare},
-    recommendation::{Wishes, explain, recommend},
+    recommend::{
+        Options, explain,
+        model::evidence::{Evidence, Talker as Causer, TalkerShare},
+        recommend,
+    },
     render::{self, style::Style},
-    report::{Share, Shares, Summary, Talker, TalkerSums},
     status::{Inputs, StatusReport},
+    trace::{
+        comparison::compare,
+        report::{Share, Shares, Summary, Talker, TalkerSums},
+    },
 };
 use hostile::{every_string_is_shown_escaped, hostile, infected, is_harmless, json_has};
 use proptest::prelude::any;
@@ -105,7 +110,7 @@ fn summary() -> Summary {
             .expect("a hook")
         })
         .into();
-    summary.recommendation = Some(recommend(&burst("exec"), &Wishes::default()));
+    summary.recommendation = Some(recommend(&burst("exec"), &Options::default()));
     summary
 }
 
@@ -119,7 +124,7 @@ fn traces_show_no_name_raw() {
         every_string_is_shown_escaped("interval", &interval, |interval| {
             render::live::LiveTable::with_head_every(None).row(interval, style)
         });
-        let answer = recommend(&burst("exec"), &Wishes::default());
+        let answer = recommend(&burst("exec"), &Options::default());
         every_string_is_shown_escaped("recommendation", &answer, |answer| {
             render::recommendation::block(answer, style)
         });
@@ -166,7 +171,7 @@ fn advice_and_its_explanation_show_no_name_raw() {
             "state": null, "state_path": name, "state_age_ns": 5, "rmem_default_bytes": 212_992
         }))
         .expect("a set-up");
-        let answer = recommend(&load, &Wishes::default());
+        let answer = recommend(&load, &Options::default());
         assert!(
             answer
                 .advice
@@ -199,7 +204,7 @@ fn a_comparison_shows_no_name_raw() {
 
 #[test]
 fn a_bench_report_shows_no_name_raw() {
-    let report: auditwatch::truth::BenchReport = serde_json::from_value(json!({
+    let report: auditwatch::bench::ground_truth::BenchReport = serde_json::from_value(json!({
         "kind": "bench", "schema": 1, "storm": "s", "limit": 64, "agrees": false, "trace": summary(),
         "truth": {"producers": [{"phase": "p", "name": "n", "kind": "k", "threads": 1, "events": 1, "failed": 1,
             "failure": "why", "slept": 0, "slept_ns": 0, "p50_ns": 1, "p99_ns": 1, "max_ns": 1}],
@@ -232,7 +237,7 @@ fn reports_on_the_host_show_no_name_raw() {
     .expect("a diagnosis");
     every_string_is_shown_escaped("doctor", &doctor, render::doctor::text);
 
-    let rescue: auditwatch::rescue_report::RescueReport = serde_json::from_value(json!({
+    let rescue: auditwatch::rescue::report::RescueReport = serde_json::from_value(json!({
         "kind": "rescue", "schema": 1, "verdict": "stranded", "sleepers": [{"pid": 1, "tid": 2, "comm": "x",
             "place": "audit_log_start", "syscall": 1, "sleeps": 1}],
         "stranded": 1, "explanation": ["one"], "asked_to_free": true,
@@ -264,7 +269,7 @@ fn changes_show_no_name_raw() {
             whole_bytes: 0,
         })
     });
-    let report: auditwatch::change_report::ApplyReport = serde_json::from_value(json!({
+    let report: auditwatch::change::report::ApplyReport = serde_json::from_value(json!({
         "kind": "apply", "schema": 1, "dry_run": false, "id": 1, "state": "verified", "target": plan()["target"],
         "why": plan()["why"], "root": "/mnt", "runtime": "set", "settings": plan()["settings"],
         "files": [{"path": "/etc/audit/audit.rules", "created": false, "diff": "-old\n+new\n"}],
@@ -274,7 +279,7 @@ fn changes_show_no_name_raw() {
     }))
     .expect("a report");
     every_string_is_shown_escaped("apply", &report, render::change::apply);
-    let undo: auditwatch::change_report::UndoReport = serde_json::from_value(json!({
+    let undo: auditwatch::change::report::UndoReport = serde_json::from_value(json!({
         "kind": "undo", "schema": 1, "dry_run": false, "id": 1, "state": "reverted", "stays": ["s"],
         "parts": {"settings": [], "files": [{"path": "/etc/audit/audit.rules", "standing": "ours"}]}
     }))

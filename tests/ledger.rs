@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use auditwatch::{
-    ledger::Ledger,
-    loss::message,
+    kernel::audit_state::KernelState,
     sample::{
-        Attempts, Delivery, Drain, Event, EventKind, Kept, KernelState, Sample, Shortfalls, Source,
-        Stalls,
+        Attempts, Delivery, Drain, Event, EventKind, Kept, Sample, Shortfalls, Source, Stalls,
+        loss::message,
     },
+    trace::ledger::Ledger,
 };
 
 /// Numbers that look random and are the same each time.

@@ -1,12 +1,14 @@
 //! The live table and the summary at several widths: no line is wider than its output, whatever the numbers are.
 
 use auditwatch::{
-    command_cost::CommandCost,
-    ledger::Ledger,
-    recommendation::{CurvePoint, Wishes, recommend},
+    bench::ground_truth::Point,
+    recommend::{CurvePoint, Options, recommend},
     render::{bench, live::LiveTable, recommendation, style::Style, table},
-    report::{Interval, IntervalDepth, IntervalStalls, PeakBy},
-    truth::Point,
+    trace::{
+        command_cost::CommandCost,
+        ledger::Ledger,
+        report::{Interval, IntervalDepth, IntervalStalls, PeakBy},
+    },
 };
 
 #[path = "fixtures/loads.rs"]
@@ -281,7 +283,7 @@ fn a_summary_is_wrapped_at_words_under_its_labels() {
 
 #[test]
 fn the_curve_and_the_sweep_fit_and_are_ascii_where_they_must() {
-    let mut answer = recommend(&loads::burst(), &Wishes::default());
+    let mut answer = recommend(&loads::burst(), &Options::default());
     answer.curve = [64, 320, u64::from(u32::MAX)]
         .into_iter()
         .map(|limit| CurvePoint {

@@ -2,9 +2,11 @@
 //! symbol lists show, and the verdicts on what became of it.
 
 use auditwatch::{
-    health::{Attempt, Verdict, judge, roll_up},
+    hooks::{
+        health::{Attempt, Verdict, judge, roll_up},
+        plan::{Form, HookPlan, Inputs, Preference, Role, plan},
+    },
     kernel::{symbols::Symbols, types::KernelTypes},
-    plan::{Form, HookPlan, Inputs, Preference, Role, plan},
 };
 
 /// Functions that 5.10 to 7.2 have under one name.

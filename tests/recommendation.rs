@@ -3,12 +3,13 @@
 #[path = "fixtures/loads.rs"]
 mod loads;
 
-use auditwatch::{
+use auditwatch::recommend::{
+    Bottleneck, Confidence, Options, Recommendation, Verdict,
     model::{
         evidence::{Evidence, OtherLosses},
         replay,
     },
-    recommendation::{Bottleneck, Confidence, Recommendation, Verdict, Wishes, recommend},
+    recommend,
 };
 use loads::{MS, bins, burst, evidence, service};
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ use proptest::prelude::*;
 fn pauses_without_a_time_are_a_doubt() {
     let mut load = burst();
     load.service.as_mut().expect("given").pauses_without_time = 3;
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!(answer.confidence, Confidence::Medium);
     assert!(
         answer
@@ -30,7 +31,7 @@ fn pauses_without_a_time_are_a_doubt() {
 
 #[test]
 fn a_burst_needs_what_came_less_what_went() {
-    let answer = recommend(&burst(), &Wishes::default());
+    let answer = recommend(&burst(), &Options::default());
     assert_eq!(answer.verdict, Verdict::Raise);
     let needed = answer.needed.expect("told");
     // 3,000 came; 200 are in the socket, and 20 a bin were taken, but for the last one.
@@ -75,7 +76,7 @@ fn a_load_that_waits_is_late_by_what_it_could_not_queue() {
 #[test]
 fn more_than_goes_from_beginning_to_end_is_no_matter_of_the_limit() {
     let load = evidence(bins(0, &[40.0; 500]), service(200.0, 200.0));
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
     assert_eq!(answer.bottleneck, Some(Bottleneck::Consumer));
     assert_eq!(answer.limit, None);
@@ -86,16 +87,16 @@ fn more_than_goes_from_beginning_to_end_is_no_matter_of_the_limit() {
 fn a_load_that_goes_on_is_no_number() {
     let mut load = burst();
     load.depth_end = Some(65);
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!(answer.verdict, Verdict::Unknown);
     assert_eq!((answer.needed, answer.limit), (None, None));
     // For long it is no burst.
     load.last_attempt_ns = 1_300 * MS;
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
     // A command's load ends with it, full though the queue is.
     load.load_has_ended = true;
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!(answer.verdict, Verdict::Raise);
 }
 
@@ -104,7 +105,7 @@ fn what_was_not_measured_is_no_number() {
     let unknown = |change: fn(&mut Evidence)| {
         let mut load = burst();
         change(&mut load);
-        let answer = recommend(&load, &Wishes::default());
+        let answer = recommend(&load, &Options::default());
         assert_eq!(answer.verdict, Verdict::Unknown, "{answer:?}");
         assert_eq!((answer.needed, answer.limit), (None, None), "{answer:?}");
         assert!(!answer.reasons.is_empty());
@@ -122,7 +123,7 @@ fn what_was_not_measured_is_no_number() {
 
 /// The answer to a load, which names no limit to set.
 fn nameless(load: &Evidence, verdict: Verdict) -> Recommendation {
-    let answer = recommend(load, &Wishes::default());
+    let answer = recommend(load, &Options::default());
     assert_eq!(answer.verdict, verdict, "{answer:?}");
     assert_eq!(answer.needed, None, "{answer:?}");
     assert_eq!(answer.apply, None, "{answer:?}");
@@ -183,15 +184,21 @@ fn a_trace_too_short_is_no_number() {
     assert!(answer.needed_low.is_some_and(|low| low > 64), "{answer:?}");
     // What ended with a command is all of it.
     load.load_has_ended = true;
-    assert_eq!(recommend(&load, &Wishes::default()).verdict, Verdict::Raise);
+    assert_eq!(
+        recommend(&load, &Options::default()).verdict,
+        Verdict::Raise
+    );
     load.load_has_ended = false;
     load.duration_ns = 2_000 * MS;
-    assert_eq!(recommend(&load, &Wishes::default()).verdict, Verdict::Raise);
+    assert_eq!(
+        recommend(&load, &Options::default()).verdict,
+        Verdict::Raise
+    );
     // Nobody was hurt in so short a time: it is as good as that.
     let mut calm = burst();
     (calm.refused, calm.suppressed, calm.duration_ns) = (0, 0.0, 100 * MS);
     calm.depth_max = Some(20);
-    let answer = recommend(&calm, &Wishes::default());
+    let answer = recommend(&calm, &Options::default());
     assert_eq!(answer.verdict, Verdict::Keep);
     assert_eq!(answer.confidence, Confidence::Medium);
     assert!(
@@ -218,7 +225,7 @@ fn what_a_missing_hook_would_have_told_is_no_number() {
     nameless(&calm, Verdict::Unknown);
     // It never was: nobody can have been hurt.
     calm.depth_max = Some(20);
-    let answer = recommend(&calm, &Wishes::default());
+    let answer = recommend(&calm, &Options::default());
     assert_eq!((answer.verdict, answer.limit), (Verdict::Keep, Some(64)));
     assert_eq!(answer.confidence, Confidence::Low);
 }
@@ -226,11 +233,11 @@ fn what_a_missing_hook_would_have_told_is_no_number() {
 #[test]
 fn confidence_that_is_not_high_says_what_would_raise_it() {
     let mut load = burst();
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!(answer.confidence, Confidence::High);
     assert_eq!(answer.confidence_reasons, Vec::<String>::new());
     (load.refused, load.suppressed, load.stalls) = (0, 0.0, 50);
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert!(answer.confidence < Confidence::High);
     assert!(
         answer.confidence_reasons[0].contains("where nobody waits"),
@@ -243,15 +250,15 @@ fn without_pressure_the_greatest_length_is_the_need() {
     let mut load = burst();
     (load.refused, load.suppressed) = (0, 0.0);
     load.depth_max = Some(40);
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!((answer.verdict, answer.limit), (Verdict::Keep, Some(64)));
     assert_eq!(answer.needed, Some(40));
     load.depth_max = Some(60);
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     assert_eq!((answer.verdict, answer.limit), (Verdict::Raise, Some(72)));
-    let floor = Wishes {
+    let floor = Options {
         floor: Some(8192),
-        ..Wishes::default()
+        ..Options::default()
     };
     let answer = recommend(&load, &floor);
     assert_eq!((answer.verdict, answer.limit), (Verdict::Raise, Some(8192)));
@@ -285,7 +292,7 @@ fn losses_with_another_cause_are_named() {
     for (bottleneck, change) in causes {
         let mut load = burst();
         change(&mut load);
-        let answer = recommend(&load, &Wishes::default());
+        let answer = recommend(&load, &Options::default());
         assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
         assert_eq!(answer.bottleneck, Some(bottleneck));
         assert!(!answer.advice.is_empty(), "{bottleneck:?}");
@@ -294,14 +301,14 @@ fn losses_with_another_cause_are_named() {
 
 #[test]
 fn the_memory_budget_is_a_cap() {
-    let wishes = |mebibytes: u64| Wishes {
+    let wishes = |mebibytes: u64| Options {
         memory_budget_bytes: mebibytes << 20,
-        ..Wishes::default()
+        ..Options::default()
     };
     let says = |answer: &Recommendation, words: &str| {
         answer.reasons.iter().any(|reason| reason.contains(words))
     };
-    let free = recommend(&burst(), &Wishes::default());
+    let free = recommend(&burst(), &Options::default());
     let (needed, wanted) = (free.needed.expect("told"), free.limit.expect("named"));
     assert!(!free.capped_by_budget && !says(&free, "budget"));
     // 1 MiB for three queues of records of 2,304 bytes.
@@ -317,18 +324,18 @@ fn the_memory_budget_is_a_cap() {
     assert!(says(&capped, "capped at 151") && says(&capped, "--memory-budget"));
     assert!(capped.advice.iter().all(|advice| advice.spares.is_none()));
     // Whoever lifts it gets the whole.
-    let forced = Wishes {
+    let forced = Options {
         over_budget: true,
         ..wishes(1)
     };
     assert_eq!(recommend(&burst(), &forced).limit, Some(wanted));
     // It allows less than what is in force, or than a floor that was asked for.
     for wishes in [
-        Wishes {
+        Options {
             memory_budget_bytes: 64 * 3 * 2304,
-            ..Wishes::default()
+            ..Options::default()
         },
-        Wishes {
+        Options {
             floor: Some(8192),
             ..wishes(1)
         },
@@ -355,7 +362,7 @@ fn waiting_tasks_leave_two_ends() {
     (load.refused, load.suppressed, load.stalls) = (0, 0.0, 50);
     load.stalled_ns = 2_000 * MS;
     load.last_attempt_ns = 400 * MS;
-    let answer = recommend(&load, &Wishes::default());
+    let answer = recommend(&load, &Options::default());
     let (low, high) = (
         answer.needed_low.expect("told"),
         answer.needed_high.expect("told"),
@@ -387,7 +394,7 @@ proptest! {
     fn a_larger_limit_never_loses_or_delays_more((records, pace, socket) in loads(), waits: bool) {
         let mut load = evidence(bins(0, &records), service(pace, socket));
         load.wait_time_ns = Some(if waits { 60_000 * MS } else { 0 });
-        let answer = recommend(&load, &Wishes::default());
+        let answer = recommend(&load, &Options::default());
         for pair in answer.curve.windows(2) {
             prop_assert!(pair[0].limit < pair[1].limit);
             prop_assert!(pair[0].lost >= pair[1].lost, "{:?}", pair);
@@ -409,7 +416,7 @@ proptest! {
         (doubtful.doubts.missed, doubtful.doubts.untracked) = (lost.0, lost.1);
         doubtful.doubts.forgotten = lost.2;
         doubtful.doubts.hooks = vec!["a_function".to_owned(); lost.3];
-        let wishes = Wishes::default();
+        let wishes = Options::default();
         let (with, without) = (recommend(&doubtful, &wishes), recommend(&load, &wishes));
         prop_assert!(with.confidence <= without.confidence, "{with:?}");
         prop_assert!(with.confidence_reasons.len() >= without.confidence_reasons.len());
@@ -424,7 +431,7 @@ proptest! {
         let of = |records: &[f64]| {
             let mut load = evidence(bins(0, records), service(pace, socket));
             load.stalls = if waited { 100 } else { 0 };
-            recommend(&load, &Wishes::default())
+            recommend(&load, &Options::default())
         };
         let more: Vec<f64> = records.iter().map(|records| records * extra).collect();
         let (less, more) = (of(&records), of(&more));
@@ -446,7 +453,7 @@ proptest! {
         let mut load = evidence(bins(0, &records), service(pace, socket));
         (load.refused, load.stalls, load.limit) = (refused, stalls, Some(limit));
         load.depth_end = Some(if goes_on { limit } else { 0 });
-        let answer = recommend(&load, &Wishes::default());
+        let answer = recommend(&load, &Options::default());
         prop_assert_ne!(answer.limit, Some(0));
         let sets = matches!(answer.verdict, Verdict::Raise | Verdict::Lower);
         prop_assert_eq!(answer.apply.is_some(), sets, "{:?}", answer);

@@ -3,14 +3,17 @@
 
 use auditwatch::{
     auditd::{ConsumerSetup, conf::AuditdConf, state::AuditdState},
-    footprint::Footprint,
-    recommendation::Confidence,
-    recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, result},
-    report::{Interval, Summary},
+    kernel::audit_state::KernelState,
+    recommend::Confidence,
     sample::{
-        Attempts, Consumer, Demand, Drain, KernelState, Sample, Shortfalls, Source, Stalls, Waiter,
+        Attempts, Consumer, Demand, Drain, Sample, Shortfalls, Source, Stalls, Waiter,
+        footprint::Footprint,
     },
-    timeline::{Host, Timeline},
+    trace::{
+        recording::{Begin, End, Line, RecordingError, Replay, SCHEMA, result},
+        report::{Interval, Summary},
+        timeline::{Host, Timeline},
+    },
 };
 
 fn begin() -> Begin {

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use auditwatch::recording::{End, Line};
+use auditwatch::trace::recording::{End, Line};
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},

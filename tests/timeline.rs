@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use auditwatch::{
-    loss::message,
+    kernel::audit_state::KernelState,
     render::{style::Style, table, verdict},
-    report::{PeakBy, Summary},
     sample::{
-        Areas, Attempts, Consumer, Delivery, Depths, Drain, Event, EventKind, Kept, KernelState,
-        Sample, Shortfalls, Source, Stalls, Waiter,
+        Areas, Attempts, Consumer, Delivery, Depths, Drain, Event, EventKind, Kept, Sample,
+        Shortfalls, Source, Stalls, Waiter, loss::message,
     },
-    timeline::{Host, Timeline},
+    trace::{
+        report::{PeakBy, Summary},
+        timeline::{Host, Timeline},
+    },
 };
 
 const SECOND: u64 = 1_000_000_000;

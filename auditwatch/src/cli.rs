@@ -11,9 +11,9 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint, error::ErrorKind};
 use clap_complete::Shell;
 
-pub use self::printing::{ColorChoice, DestinationArgs, Format, OutputArgs, PrintArgs};
+pub use self::printing::{DestinationArgs, Format, OutputArgs, PrintArgs};
 use self::risk::{DoctorArgs, RiskArgs};
-use crate::plan::{Preference, Role};
+use crate::hooks::plan::{Preference, Role};
 
 /// Measure the kernel's audit backlog: losses, their cause, and the limit that a load needs.
 #[derive(Debug, Parser)]

@@ -9,11 +9,13 @@
 pub mod auditctl;
 pub mod c_number;
 pub mod compile;
+pub mod draft;
+pub mod edit;
 pub mod field;
 pub mod file_names;
+pub mod host;
 pub mod kernel;
-mod line;
-pub mod lines;
+pub mod load;
 pub mod options;
 pub mod outcome;
 pub mod placement;
@@ -22,6 +24,7 @@ pub mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
+pub mod view;
 
 use std::path::{Component, Path};
 
@@ -214,7 +217,7 @@ pub struct Boot {
 pub fn boot(tree: &Tree, host: &Host) -> Boot {
     let source = compile::source(tree, host.awk, host.utf8);
     let mut auditctl = Auditctl::new(host);
-    let run = lines::run(&source, &mut auditctl);
+    let run = load::run(&source, &mut auditctl);
     let mut boot = Boot {
         settings: auditctl.kernel.settings,
         decided_by: auditctl.limit_set_by,

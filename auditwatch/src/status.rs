@@ -6,12 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    audit_status::{AuditFeatures, AuditStatus},
     auditd::registered::{self, Registered, Warning},
-    memory::FOLKLORE_RECORD_BYTES,
-    number::{counted, duration},
-    sample::KernelState,
-    timeline::jiffies_to_ns,
+    kernel::{
+        audit_state::KernelState, jiffies::jiffies_to_ns, record_size::FOLKLORE_RECORD_BYTES,
+    },
+    netlink::status::{AuditFeatures, AuditStatus},
+    units::{counted, duration},
 };
 
 /// What a full queue costs, bytes.

@@ -16,8 +16,20 @@ use crate::{
 /// A guest boots in a second or two; one that takes longer is no gain over emulation.
 const TRIAL_LIMIT: Duration = Duration::from_secs(20);
 
+/// Decides how a guest's instructions are run, if its caller left that open.
+pub(crate) fn decide(guest: &mut Guest, cache: &Cache, image: &Image) -> Result<()> {
+    if guest.accelerator == Accelerator::Auto && !guest.icount {
+        guest.accelerator = if is_usable(cache, image, guest.release)? {
+            Accelerator::Kvm
+        } else {
+            Accelerator::Tcg
+        };
+    }
+    Ok(())
+}
+
 /// Whether guests run on the machine's own processor; tried once per boot of the machine.
-pub(crate) fn is_usable(cache: &Cache, image: &Image, release: Release) -> Result<bool> {
+fn is_usable(cache: &Cache, image: &Image, release: Release) -> Result<bool> {
     if File::options()
         .read(true)
         .write(true)

@@ -23,6 +23,7 @@ use crate::{
     guest::{Ending, Guest},
     image::{Image, Overlay},
     kernels::Release,
+    kvm,
     setup::{self, Part},
     vm,
 };
@@ -177,10 +178,11 @@ impl Stage<'_> {
 
     /// One guest, for those of the sequence, or for all.
     fn boot(&self, awk: Awk, only: &[u64]) -> Result<Told> {
-        let guest = Guest {
+        let mut guest = Guest {
             time_limit: self.args.time_limit,
             ..Guest::new(self.args.kernel)
         };
+        kvm::decide(&mut guest, &self.cache, &self.image)?;
         let mut command = vec!["vmtest".to_owned(), "rule-trees".to_owned()];
         let only: Vec<String> = only.iter().map(u64::to_string).collect();
         for (name, value) in [

@@ -21,6 +21,7 @@ use crate::{
     guest::{Ending, Guest},
     image::{Image, Overlay},
     kernels::Release,
+    kvm,
     passes::{self, Pass},
     process,
     setup::{self, Part},
@@ -188,7 +189,7 @@ fn guest_test(
     pass: Pass,
 ) -> Row {
     let name = pass.to_string();
-    let guest = Guest {
+    let mut guest = Guest {
         smp: pass.smp,
         append: pass.append(),
         icount: pass.icount(),
@@ -209,7 +210,8 @@ fn guest_test(
         copy: Vec::new(),
         live: console::prefixed(format!("{name}| "), io::stderr()),
     };
-    let outcome = guest.run(cache, image, &overlay, &mut stdout, &mut stderr);
+    let outcome = kvm::decide(&mut guest, cache, image)
+        .and_then(|()| guest.run(cache, image, &overlay, &mut stdout, &mut stderr));
     let said = String::from_utf8_lossy(&stdout.copy).into_owned();
     let counted = Tally::of_scenarios(&said);
     let (trouble, console) = match &outcome {

@@ -12,6 +12,7 @@ use crate::{
     guest::{Accelerator, Ending, Guest, Outcome},
     image::{Image, Overlay},
     kernels::Release,
+    kvm,
     setup::{self, Part},
 };
 
@@ -104,7 +105,7 @@ fn boot_each(args: &VmArgs) -> Result<u8> {
     };
     let mut failure = 0;
     for &release in &args.kernel.0 {
-        let guest = Guest {
+        let mut guest = Guest {
             smp: args.smp,
             icount: args.icount,
             without_chance: args.icount,
@@ -114,6 +115,7 @@ fn boot_each(args: &VmArgs) -> Result<u8> {
             time_limit: args.time_limit,
             ..Guest::new(release)
         };
+        kvm::decide(&mut guest, &cache, &image)?;
         if args.kernel.0.len() > 1 {
             eprintln!("kernel {release}:");
         }

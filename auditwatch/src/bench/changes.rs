@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::child::ChildId;
-use crate::{audit_rule::SyscallRule, audit_status::AuditStatus, control::Setting};
+use crate::netlink::{control::Setting, rule::SyscallRule, status::AuditStatus};
 
 /// The settings as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

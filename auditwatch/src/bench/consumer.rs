@@ -27,8 +27,8 @@ use super::{
     sink::SinkOrder,
 };
 use crate::{
-    netlink::AuditSocket,
-    record_type,
+    netlink::socket::AuditSocket,
+    sample::record_type,
     storm::{ConsumerKind, ConsumerPlan},
 };
 

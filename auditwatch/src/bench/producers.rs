@@ -22,8 +22,8 @@ use super::{
     work::Work,
 };
 use crate::{
+    bench::ground_truth::ProducerReport,
     storm::{Phase, Producer, Storm, schedule::Schedule},
-    truth::ProducerReport,
 };
 
 /// Longest time of an event that is told apart: an hour, ns.

@@ -19,9 +19,9 @@ use super::{
     lock::Lock,
     programs,
 };
-use crate::{
+use crate::netlink::{
     control::{self, Setting},
-    netlink::{AuditSocket, NetlinkError},
+    socket::{AuditSocket, NetlinkError},
 };
 
 /// A task that waits for room cannot end before it has it.

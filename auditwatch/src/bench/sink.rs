@@ -22,9 +22,9 @@ use super::{
     child,
     directory::Directory,
 };
-use crate::{
+use crate::netlink::{
     control::{self, Setting},
-    netlink::{self, AuditSocket, KERNEL},
+    socket::{self, AuditSocket, KERNEL},
 };
 
 /// `NLMSG_ERROR` and `AUDIT_REPLACE` (uapi), which are no records.
@@ -101,7 +101,7 @@ pub fn run(order: &SinkOrder) -> Result<()> {
             }
             Ok(None) => {
                 board.add(Slot::Idle, 1);
-                netlink::wait(&socket, LOOK);
+                socket::wait(&socket, LOOK);
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 board.add(Slot::Overflows, 1);
@@ -179,7 +179,7 @@ fn take(datagram: &[u8], board: &Board) -> Result<bool> {
 
 /// Receives a datagram of the kernel's; `None` when there is none. Whoever may send others is not counted.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    let received = netlink::receive(socket.as_fd(), buffer)?;
+    let received = socket::receive(socket.as_fd(), buffer)?;
     Ok(received.map(|received| match received.from {
         KERNEL => received.length.min(buffer.len()),
         // As good as empty.

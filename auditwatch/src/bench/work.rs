@@ -18,9 +18,11 @@ use rustix::fs::Mode;
 
 use super::directory::Directory;
 use crate::{
-    audit_rule::{SyscallRule, Whose},
-    control,
-    netlink::AuditSocket,
+    netlink::{
+        control,
+        rule::{SyscallRule, Whose},
+        socket::AuditSocket,
+    },
     storm::{Kind, Producer},
 };
 

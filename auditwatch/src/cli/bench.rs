@@ -8,7 +8,7 @@ use super::{
     OutputArgs, PrintArgs,
     value::{self, StormParser},
 };
-use crate::plan::Preference;
+use crate::hooks::plan::Preference;
 
 /// What `bench` can do.
 #[derive(Debug, Subcommand)]

@@ -4,14 +4,12 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{
-    output::{Destination, explain},
-    recording_file,
-};
+use super::output::{Destination, explain};
 use crate::{
     cli::{CompareArgs, Format},
-    comparison::{Trace, Verdict, compare},
+    live::recording_file,
     render::{comparison, json},
+    trace::comparison::{Trace, Verdict, compare},
 };
 
 /// Exit status when something got worse.

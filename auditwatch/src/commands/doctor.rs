@@ -10,14 +10,12 @@ use anyhow::{Context as _, Result};
 use crate::{
     cli::risk::DoctorArgs,
     doctor::{Diagnosis, Inputs, SymbolView, diagnose},
+    hooks::plan::{self, Preference},
     kernel::{core_memory::KernelMemory, facts::Facts},
-    load_guard::LoadGuard,
-    netlink::AuditSocket,
-    netlink_question,
-    plan::{self, Preference},
-    probe::{Extent, Probe, ProbeError},
+    netlink::{question, socket::AuditSocket},
+    probe::{Probe, ProbeError, ProbeOptions, load_guard::LoadGuard},
     render::{doctor as page, json},
-    tasks,
+    rescue::tasks,
 };
 
 /// Functions whose splitting makes other tools miss records.
@@ -54,9 +52,9 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
     let tried = LoadGuard::open(facts, accept_panic_risk)
         .map_err(ProbeError::from)
         .and_then(|guard| {
-            let extent = Extent {
+            let extent = ProbeOptions {
                 follows_command: false,
-                talker_slots: Extent::TALKER_SLOTS,
+                talker_slots: ProbeOptions::TALKER_SLOTS,
             };
             let types = facts.types.as_ref();
             let mut probe = Probe::attach(guard, &facts.symbols, types, &plan, extent, facts.hz)?;
@@ -75,13 +73,11 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
     };
     let memory = KernelMemory::open(&facts.symbols, facts.types.as_ref()).ok();
     let state = state.or_else(|| memory.as_ref()?.state().ok());
-    let netlink = netlink_question::why_not(memory.as_ref())
-        .is_none()
-        .then(|| {
-            AuditSocket::open()
-                .and_then(|mut socket| socket.status())
-                .map_err(|error| explain(error.into()))
-        });
+    let netlink = question::why_not(memory.as_ref()).is_none().then(|| {
+        AuditSocket::open()
+            .and_then(|mut socket| socket.status())
+            .map_err(|error| explain(error.into()))
+    });
     let enabled = state.as_ref().and_then(|state| state.enabled);
     let auditd = state
         .as_ref()

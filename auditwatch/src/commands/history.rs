@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
+    change::{journal, journal_file},
     cli::apply::HistoryArgs,
-    journal, journal_file,
+    files::root::Root,
     render::{change, json},
-    rooted::Root,
 };
 
 /// What scripts read.

@@ -9,16 +9,26 @@ use std::{
 };
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
+use clap::ColorChoice;
 
 use super::terminal;
 use crate::{
-    cli::{ColorChoice, Format, PrintArgs},
+    cli::{Format, PrintArgs},
     render::{json, live::LiveTable, style::Style, table},
-    report::{Interval, Summary},
+    trace::report::{Interval, Summary},
+    untrusted::message,
 };
 
 /// Lines between two heads on a terminal.
 const LINES_A_HEAD: u32 = 20;
+
+/// Says on stderr what a reader should know. It is a courtesy: a closed stderr
+/// does not end a trace.
+pub(super) fn say(lines: Vec<String>) {
+    for line in lines {
+        let _ = writeln!(io::stderr(), "auditwatch: {}", message(&line));
+    }
+}
 
 /// Stdout, or a file.
 pub(super) enum Destination {

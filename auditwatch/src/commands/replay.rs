@@ -4,11 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use super::{
-    output::{Destination, Output},
-    recording_file,
-};
-use crate::cli::ReplayArgs;
+use super::output::{Destination, Output};
+use crate::{cli::ReplayArgs, live::recording_file};
 
 /// Runs the command.
 ///

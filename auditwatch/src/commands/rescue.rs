@@ -17,24 +17,25 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::messenger::{Means, Messenger};
-use super::{
-    changing::{Hands, Kernel, who},
-    kernel_now::KernelNow,
-};
+use super::executor::{ChangeExecutor, Kernel, who};
 use crate::{
+    change::{
+        journal::{Field, Plan, Purpose, SettingChange, State, Target, Why},
+        journal_file::JournalFile,
+        preflight,
+    },
     cli::apply::RescueArgs,
-    journal::{Field, Plan, Purpose, SettingChange, State, Target, Why},
-    journal_file::JournalFile,
-    kernel::facts::Facts,
-    memory,
-    number::{count, counted},
-    preflight,
+    files::root::Root,
+    kernel::cmdline::AuditBoot,
+    kernel::{audit_state::KernelState, facts::Facts, record_size},
+    live::settings::KernelNow,
     render::{json, rescue},
-    rescue_report::{RescueReport, Step, Verdict},
-    rooted::Root,
-    sample::KernelState,
-    sleepers::{self, Look, Sleeper},
-    tasks,
+    rescue::{
+        report::{RescueReport, Step, Verdict},
+        sleepers::{self, Look, Sleeper},
+        tasks,
+    },
+    units::{count, counted},
 };
 
 /// The nice value that runs before all others'.
@@ -72,7 +73,7 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
         ..Look::default()
     };
     let facts = Facts::gather();
-    super::ensure_audit(&facts)?;
+    AuditBoot::ensure_on(facts.boot.as_ref())?;
     // Without it the kernel shows of other users' tasks neither where they sleep nor that it hides it.
     ensure!(
         facts.privileges.has("CAP_SYS_PTRACE") != Some(false),
@@ -379,8 +380,11 @@ impl Host {
                 state: Some(state.clone()),
                 hz: facts.hz,
                 privileges: facts.privileges.clone(),
-                record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
-                available_bytes: tasks::available_bytes(),
+                record_bytes: facts
+                    .types
+                    .as_ref()
+                    .and_then(record_size::usual_record_bytes),
+                available_bytes: crate::change::writers::available_bytes(),
                 ..preflight::Facts::default()
             },
         );
@@ -406,7 +410,7 @@ impl Host {
             files: Vec::new(),
             pending_reboot: false,
         };
-        let mut hands = Hands {
+        let mut hands = ChangeExecutor {
             root,
             journal: JournalFile::open(root)?,
             kernel: Some(Kernel::open(KernelNow::open(facts))?),
@@ -454,7 +458,7 @@ impl Host {
             self.step(report, stays, sleepers);
             return Ok(());
         }
-        let mut hands = Hands {
+        let mut hands = ChangeExecutor {
             root,
             journal: JournalFile::open(root)?,
             kernel: Some(Kernel::open(KernelNow::open(facts))?),

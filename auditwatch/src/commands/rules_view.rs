@@ -4,18 +4,21 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use super::status;
 use crate::{
     cli::{AwkChoice, StatusArgs},
-    host_rules::{HostRules, Known},
+    files::root::Root,
     kernel::{
         cmdline::AuditBoot,
         facts::{self, Basics},
     },
+    live,
     render::{self, json},
-    rooted::Root,
-    rules::{self, Awk, remarks},
-    rules_view::{self, Cmdline, Inputs, Now, RulesView},
+    rules::{
+        self, Awk,
+        host::{HostRules, Known},
+        remarks,
+        view::{self, Cmdline, Inputs, Now, RulesView},
+    },
 };
 
 /// Exit status where the next boot does not audit as the files ask.
@@ -66,7 +69,7 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
         now,
         now_missing,
         cmdline: host.cmdline.as_ref().map(cmdline),
-        awk: rules_view::Awk {
+        awk: view::Awk {
             name: host.awk.value,
             from: host.awk.from.clone(),
         },
@@ -77,8 +80,8 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
 
 /// What is set now, by the same ways as `status` without files: never by a message to a queue that is over its limit.
 fn now(basics: &Basics) -> (Option<Now>, Option<String>) {
-    let booted = super::ensure_booted_with_audit(basics.boot.as_ref());
-    match booted.and_then(|()| status::report(basics)) {
+    let booted = AuditBoot::ensure_on(basics.boot.as_ref()).map_err(anyhow::Error::from);
+    match booted.and_then(|()| live::status::report(basics)) {
         Ok(report) => (
             Some(Now {
                 backlog_limit: report.backlog_limit,

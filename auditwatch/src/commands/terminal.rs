@@ -7,10 +7,9 @@ use std::{
     os::fd::AsFd,
 };
 
-use crate::{
-    cli::ColorChoice,
-    render::style::{Style, Surroundings},
-};
+use clap::ColorChoice;
+
+use crate::render::style::{Style, Surroundings};
 
 /// How text there is to look, now: a terminal may be given another width at any time.
 pub(super) fn style(choice: ColorChoice, output: &(impl IsTerminal + AsFd)) -> Style {

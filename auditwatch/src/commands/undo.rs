@@ -9,19 +9,19 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use super::{
-    changing::{Hands, Kernel},
-    kernel_now::KernelNow,
-};
+use super::executor::{ChangeExecutor, Kernel};
 use crate::{
-    change_report::UndoReport,
+    change::{
+        journal::{Change, Journal, State},
+        journal_file::{self, JournalFile},
+        report::UndoReport,
+        revert::Part,
+    },
     cli::apply::UndoArgs,
-    journal::{Change, Journal, State},
-    journal_file::{self, JournalFile},
+    files::root::Root,
     kernel::facts::Facts,
+    live::settings::KernelNow,
     render::{change, json},
-    rooted::Root,
-    taking_back::Part,
 };
 
 /// Runs the command.
@@ -41,7 +41,7 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     } else {
         None
     };
-    let mut hands = Hands {
+    let mut hands = ChangeExecutor {
         root: &root,
         journal: JournalFile::open(&root)?,
         kernel,
@@ -168,7 +168,7 @@ fn later(journal: &Journal, change: &Change, part: Part<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::tests::plan;
+    use crate::change::journal::tests::plan;
 
     #[test]
     fn a_later_change_is_named_for_its_own_parts_only() {

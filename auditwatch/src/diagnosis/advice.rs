@@ -8,7 +8,7 @@ use super::{
     report::{Advice, Boot, Diagnosis, Verdict, What},
     verdict::{is_suspect, losses},
 };
-use crate::number::{bytes, count};
+use crate::units::{bytes, count};
 
 /// What CIS Benchmarks and DISA STIG ask for, records.
 const BASELINE: u32 = 8192;

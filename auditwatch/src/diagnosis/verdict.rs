@@ -5,7 +5,7 @@ use super::{
     report::{Boot, Diagnosis, Event, Need, Source, Verdict, What},
 };
 use crate::{
-    number::{count, plural},
+    units::{count, plural},
     untrusted::Untrusted,
 };
 

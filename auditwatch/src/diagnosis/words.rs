@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::report::What;
-use crate::number::{count, plural};
+use crate::units::{count, plural};
 
 /// One event.
 #[must_use]

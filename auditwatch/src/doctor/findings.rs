@@ -1,7 +1,7 @@
 //! Findings, each a pure function of what was read and tried.
 
 use super::{Finding, Inputs, Severity, SymbolView};
-use crate::{auditd::registered, health::Verdict};
+use crate::{auditd::registered, hooks::health::Verdict};
 
 /// Everything found, blockers first.
 pub(super) fn all(inputs: &Inputs) -> Vec<Finding> {
@@ -304,7 +304,11 @@ fn hooks(inputs: &Inputs) -> Option<Finding> {
         .iter()
         .any(|hook| matches!(hook.verdict, Verdict::Unsupported | Verdict::Failed));
     let severity = if bad { Severity::Warning } else { Severity::Ok };
-    Some(finding("hooks", severity, crate::health::roll_up(hooks)))
+    Some(finding(
+        "hooks",
+        severity,
+        crate::hooks::health::roll_up(hooks),
+    ))
 }
 
 fn netlink(inputs: &Inputs) -> Option<Finding> {

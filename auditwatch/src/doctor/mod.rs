@@ -7,12 +7,12 @@ mod findings;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    audit_status::AuditStatus,
     auditd::registered::Registered,
-    footprint::Footprint,
-    health::HookReport,
+    hooks::health::HookReport,
     kernel::{cmdline::AuditBoot, privileges::Privileges},
-    number::counted,
+    netlink::status::AuditStatus,
+    sample::footprint::Footprint,
+    units::counted,
 };
 
 /// How much a finding matters.
@@ -173,7 +173,7 @@ fn verdict(inputs: &Inputs, findings: &[Finding], pollable: bool) -> String {
                 .count();
             format!(
                 "usable: {}; {}",
-                crate::health::roll_up(hooks),
+                crate::hooks::health::roll_up(hooks),
                 counted(warnings as u64, "warning")
             )
         }

@@ -4,6 +4,14 @@
 //! say, read as the kernel reads them. Pure.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A host that makes no records at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "auditing is off until reboot: the kernel was booted with audit=0; remove that from its command line and reboot"
+)]
+pub struct BootedWithoutAudit;
 
 /// Audit's boot options; the last one of a name wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +25,17 @@ pub struct AuditBoot {
 }
 
 impl AuditBoot {
+    /// Refuses a host that makes no records; options that are not known speak against none.
+    ///
+    /// # Errors
+    /// When the kernel was booted with `audit=0`.
+    pub fn ensure_on(boot: Option<&Self>) -> Result<(), BootedWithoutAudit> {
+        if boot.is_some_and(|boot| boot.off) {
+            return Err(BootedWithoutAudit);
+        }
+        Ok(())
+    }
+
     /// Reads the options.
     #[must_use]
     pub fn parse(cmdline: &str) -> Self {

@@ -13,7 +13,7 @@ use super::{
     symbols::Symbols,
     types::KernelTypes,
 };
-use crate::sample::KernelState;
+use crate::kernel::audit_state::KernelState;
 
 /// The variables by name.
 const VARIABLES: [&str; 13] = [

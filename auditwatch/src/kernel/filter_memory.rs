@@ -7,7 +7,7 @@
 use std::io;
 
 use super::{core_memory::KernelMemory, symbols::Symbols, types::KernelTypes};
-use crate::filter_rule::{Field, FilterRule, MASK_WORDS, MAX_FIELDS, Op};
+use crate::kernel::filter_rule::{Field, FilterRule, MASK_WORDS, MAX_FIELDS, Op};
 
 /// A list that seems longer than this is one that changed under our eyes.
 const MOST_RULES: usize = 65_536;

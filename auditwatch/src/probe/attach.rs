@@ -8,10 +8,12 @@ use super::{
     object::Object,
 };
 use crate::{
-    health::{Attempt, HookReport, judge},
+    hooks::{
+        health::{Attempt, HookReport, judge},
+        plan::{Alternative, HookPlan, Role},
+    },
     kernel::types::KernelTypes,
-    load_guard::LoadRisk,
-    plan::{Alternative, HookPlan, Role},
+    probe::load_guard::LoadRisk,
 };
 
 /// What attaching came to.

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{container::Place, untrusted::Untrusted};
+use crate::{sample::container::Place, untrusted::Untrusted};
 
 /// Where the unified hierarchy is: alone, or beside those of version 1.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];

@@ -5,7 +5,7 @@ use std::io;
 use aya::{maps::MapError, sys::SyscallError};
 use thiserror::Error;
 
-use crate::load_guard::LoadRisk;
+use crate::probe::load_guard::LoadRisk;
 
 /// The probe could not be put in place, or could not be read.
 #[derive(Debug, Error)]

@@ -5,7 +5,7 @@
 
 use auditwatch_ebpf::{CROWD_MAP, OWNERS_MAP, STACK_COUNTS_MAP, STACKS_MAP, TALKERS_MAP};
 
-use super::Extent;
+use super::ProbeOptions;
 use crate::kernel::{symbols::Symbols, types::KernelTypes};
 
 /// Values for the programs' globals, kept alive until the object is loaded.
@@ -27,7 +27,7 @@ pub(super) struct Globals {
     clippy::struct_excessive_bools,
     reason = "each is a fact by itself, and none excludes another"
 )]
-pub(super) struct Sight {
+pub(super) struct Capabilities {
     /// A full queue, and whether a task has slept.
     pub stalls: bool,
     /// The size of a record.
@@ -112,7 +112,7 @@ impl Globals {
     pub(super) fn new(
         symbols: &Symbols,
         types: Option<&KernelTypes>,
-        extent: Extent,
+        extent: ProbeOptions,
         hz: Option<u32>,
     ) -> Self {
         Self {
@@ -144,13 +144,13 @@ impl Globals {
     }
 
     /// What the programs can see by these offsets.
-    pub(super) fn sight(&self) -> Sight {
+    pub(super) fn capabilities(&self) -> Capabilities {
         let known = |needed: &str| {
             self.offsets
                 .iter()
                 .any(|&(global, offset)| global == needed && offset != u32::MAX)
         };
-        Sight {
+        Capabilities {
             stalls: known("OFF_QLEN") && known("OFF_SWITCHES"),
             areas: known("OFF_SKB_END"),
             types: known("OFF_SKB_DATA"),

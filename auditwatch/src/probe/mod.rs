@@ -12,11 +12,12 @@ mod demand_reader;
 mod diagnostics;
 mod error;
 mod globals;
+pub mod load_guard;
 mod maps;
 mod object;
 mod reading;
+pub mod realtime;
 mod talker_reader;
-mod undisturbed;
 mod wire;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -30,17 +31,18 @@ use self::{
     globals::Globals,
     object::Object,
     reading::{Maps, look_at_waiters},
-    undisturbed::Undisturbed,
+    realtime::Undisturbed,
 };
 use auditwatch_ebpf::{GATE_AHEAD, GATE_AS_IT_IS, GATE_OPEN, GATE_SHUT, SET_LIMITS};
 
 use crate::{
-    footprint::Footprint,
-    health::{HookReport, Verdict},
-    kernel::{symbols::Symbols, types::KernelTypes},
-    load_guard::{LoadGuard, LoadRisk},
-    plan::{HookPlan, Role},
-    sample::{KernelState, Sample},
+    hooks::{
+        health::{HookReport, Verdict},
+        plan::{HookPlan, Role},
+    },
+    kernel::{audit_state::KernelState, symbols::Symbols, types::KernelTypes},
+    probe::load_guard::{LoadGuard, LoadRisk},
+    sample::{Sample, footprint::Footprint},
 };
 
 /// Reads the kernel's variables, and sets the gate.
@@ -48,14 +50,14 @@ const READER: &str = "read_state";
 
 /// What is counted beside what each trace needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
+pub struct ProbeOptions {
     /// What this process's descendants do is counted apart.
     pub follows_command: bool,
     /// Most talkers told apart by their process; 0: it is not counted who causes records.
     pub talker_slots: u32,
 }
 
-impl Extent {
+impl ProbeOptions {
     /// Talkers that are told apart unless asked otherwise.
     pub const TALKER_SLOTS: u32 = auditwatch_ebpf::TALKER_SLOTS;
 }
@@ -87,7 +89,7 @@ impl Probe {
         symbols: &Symbols,
         types: Option<&KernelTypes>,
         plan: &[HookPlan],
-        extent: Extent,
+        extent: ProbeOptions,
         hz: Option<u32>,
     ) -> Result<Self, ProbeError> {
         let globals = Globals::new(symbols, types, extent, hz);
@@ -118,9 +120,9 @@ impl Probe {
             object.unload(READER);
             load_reader(&mut object)?;
         }
-        let sight = globals.sight();
+        let capabilities = globals.capabilities();
         let mut blind_spots = Vec::new();
-        let cpu = if sight.command {
+        let cpu = if capabilities.command {
             CpuSampler::attach(&mut object, symbols.audit_code())
                 .map_err(|cause| {
                     blind_spots.push(format!(
@@ -141,7 +143,7 @@ impl Probe {
         let maps = Maps::take(
             &mut object,
             &attached.reports,
-            sight,
+            capabilities,
             globals.ticks_per_bin(),
             cpu,
         )?;

@@ -22,9 +22,9 @@ use super::{
     globals::Globals,
 };
 use crate::{
-    footprint::Footprint,
-    load_guard::{LoadGuard, LoadRisk},
-    plan::Form,
+    hooks::plan::Form,
+    probe::load_guard::{LoadGuard, LoadRisk},
+    sample::footprint::Footprint,
 };
 
 /// The object with all programs, built by `build.rs`.

@@ -9,15 +9,17 @@ use super::{
     cpu_sampler::CpuSampler,
     demand_reader::DemandReader,
     error::ProbeError,
-    globals::Sight,
+    globals::Capabilities,
     maps::{first, typed},
     object::Object,
     talker_reader::TalkerReader,
     wire::{self, Wire},
 };
 use crate::{
-    health::{HookReport, Verdict},
-    plan::Role,
+    hooks::{
+        health::{HookReport, Verdict},
+        plan::Role,
+    },
     sample::{
         Areas, Attempts, CommandCounts, CommandStalls, Delivery, Depths, Drain, Event, Kept,
         Sample, Shortfalls, Source, Stalls, Talker, Waiter,
@@ -39,7 +41,7 @@ pub(super) struct Maps {
     rare: RingBuf<MapData>,
     served: Vec<Role>,
     no_auxiliary: bool,
-    sight: Sight,
+    capabilities: Capabilities,
     /// Of the traced command, where one is followed.
     cpu: Option<CpuSampler>,
     /// Where talkers are counted.
@@ -60,11 +62,11 @@ const DELIVERY_NEEDS: [Role; 6] = [
 ];
 
 impl Maps {
-    /// Takes the maps out of the object. `sight` is what its programs can see.
+    /// Takes the maps out of the object. `capabilities` is what its programs can see.
     pub(super) fn take(
         object: &mut Object,
         reports: &[HookReport],
-        sight: Sight,
+        capabilities: Capabilities,
         ticks_per_bin: u32,
         cpu: Option<CpuSampler>,
     ) -> Result<Self, ProbeError> {
@@ -77,8 +79,8 @@ impl Maps {
             .iter()
             .copied()
             .filter(|role| match role {
-                Role::Stalls => sight.stalls,
-                Role::Consumer => sight.sockets,
+                Role::Stalls => capabilities.stalls,
+                Role::Consumer => capabilities.sockets,
                 Role::Delivery => DELIVERY_NEEDS.iter().all(|need| in_place.contains(need)),
                 _ => true,
             })
@@ -100,12 +102,12 @@ impl Maps {
             rare: typed(object, bpf::RARE_MAP)?,
             served,
             no_auxiliary,
-            talkers: if sight.talkers && in_place.contains(&Role::Attempts) {
+            talkers: if capabilities.talkers && in_place.contains(&Role::Attempts) {
                 Some(TalkerReader::take(object)?)
             } else {
                 None
             },
-            sight,
+            capabilities,
             cpu,
         })
     }
@@ -145,7 +147,7 @@ impl Maps {
         if stalls.is_none() {
             readable.waiters = None;
         }
-        let command = if self.sight.command {
+        let command = if self.capabilities.command {
             self.when(Role::Attempts, || {
                 Ok(command(&rows, losses.as_deref(), ledger.as_ref()))
             })?
@@ -288,7 +290,7 @@ impl Maps {
             .collect();
         Drain {
             drained: drain.drained,
-            areas: self.sight.areas.then_some(Areas {
+            areas: self.capabilities.areas.then_some(Areas {
                 total_bytes: drain.area_bytes,
                 max_bytes: drain.area_max_bytes,
             }),
@@ -296,7 +298,7 @@ impl Maps {
                 max: drain.depth_max,
                 hist: drain.depth_hist.to_vec(),
             }),
-            types: self.sight.types.then_some(types),
+            types: self.capabilities.types.then_some(types),
         }
     }
 

@@ -6,7 +6,8 @@ use auditwatch_ebpf as wire;
 use bytes::Buf as _;
 
 use crate::{
-    sample::{Consumer, Event, EventKind, KernelState, TalkerCounts, TalkerId},
+    kernel::audit_state::KernelState,
+    sample::{Consumer, Event, EventKind, TalkerCounts, TalkerId},
     untrusted::Untrusted,
 };
 

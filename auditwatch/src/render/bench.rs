@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use super::{style::Style, table, wrap::hang};
 use crate::{
-    number::{bytes, count, count_within, duration, duration_within, maybe},
-    report::Interval,
-    search::Trial,
+    bench::{
+        ground_truth::{BenchReport, Check, Point},
+        search::Trial,
+    },
     storm::library::Entry,
-    truth::{BenchReport, Check, Point},
+    trace::report::Interval,
+    units::{bytes, count, count_within, duration, duration_within, maybe},
     untrusted::{NAME_COLUMNS, clipped, shown},
 };
 

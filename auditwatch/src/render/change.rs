@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::{
-    change_report::{ApplyReport, AtBootReport, UndoReport},
-    journal::{Change, Journal, SettingChange, State},
-    preflight::{Runtime, Severity},
-    taking_back::Standing,
+    change::{
+        journal::{Change, Journal, SettingChange, State},
+        preflight::{Runtime, Severity},
+        report::{ApplyReport, AtBootReport, UndoReport},
+        revert::PartState,
+    },
     untrusted::{shell_word, shown},
 };
 
@@ -101,17 +103,17 @@ pub fn undo(report: &UndoReport) -> String {
     for part in &report.parts.settings {
         let SettingChange { field, old, new } = part.change;
         let line = match part.standing {
-            Standing::Ours => format!("{} {new} back to {old}", field.name()),
-            Standing::AsBefore => format!("{} is {old} already", field.name()),
-            Standing::Others | Standing::Unknown => format!("{} is left alone", field.name()),
+            PartState::Ours => format!("{} {new} back to {old}", field.name()),
+            PartState::AsBefore => format!("{} is {old} already", field.name()),
+            PartState::Others | PartState::Unknown => format!("{} is left alone", field.name()),
         };
         text.row("kernel", &line);
     }
     for part in &report.parts.files {
         let does = match part.standing {
-            Standing::Ours => "back as it was",
-            Standing::AsBefore => "is as it was already",
-            Standing::Others | Standing::Unknown => "is left alone",
+            PartState::Ours => "back as it was",
+            PartState::AsBefore => "is as it was already",
+            PartState::Others | PartState::Unknown => "is left alone",
         };
         text.row("file", &format!("{} {does}", part.path.display()));
     }

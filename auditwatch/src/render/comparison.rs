@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::style::Style;
 use crate::{
-    comparison::{ATTEMPTS, Comparison, Figure, Unit, Verdict},
-    number::{bytes, count, duration},
+    trace::comparison::{ATTEMPTS, Comparison, Figure, Unit, Verdict},
+    units::{bytes, count, duration},
     untrusted::{NAME_COLUMNS, shown},
 };
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::style::Style;
 use crate::{
     diagnosis::{Boot, Diagnosis, Event, Source, Verdict, What, When},
-    number::{count, plural},
+    units::{count, plural},
     untrusted::{NAME_COLUMNS, clipped, shown},
 };
 

@@ -5,8 +5,8 @@
 
 use super::style::Style;
 use crate::{
-    number::{count, count_within, duration_within},
-    report::Interval,
+    trace::report::Interval,
+    units::{count, count_within, duration_within},
 };
 
 /// Cells of the gauge at most, and at least: `FULL` is to fit.

@@ -5,8 +5,8 @@ use super::{
     wrap::{command, hang},
 };
 use crate::{
-    number::{bytes, count, count_within, duration_within},
-    recommendation::{CurvePoint, Recommendation, Verdict},
+    recommend::{CurvePoint, Recommendation, Verdict},
+    units::{bytes, count, count_within, duration_within},
     untrusted::shown,
 };
 

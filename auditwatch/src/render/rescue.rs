@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::{
-    number::duration,
-    rescue_report::RescueReport,
-    sleepers::Place,
+    rescue::{report::RescueReport, sleepers::Place},
+    units::duration,
     untrusted::{NAME_COLUMNS, Untrusted, shown},
 };
 

@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::{
-    number::{counted, duration},
-    rules::{Place, outcome::Layout},
-    rules_view::{RulesView, limit},
+    rules::{
+        Place,
+        outcome::Layout,
+        view::{RulesView, limit},
+    },
+    units::{counted, duration},
     untrusted::shown,
 };
 

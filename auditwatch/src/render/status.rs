@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::{
     auditd::registered::Registered,
-    number::{bytes, count, duration},
     status::{QueueMemory, StatusReport},
+    units::{bytes, count, duration},
     untrusted::{NAME_COLUMNS, shown},
 };
 
@@ -169,7 +169,7 @@ fn auditd(auditd: Option<&Registered>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{sample::KernelState, status::Inputs};
+    use crate::{kernel::audit_state::KernelState, status::Inputs};
 
     #[test]
     fn what_was_not_measured_is_said_to_be_so() {

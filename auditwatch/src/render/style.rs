@@ -3,7 +3,7 @@
 //! In: what is known of the output and of the user's wishes. Out: a [`Style`], which every renderer takes. Pure: who
 //! asks the terminal and the environment is `commands::terminal`.
 
-use crate::cli::ColorChoice;
+use clap::ColorChoice;
 
 /// What is known of an output, and what the environment says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use super::{recommendation, style::Style, talkers, verdict, wrap::hang};
 use crate::{
-    command_cost::CommandCost,
-    health::roll_up,
-    number::{bytes, count, duration, plural},
-    report::Summary,
+    hooks::health::roll_up,
     sample::Source,
+    trace::{command_cost::CommandCost, report::Summary},
+    units::{bytes, count, duration, plural},
     untrusted::{NAME_COLUMNS, shown},
 };
 

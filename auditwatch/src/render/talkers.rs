@@ -2,8 +2,8 @@
 
 use super::style::Style;
 use crate::{
-    number::{count, count_within, duration, duration_within, plural},
-    report::{Share, Summary, Talker, TalkerSums},
+    trace::report::{Share, Summary, Talker, TalkerSums},
+    units::{count, count_within, duration, duration_within, plural},
     untrusted::{NAME_COLUMNS, Untrusted, clipped},
 };
 

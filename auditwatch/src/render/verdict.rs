@@ -1,9 +1,9 @@
 //! The verdict: the whole trace in one line of plain words.
 
 use crate::{
-    number::{count, duration, plural},
-    report::Summary,
     sample::Source,
+    trace::report::Summary,
+    units::{count, duration, plural},
 };
 
 /// A reason for a loss, in words.

@@ -4,11 +4,11 @@
 
 use super::{
     Host, Leads, Place, Settings,
+    draft::{self, ALL_PERMISSIONS, Line, Next, contains, next, number, too_many},
     field::{self, key_needs, shown},
     kernel::{
         Action, Answer, Field, Kernel, List, NAME_MAX, Op, PATH_MAX, Refusal, Rule, number as n,
     },
-    line::{self, ALL_PERMISSIONS, Line, Next, contains, next, number, too_many},
     options::{Opt, Options},
 };
 
@@ -141,8 +141,8 @@ impl<'a> Auditctl<'a> {
             }
             Opt::Letter(b'h') => Next::Refuse("-h is no rule".to_owned()),
             Opt::Letter(b'v') => Next::Done,
-            Opt::Letter(b's') => line::show_status(options),
-            Opt::Letter(b'l') => line::list_rules(options, draft),
+            Opt::Letter(b's') => draft::show_status(options),
+            Opt::Letter(b'l') => draft::list_rules(options, draft),
             Opt::Letter(b'e') => {
                 self.level(argument, "-e", |settings, level| settings.enabled = level)
             }
@@ -184,13 +184,13 @@ impl<'a> Auditctl<'a> {
                 if draft.seen.syscall && contains(argument, b"task") {
                     return Next::Refuse("system calls cannot be in the task list".to_owned());
                 }
-                let result = line::list_and_action(argument, draft, true);
+                let result = draft::list_and_action(argument, draft, true);
                 if matches!(result, Next::Send) && letter == b'A' {
                     draft.at_front = true;
                 }
                 result
             }
-            Opt::Letter(b'd') => line::list_and_action(argument, draft, false),
+            Opt::Letter(b'd') => draft::list_and_action(argument, draft, false),
             Opt::Letter(b'S') => self.system_calls(argument, draft),
             Opt::Letter(b'F') => self.field(argument, options, draft),
             Opt::Letter(b'C') => {
@@ -232,9 +232,9 @@ impl<'a> Auditctl<'a> {
                 if !draft.seen.allows_key() || draft.list().is_none() {
                     return Next::Refuse(key_needs().to_owned());
                 }
-                line::key(argument, draft)
+                draft::key(argument, draft)
             }
-            Opt::Letter(b'p') => line::permissions(argument, draft),
+            Opt::Letter(b'p') => draft::permissions(argument, draft),
             Opt::Letter(b'q') => {
                 if draft.seen.syscall {
                     return Next::Refuse("-q cannot follow system calls".to_owned());
@@ -329,7 +329,7 @@ impl<'a> Auditctl<'a> {
         if path.first() != Some(&b'/') {
             return Next::Refuse(format!("path `{}` does not begin with /", shown(path)));
         }
-        let trimmed = line::trimmed(path);
+        let trimmed = draft::trimmed(path);
         let name = trimmed.rsplit(|&byte| byte == b'/').next();
         if name.is_some_and(|name| name.len() > NAME_MAX) {
             return Next::Refuse("the path's last part has more than 255 bytes".to_owned());
@@ -348,7 +348,7 @@ impl<'a> Auditctl<'a> {
             value: u32::try_from(trimmed.len()).unwrap_or(u32::MAX),
             text: Some(trimmed.to_vec()),
         });
-        draft.fields.push(line::permission_field(ALL_PERMISSIONS));
+        draft.fields.push(draft::permission_field(ALL_PERMISSIONS));
         draft.seen.perm = true;
         Next::Send
     }
@@ -365,7 +365,7 @@ impl<'a> Auditctl<'a> {
         let machine = *draft.seen.machine.get_or_insert(self.host.machine);
         let pieces = names.split(|&byte| byte == b',');
         for name in pieces.filter(|name| !name.is_empty() || !names.contains(&b',')) {
-            if !line::set_bit(&mut draft.mask, name, machine) {
+            if !draft::set_bit(&mut draft.mask, name, machine) {
                 return Next::Refuse(format!("system call `{}` is not known", shown(name)));
             }
         }
@@ -384,7 +384,7 @@ impl<'a> Auditctl<'a> {
             }
         }
         if let Some(text) = pair.strip_prefix(b"key=") {
-            return line::key(text, draft);
+            return draft::key(text, draft);
         }
         match self.parse_field(pair, draft) {
             Ok(field) => {

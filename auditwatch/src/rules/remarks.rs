@@ -5,7 +5,7 @@
 use super::{
     AUDIT_RULES, AuditRules, Awk, Boot, Host, Place, RULES_D, Tree, c_number,
     compile::{self, Kind, Raw},
-    file_names, lines,
+    file_names, load,
     outcome::{Layout, Remark},
     text::{line_of, text},
 };
@@ -50,7 +50,7 @@ pub struct Named {
 #[must_use]
 pub fn named(tree: &Tree) -> Vec<Named> {
     let raw = compile::concatenated(tree).unwrap_or_else(|| match &tree.audit_rules {
-        AuditRules::File { content, .. } => lines::split(content)
+        AuditRules::File { content, .. } => load::split(content)
             .into_iter()
             .map(|line| Raw {
                 place: line_of(AUDIT_RULES, line.number),
@@ -126,7 +126,7 @@ fn names(tree: &Tree, remarks: &mut Vec<Remark>) {
 }
 
 fn has_rules(content: &[u8]) -> bool {
-    lines::split(content)
+    load::split(content)
         .iter()
         .any(|line| line.bytes.starts_with(b"-"))
 }
@@ -251,7 +251,7 @@ fn hand_kept(tree: &Tree, remarks: &mut Vec<Remark>) {
             ),
         });
     }
-    for line in lines::split(content) {
+    for line in load::split(content) {
         let raw = Raw {
             place: line_of(AUDIT_RULES, line.number),
             bytes: line.bytes,
@@ -263,7 +263,7 @@ fn hand_kept(tree: &Tree, remarks: &mut Vec<Remark>) {
                 text,
             });
         };
-        if raw.bytes.ends_with(b"\r") && lines::words(&raw.bytes).is_some() {
+        if raw.bytes.ends_with(b"\r") && load::words(&raw.bytes).is_some() {
             say(
                 "the line ends in CR and LF: auditctl takes the CR for a part of the line"
                     .to_owned(),

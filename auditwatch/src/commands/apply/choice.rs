@@ -5,14 +5,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
+    change::{journal::Why, preflight::Floor, regression::Window},
     cli::apply::ApplyArgs,
-    commands::{recommend, recording_file},
-    journal::Why,
-    number::{bytes, count, duration},
-    preflight::Floor,
-    recommendation::{MEMORY_BUDGET_BYTES, Verdict, Wishes, recommend},
-    relapse::Window,
-    report::Summary,
+    commands::progress,
+    live::recording_file,
+    recommend::{MEMORY_BUDGET_BYTES, Options, Verdict, recommend},
+    trace::report::Summary,
+    units::{bytes, count, duration},
 };
 
 /// What to set.
@@ -40,7 +39,7 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
         )
     } else if args.recommended {
         let (summary, evidence) =
-            recommend::watch(args.window, None, args.risk.accept_panic_risk).await?;
+            progress::watch(args.window, None, args.risk.accept_panic_risk).await?;
         let says = format!("this host, watched for {}", duration(summary.duration_ns));
         (summary, evidence, says)
     } else {
@@ -65,11 +64,11 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
         .unzip();
     let answer = recommend(
         &evidence,
-        &Wishes {
+        &Options {
             floor,
             floor_reason,
             over_budget: args.force,
-            ..Wishes::default()
+            ..Options::default()
         },
     );
     if answer.capped_by_budget {
@@ -124,7 +123,7 @@ pub(super) fn floors(args: &ApplyArgs) -> Vec<Floor> {
 
 /// What a trace counted.
 fn window(summary: &Summary) -> Window {
-    let stalled = |stalls: &crate::report::StallSummary| {
+    let stalled = |stalls: &crate::trace::report::StallSummary| {
         // Who waits still has waited for some time.
         stalls.total_ns
             + stalls.waiting * u64::try_from(Duration::from_secs(1).as_nanos()).unwrap_or(0)
@@ -134,6 +133,6 @@ fn window(summary: &Summary) -> Window {
         attempted: summary.ledger.attempted,
         lost: summary.lost,
         stalled_ns: summary.stalls.as_ref().map(stalled),
-        available_bytes: crate::tasks::available_bytes(),
+        available_bytes: crate::change::writers::available_bytes(),
     }
 }

@@ -10,14 +10,18 @@ use similar::TextDiff;
 
 use super::{choice::Choice, words::comment};
 use crate::{
-    by_hand::{self, System},
-    change_report::{AtBootReport, FileReport},
-    host_rules::HostRules,
-    journal::{Content, FileChange, Target},
-    preflight::NextBoot,
-    rooted::Root,
-    rules::{self, Boot, Place},
-    rules_edit::{self, Edit, Wanted},
+    change::{
+        journal::{Content, FileChange, Target},
+        manual_steps::{self, System},
+        preflight::NextBoot,
+        report::{AtBootReport, FileReport},
+    },
+    files::root::Root,
+    rules::{
+        self, Boot, Place,
+        edit::{self, Edit, Wanted},
+        host::HostRules,
+    },
 };
 
 /// The files' part of a change.
@@ -64,7 +68,7 @@ pub(super) fn plan(
         wait_time: target.backlog_wait_time,
         comment: comment(choice),
     };
-    let edited = rules_edit::edit(&rules.tree, &rules.host(), &wanted)?;
+    let edited = edit::edit(&rules.tree, &rules.host(), &wanted)?;
     let cmdline_limit = rules
         .cmdline
         .as_ref()
@@ -81,7 +85,7 @@ pub(super) fn plan(
         by_hand.push(format!(
             "# from boot until the rules are loaded the limit is {now}; for {limit} there too:"
         ));
-        by_hand.push(by_hand::boot_limit(&system, limit));
+        by_hand.push(manual_steps::boot_limit(&system, limit));
     }
     if !target.runtime && root.is_own() && !edited.edits.is_empty() {
         by_hand.push(
@@ -89,7 +93,7 @@ pub(super) fn plan(
              of auditd, which loads all rules anew:"
                 .to_owned(),
         );
-        by_hand.push(by_hand::restart_auditd(&system).to_owned());
+        by_hand.push(manual_steps::restart_auditd(&system).to_owned());
     }
     Ok(Files {
         changes: edited.edits.iter().map(change).collect(),

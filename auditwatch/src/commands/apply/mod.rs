@@ -20,26 +20,26 @@ use self::{
     words::{agreed, print, refuse},
 };
 use super::{
-    changing::{Hands, Kernel, who},
-    kernel_now::KernelNow,
+    executor::{ChangeExecutor, Kernel, who},
+    output::say,
 };
 use crate::{
-    atomic_file,
-    change_report::ApplyReport,
+    change::{
+        journal::{Field, Plan, Purpose, SettingChange, State, Target},
+        journal_file::{self, JournalFile},
+        preflight::{self, Runtime},
+        regression::{self, Relapse, Window},
+        report::ApplyReport,
+    },
     cli::apply::ApplyArgs,
-    host_rules::HostRules,
-    journal::{Field, Plan, Purpose, SettingChange, State, Target},
-    journal_file::{self, JournalFile},
-    kernel::facts::Facts,
-    memory,
-    preflight::{self, Runtime},
+    files::{atomic, root::Root},
+    kernel::cmdline::AuditBoot,
+    kernel::{audit_state::KernelState, facts::Facts, record_size},
+    live::settings::KernelNow,
     probe::ProbeError,
-    recommendation::MEMORY_BUDGET_BYTES,
-    relapse::{self, Relapse, Window},
+    recommend::MEMORY_BUDGET_BYTES,
     render::change,
-    rooted::Root,
-    sample::KernelState,
-    tasks,
+    rules::host::HostRules,
     untrusted::shell_word,
 };
 
@@ -128,7 +128,7 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
     let is_live = args.root.is_none();
     let facts = Facts::gather();
     if is_live {
-        super::ensure_audit(&facts)?;
+        AuditBoot::ensure_on(facts.boot.as_ref())?;
     }
     let mut now = is_live.then(|| KernelNow::open(&facts));
     let state = now.as_mut().and_then(KernelNow::state);
@@ -151,7 +151,7 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
         };
         let files = files::plan(&root, &target, hz, choice).context(way_out)?;
         for change in &files.changes {
-            atomic_file::check(&root, &change.path).context(way_out)?;
+            atomic::check(&root, &change.path).context(way_out)?;
         }
         known.next_boot = Some(files.next_boot);
         known.cmdline_limit = files.cmdline_limit;
@@ -223,16 +223,16 @@ fn clear_the_way(prepared: &Prepared) -> Result<bool> {
         change.state.name()
     );
     if change.state != State::Reverting && change.plan.target == prepared.plan.target {
-        super::trace::say(vec![format!("{was}; it is finished now")]);
+        say(vec![format!("{was}; it is finished now")]);
         return Ok(false);
     }
-    super::trace::say(vec![format!("{was}; it is taken back first")]);
+    say(vec![format!("{was}; it is taken back first")]);
     let kernel = if prepared.now.is_some() && !change.plan.settings.is_empty() {
         Some(Kernel::open(KernelNow::open(&prepared.facts))?)
     } else {
         None
     };
-    let mut hands = Hands {
+    let mut hands = ChangeExecutor {
         root: &prepared.root,
         journal,
         kernel,
@@ -244,7 +244,7 @@ fn clear_the_way(prepared: &Prepared) -> Result<bool> {
             "interrupted, and another change came",
         )
         .with_context(|| format!("{was}, and cannot be taken back"))?;
-    super::trace::say(stays);
+    say(stays);
     Ok(true)
 }
 
@@ -262,7 +262,7 @@ async fn carry_out(
         plan,
         mut report,
     } = prepared;
-    let mut hands = Hands {
+    let mut hands = ChangeExecutor {
         root: &root,
         journal: JournalFile::open(&root)?,
         kernel: now.map(Kernel::open).transpose()?,
@@ -285,7 +285,7 @@ async fn carry_out(
             Ok(begun) => Some(begun),
             // Nobody asked for it; what watching could do to this host is worse than not to watch.
             Err(error) if args.watch.is_none() && could_panic(&error) => {
-                super::trace::say(vec![format!("not monitored afterwards: {error:#}")]);
+                say(vec![format!("not monitored afterwards: {error:#}")]);
                 None
             }
             Err(error) => {
@@ -354,12 +354,15 @@ fn preflight_facts(
         state_missing: now.and_then(KernelNow::missing),
         hz,
         privileges: facts.privileges.clone(),
-        record_bytes: facts.types.as_ref().and_then(memory::usual_record_bytes),
+        record_bytes: facts
+            .types
+            .as_ref()
+            .and_then(record_size::usual_record_bytes),
         next_boot: None,
-        available_bytes: tasks::available_bytes().filter(|_| is_live),
+        available_bytes: crate::change::writers::available_bytes().filter(|_| is_live),
         memory_budget_bytes: (!args.force).then_some(MEMORY_BUDGET_BYTES),
         writers: if is_live {
-            tasks::other_writers()
+            crate::change::writers::other_writers()
         } else {
             Vec::new()
         },
@@ -424,7 +427,7 @@ async fn begin_watch(
         before
     } else {
         let look = length.min(LOOK_BEFORE);
-        super::trace::say(vec![format!(
+        say(vec![format!(
             "looking for {} s at how it is before the change",
             look.as_secs()
         )]);
@@ -437,25 +440,25 @@ async fn begin_watch(
 
 /// Looks on for that long, and takes the change back if something got worse.
 async fn look_on(
-    hands: &mut Hands<'_>,
+    hands: &mut ChangeExecutor<'_>,
     id: u64,
     plan: &Plan,
     (mut onlooker, before): (Onlooker, Window),
     length: Duration,
     panics: bool,
 ) -> Result<Relapse> {
-    super::trace::say(vec![format!(
+    say(vec![format!(
         "done; looking on for {} s (Ctrl-C ends that early, and keeps the change)",
         length.as_secs()
     )]);
     let (after, _) = onlooker.window(length).await?;
     onlooker.end().await?;
-    let mut relapse = relapse::compare(before, after);
+    let mut relapse = regression::compare(before, after);
     if relapse.worse.is_empty() {
         return Ok(relapse);
     }
     if panics {
-        super::trace::say(vec![format!(
+        say(vec![format!(
             "it got worse: {}; but a lost record panics this host (-f 2), so that nothing is taken back by \
              itself",
             relapse.worse.join("; ")
@@ -465,6 +468,6 @@ async fn look_on(
     let why = format!("it got worse: {}", relapse.worse.join("; "));
     let stays = hands.take_back(id, plan, &why)?;
     relapse.reverted = stays.is_empty();
-    super::trace::say(stays);
+    say(stays);
     Ok(relapse)
 }

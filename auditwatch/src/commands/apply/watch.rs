@@ -9,18 +9,16 @@ use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    change::regression::Window,
     cli::SourceChoice,
-    commands::trace::{
-        self,
-        log::Log,
+    hooks::plan::Preference,
+    kernel::facts::Facts,
+    live::{
+        log::{self, Log},
         source::{Live, Wanted},
     },
-    kernel::facts::Facts,
-    plan::Preference,
     probe,
-    relapse::Window,
-    report::Interval,
-    tasks,
+    trace::report::Interval,
 };
 
 /// Time between samples.
@@ -41,14 +39,14 @@ impl Onlooker {
             source: SourceChoice::Auto,
             attach: Preference::Auto,
             interval: INTERVAL,
-            extent: probe::Extent::default(),
+            extent: probe::ProbeOptions::default(),
             leave_out: &[],
             accept_panic_risk,
         };
         let mut live = Live::start(wanted, facts)?;
         live.settle().await?;
         let zero = live.zero()?;
-        let log = Log::new(trace::begin(&live, facts), zero, None);
+        let log = Log::new(log::begin(&live, facts), zero, None);
         Ok(Self { live, log })
     }
 
@@ -82,7 +80,7 @@ impl Onlooker {
         }
         // Whoever waits at the end has not been counted yet.
         window.stalled_ns = window.stalled_ns.map(|ns| ns + waiting_ns);
-        window.available_bytes = tasks::available_bytes();
+        window.available_bytes = crate::change::writers::available_bytes();
         Ok((window, interrupted))
     }
 }

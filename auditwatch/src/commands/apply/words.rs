@@ -11,10 +11,12 @@ use serde::Serialize;
 
 use super::choice::Choice;
 use crate::{
-    change_report::ApplyReport,
+    change::{
+        preflight::{Finding, Preflight, Severity},
+        report::ApplyReport,
+    },
     cli::apply::ApplyArgs,
-    commands::{changing::who, trace},
-    preflight::{Finding, Preflight, Severity},
+    commands::{executor::who, output::say},
     render::{change, json},
 };
 
@@ -49,7 +51,7 @@ pub(super) fn refuse(args: &ApplyArgs, outcome: &Preflight) -> Result<()> {
         .findings
         .iter()
         .filter(|finding| finding.severity == Severity::Warning);
-    trace::say(warnings.map(|finding| finding.message.clone()).collect());
+    say(warnings.map(|finding| finding.message.clone()).collect());
     bail!("refused: {}", refusal.message);
 }
 

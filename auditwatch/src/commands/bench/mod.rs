@@ -3,11 +3,11 @@
 //! In: a storm. Out: reports. What it changes on the host is announced to the keeper
 //! first, and put back.
 
-mod cast;
 mod needed;
-mod play;
+mod one_run;
+mod participants;
 mod run;
-mod stage;
+mod setup;
 mod sweep;
 
 use std::{
@@ -23,22 +23,23 @@ use rustix::fs::{Mode, OFlags};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    play::{Manner, Played, play},
-    stage::Stage,
+    one_run::{RunOptions, RunResult, play},
+    setup::Setup,
 };
-use super::{terminal, trace::recorder::Recorder};
+use super::terminal;
 use crate::{
     bench::{keeper, lock::Lock, producers, sink},
     cli::{
         Format, OutputArgs,
         bench::{BenchCommand, StormArgs},
     },
+    live::recorder::Recorder,
     render::{self, json, style::Style},
-    report::Interval,
     storm::{
         Storm,
         library::{self, Entry},
     },
+    trace::report::Interval,
 };
 
 /// Exit status when trace and truth disagree.
@@ -58,7 +59,7 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::List(output) => list(output),
         BenchCommand::Show { name } => print(of_library(name)?),
         BenchCommand::Restore => {
-            stage::ensure_root()?;
+            setup::ensure_root()?;
             match keeper::recover(&Lock::take()?)? {
                 Some(changes) => print(&format!("put back: {}\n", changes.in_words())),
                 None => print("nothing of a bench is left behind\n"),
@@ -162,11 +163,11 @@ fn style(args: &StormArgs) -> Style {
 
 /// Plays a storm with progress on stderr, where that is a terminal.
 async fn play_with_progress(
-    stage: &mut Stage,
+    setup: &mut Setup,
     storm: &Storm,
     args: &StormArgs,
     recorder: Option<Recorder>,
-) -> Result<Played> {
+) -> Result<RunResult> {
     let terminal = terminal::stderr_takes_escapes();
     let of = storm.events();
     let mut watch = |interval: &Interval, events: u64| {
@@ -175,10 +176,10 @@ async fn play_with_progress(
             let _ = write!(io::stderr(), "\r{line}\u{1b}[K");
         }
     };
-    let played = play(
-        stage,
+    let result = play(
+        setup,
         storm,
-        Manner {
+        RunOptions {
             attach: args.attach,
             interval: args.interval,
             recorder,
@@ -189,7 +190,7 @@ async fn play_with_progress(
     if terminal {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
-    played
+    result
 }
 
 /// Writes a value as a line of JSON, or its text.

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use super::{Played, Stage, play_with_progress, storm, style, write};
+use super::{RunResult, Setup, play_with_progress, storm, style, write};
 use crate::{
+    bench::{
+        ground_truth::BenchReport,
+        search::{Finding, Trial, next},
+    },
     cli::{Format, bench::NeededArgs},
     render,
-    search::{Finding, Trial, next},
-    truth::BenchReport,
     untrusted::shown,
 };
 
@@ -32,7 +34,7 @@ struct Needed<'a> {
 pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
     let storm = storm(&args.storm.storm)?;
     let style = style(&args.storm);
-    let mut stage = Stage::set(&storm, args.storm.yes)?;
+    let mut setup = Setup::set(&storm, args.storm.yes)?;
     let mut trials = Vec::new();
     let finding = loop {
         let Finding::Try { limit } = next(&trials) else {
@@ -43,8 +45,8 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
             unsettled(args.runs, &storm.name, limit)
         );
         let storm = storm.clone().with_limit(limit);
-        let Played { report, .. } =
-            play_with_progress(&mut stage, &storm, &args.storm, None).await?;
+        let RunResult { report, .. } =
+            play_with_progress(&mut setup, &storm, &args.storm, None).await?;
         let trial = trial(&report)?;
         trials.push(trial);
         if args.storm.print.format() == Format::Table {
@@ -52,7 +54,7 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
             write(&args.storm, &(), &text)?;
         }
     };
-    stage.strike()?;
+    setup.restore()?;
     let peaks = trials
         .iter()
         .filter(|trial| trial.is_clean())

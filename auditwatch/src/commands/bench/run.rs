@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Played, Stage, play_with_progress, status, storm, style, write};
-use crate::{cli::bench::RunArgs, commands::trace::recorder::Recorder, render};
+use super::{RunResult, Setup, play_with_progress, status, storm, style, write};
+use crate::{cli::bench::RunArgs, live::recorder::Recorder, render};
 
 pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
     let mut storm = storm(&args.storm.storm)?;
@@ -16,10 +16,10 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode> {
         storm = storm.with_wait_time_ms(ms);
     }
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
-    let mut stage = Stage::set(&storm, args.storm.yes)?;
-    let Played { report, recorded } =
-        play_with_progress(&mut stage, &storm, &args.storm, recorder).await?;
-    stage.strike()?;
+    let mut setup = Setup::set(&storm, args.storm.yes)?;
+    let RunResult { report, recorded } =
+        play_with_progress(&mut setup, &storm, &args.storm, recorder).await?;
+    setup.restore()?;
     let text = render::bench::report(&report, style(&args.storm));
     write(&args.storm, &report, &text)?;
     recorded?;

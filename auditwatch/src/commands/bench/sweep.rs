@@ -7,21 +7,21 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Played, Stage, play_with_progress, status, storm, style, write};
+use super::{RunResult, Setup, play_with_progress, status, storm, style, write};
 use crate::{
+    bench::ground_truth::Point,
     cli::{Format, bench::SweepArgs},
     render::bench::sweep,
-    truth::Point,
 };
 
 pub(super) async fn run(args: &SweepArgs) -> Result<ExitCode> {
     let storm = storm(&args.storm.storm)?;
-    let mut stage = Stage::set(&storm, args.storm.yes)?;
+    let mut setup = Setup::set(&storm, args.storm.yes)?;
     let mut points = Vec::new();
     for &limit in &args.limits.0 {
         let storm = storm.clone().with_limit(limit);
-        let Played { report, .. } =
-            play_with_progress(&mut stage, &storm, &args.storm, None).await?;
+        let RunResult { report, .. } =
+            play_with_progress(&mut setup, &storm, &args.storm, None).await?;
         let point = Point::of(&report);
         match args.storm.print.format() {
             Format::Json => write(&args.storm, &point, "")?,
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &SweepArgs) -> Result<ExitCode> {
         }
         points.push(point);
     }
-    stage.strike()?;
+    setup.restore()?;
     if args.storm.print.format() == Format::Table {
         write(&args.storm, &(), &sweep(&points, style(&args.storm)))?;
     }

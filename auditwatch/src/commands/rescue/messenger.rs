@@ -9,9 +9,11 @@ use std::{sync::mpsc, thread, time::Duration};
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    control::{self, Setting},
-    netlink::AuditSocket,
-    tasks,
+    netlink::{
+        control::{self, Setting},
+        socket::AuditSocket,
+    },
+    rescue::tasks,
 };
 
 /// After that long it is looked whether the sender sleeps.

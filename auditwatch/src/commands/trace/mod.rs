@@ -1,17 +1,9 @@
 //! `auditwatch trace`: samples over time, a line each interval, a summary last.
 
-pub(super) mod host;
-pub(super) mod log;
-mod patience;
-mod poller;
-pub(super) mod recorder;
-pub(super) mod setup;
-pub(super) mod signals;
-pub(super) mod source;
+mod slow_notice;
 mod workload;
 
 use std::{
-    io::{self, Write as _},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -20,22 +12,27 @@ use anyhow::{Context as _, Result};
 use tokio::time::MissedTickBehavior;
 
 use self::{
-    log::Log,
-    patience::Patience,
-    recorder::Recorder,
-    signals::Signals,
-    source::{Live, Wanted},
+    slow_notice::SlowNotice,
     workload::{CommandOutput, Workload},
 };
-use super::output::{self, Destination, Output};
+use super::output::{self, Destination, Output, say};
 use crate::{
     cli::{Format, TraceArgs},
-    command_cost::CommandTimes,
+    kernel::cmdline::AuditBoot,
     kernel::facts::Facts,
-    probe::Extent,
-    recording::{self, Begin, End},
-    report::Summary,
-    untrusted::message,
+    live::{
+        consumer,
+        log::{Log, begin},
+        recorder::Recorder,
+        signals::Signals,
+        source::{Live, Wanted},
+    },
+    probe::ProbeOptions,
+    trace::{
+        command_cost::CommandTimes,
+        recording::{Begin, End},
+        report::Summary,
+    },
 };
 
 /// To change code that runs, the kernel waits until each task has slept once, and
@@ -72,15 +69,15 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         return Ok(refusal.status());
     }
     let facts = Facts::gather();
-    super::ensure_audit(&facts)?;
+    AuditBoot::ensure_on(facts.boot.as_ref())?;
     let destination = Destination::open(args.to.output.as_deref())?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     if let Some(path) = &args.record {
         signals.remove_if_never_begun(path);
     }
-    let patience = Patience::with(SLOW_START);
+    let notice = SlowNotice::with(SLOW_START);
     let mut live = Live::start(wanted(args), &facts)?;
-    drop(patience);
+    drop(notice);
     remark(live.opening_words());
     live.settle().await?;
     let zero = live.zero()?;
@@ -166,7 +163,7 @@ fn wanted(args: &TraceArgs) -> Wanted<'_> {
         source: args.source,
         attach: args.attach,
         interval: args.interval,
-        extent: Extent {
+        extent: ProbeOptions {
             follows_command: !args.command.is_empty(),
             talker_slots: if args.no_talkers {
                 0
@@ -185,28 +182,6 @@ fn command_output(args: &TraceArgs) -> CommandOutput {
         CommandOutput::Stderr
     } else {
         CommandOutput::Stdout
-    }
-}
-
-/// What is known of a trace at its zero point, but for how long it took to get there.
-pub(in crate::commands) fn begin(live: &Live, facts: &Facts) -> Begin {
-    Begin {
-        schema: recording::SCHEMA,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: host::host(facts),
-        hooks: live.hooks(),
-        source_reason: live.reason(),
-        notes: live.notes(),
-        startup_ns: 0,
-        consumer_times: None,
-    }
-}
-
-/// Says on stderr what a reader should know. It is a courtesy: a closed stderr
-/// does not end a trace.
-pub(in crate::commands) fn say(lines: Vec<String>) {
-    for line in lines {
-        let _ = writeln!(io::stderr(), "auditwatch: {}", message(&line));
     }
 }
 
@@ -239,10 +214,10 @@ async fn finish(
             .as_ref()
             .map(|error| format!("the trace ended early: {error:#}")),
     );
-    let consumer = setup::consumer(log.auditd_pid());
-    let patience = Patience::with(SLOW_END);
+    let consumer = consumer::consumer(log.auditd_pid());
+    let notice = SlowNotice::with(SLOW_END);
     let own = live.detach().await;
-    drop(patience);
+    drop(notice);
     notes.extend(
         own.as_ref()
             .err()

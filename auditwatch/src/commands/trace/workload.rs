@@ -18,8 +18,8 @@ use rustix::{fs::Access, io::Errno};
 use thiserror::Error;
 use tokio::process::{Child, Command};
 
-use super::signals::Arrived;
-use crate::{cli::value, command_cost::CommandTimes};
+use crate::live::signals::Arrived;
+use crate::{cli::value, trace::command_cost::CommandTimes};
 
 /// Exit status for a command that is not found, as a shell has it.
 const NOT_FOUND: u8 = 127;

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::{
-    audit_status::AuditStatus,
     auditd::registered::Registered,
     doctor::diagnose,
     kernel::{cmdline::AuditBoot, privileges::Privileges},
+    netlink::status::AuditStatus,
 };
 
 fn healthy() -> Inputs {

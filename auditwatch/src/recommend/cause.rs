@@ -1,0 +1,182 @@
+//! The cause: what makes the consumer slow, by its set-up and by what it was seen to do.
+//!
+//! In: evidence, in which the consumer is the bottleneck. Out: a [`Cause`] and the words for it, or
+//! nothing where the evidence names none. A setting alone is no cause: what it would explain must
+//! have been seen. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auditd::conf::Flush,
+    recommend::model::{
+        demand::{float, whole},
+        evidence::Evidence,
+        replay,
+        service::Service,
+    },
+    units::{count, duration},
+};
+
+/// What makes the consumer slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// It is not auditd.
+    OtherConsumer,
+    /// auditd's own work takes most of its time.
+    Cpu,
+    /// auditd could run and has no CPU for most of its time.
+    CpuWait,
+    /// auditd syncs its log with each record.
+    FlushEachRecord,
+    /// auditd syncs its log after some records, and waits for it.
+    FlushEveryFew,
+    /// auditd pauses, and rotates its logs.
+    Rotation,
+    /// It pauses, and its set-up does not say why.
+    Pauses,
+}
+
+impl Cause {
+    /// The cause in a few words.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::OtherConsumer => "it is not auditd who takes the records",
+            Self::Cpu => "auditd's own work takes most of its time",
+            Self::CpuWait => "auditd waits for a CPU most of its time",
+            Self::FlushEachRecord => "auditd syncs its log with each record",
+            Self::FlushEveryFew => "auditd waits for its log to be synced, again and again",
+            Self::Rotation => "auditd pauses, as it does to rotate its logs",
+            Self::Pauses => "the consumer pauses",
+        }
+    }
+}
+
+/// The cause, and a sentence of evidence for it.
+pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
+    let setup = evidence.setup.as_ref()?;
+    if setup.is_auditd() == Some(false) {
+        return Some((
+            Cause::OtherConsumer,
+            format!(
+                "not auditd but {} (process {}) takes the records: auditd.conf has no say in its pace",
+                setup.name().unwrap_or_else(|| "?".to_owned()),
+                setup.pid
+            ),
+        ));
+    }
+    let pauses = format!(
+        "it paused {} times for {} together",
+        count(service.pauses.len() as u64),
+        duration(service.paused_ns())
+    );
+    let Some((conf, path)) = setup.configuration() else {
+        return pauses_matter(evidence, service).then_some((Cause::Pauses, pauses));
+    };
+    if let Some(found) = by_cpu(evidence, service) {
+        return Some(found);
+    }
+    let flush = conf.cite("flush", conf.flush.name(), path);
+    if conf.writes_logs && conf.flush.waits_for_each() {
+        return Some((
+            Cause::FlushEachRecord,
+            format!(
+                "auditd syncs its log with each record ({flush}): it takes {} for a record",
+                duration(whole(service.record_ns))
+            ),
+        ));
+    }
+    let syncs = conf.writes_logs && conf.flush == Flush::Incremental;
+    if pauses_matter(evidence, service) || (syncs && few_are_slow(evidence, service)) {
+        return Some(if syncs {
+            (
+                Cause::FlushEveryFew,
+                format!(
+                    "auditd waits for the disk each freq = {} records ({flush}): half of the records \
+                     took {} at most, the mean is {}, and {pauses}",
+                    conf.freq,
+                    service.usual_ns.map_or_else(|| "?".to_owned(), duration),
+                    duration(whole(service.record_ns))
+                ),
+            )
+        } else if conf.rotates() {
+            (
+                Cause::Rotation,
+                format!(
+                    "{pauses}; it does so to rotate its logs ({})",
+                    conf.cite("max_log_file", conf.max_log_file_mib, path)
+                ),
+            )
+        } else {
+            (Cause::Pauses, pauses)
+        });
+    }
+    None
+}
+
+/// The cause by what auditd had of the CPUs, for each record that it took.
+fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
+    let times = evidence.consumer_times?;
+    let reads = evidence.reads.filter(|&reads| reads > 0)?;
+    let (ran_ns, waited_ns) = (times.ran_ns / reads, times.waited_ns / reads);
+    let most = |ns: u64| float(ns) * 2.0 >= service.record_ns;
+    let taken = duration(whole(service.record_ns));
+    if most(ran_ns) {
+        return Some((
+            Cause::Cpu,
+            format!(
+                "of the {taken} that a record takes auditd itself runs for {}: it does not wait for its \
+                 disk",
+                duration(ran_ns)
+            ),
+        ));
+    }
+    most(waited_ns).then(|| {
+        (
+            Cause::CpuWait,
+            format!(
+                "of the {taken} that a record takes auditd could run and has no CPU for {}",
+                // The scheduler's account is of the whole trace, the pace of records behind each other.
+                duration(waited_ns.min(whole(service.record_ns)))
+            ),
+        )
+    })
+}
+
+/// Whether without the pauses half the limit would do.
+pub(super) fn pauses_matter(evidence: &Evidence, service: &Service) -> bool {
+    !service.pauses.is_empty() && halves(evidence, service, &without_pauses(service))
+}
+
+/// Whether half the limit would do if all records took as long as most do.
+fn few_are_slow(evidence: &Evidence, service: &Service) -> bool {
+    at_usual_pace(service).is_some_and(|usual| halves(evidence, service, &usual))
+}
+
+/// The consumer without its pauses.
+pub(super) fn without_pauses(service: &Service) -> Service {
+    Service {
+        pauses: Vec::new(),
+        ..service.clone()
+    }
+}
+
+/// The consumer if all records took as long as most do, where that is less than the mean.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "times of one record stay far below 2^52 ns"
+)]
+pub(super) fn at_usual_pace(service: &Service) -> Option<Service> {
+    let usual_ns = service.usual_ns? as f64;
+    (usual_ns < service.record_ns).then(|| Service {
+        record_ns: usual_ns,
+        ..without_pauses(service)
+    })
+}
+
+fn halves(evidence: &Evidence, service: &Service, other: &Service) -> bool {
+    let need = |service: &Service| replay::unlimited(&evidence.arrivals, service).met;
+    let now = need(service);
+    now > 0 && need(other).saturating_mul(2) <= now
+}

@@ -1,0 +1,347 @@
+//! The decision: from evidence to a verdict.
+
+use super::{
+    Bottleneck, Confidence, Need, Options, Recommendation, Verdict,
+    advice::{UNDO, apply},
+    cause::cause,
+    confidence::{self, SHORT_NS, Trust},
+    consumer,
+    curve::curve,
+    policy,
+    reasons::{self, Reasons},
+    talkers, wait_time,
+};
+use crate::recommend::model::{
+    demand::{float, whole},
+    evidence::{Evidence, OtherLosses},
+    service::Service,
+};
+
+/// The kernel's figure of folklore: what a record is said to take, bytes.
+const FOLKLORE_BYTES: u64 = 8970;
+/// The queues that may be full at once: main, retry and hold.
+const QUEUES: u64 = 3;
+/// A load of which records came within this time of a short trace's end goes on, ns.
+const AT_THE_END_NS: u64 = 20_000_000;
+
+/// The answer to one trace.
+pub(super) fn decide(evidence: &Evidence, wishes: &Options) -> Recommendation {
+    let mut answer = blank(evidence, wishes);
+    let mut why = Reasons::default();
+    if let Some(missing) = reasons::not_measured(evidence) {
+        why.say(missing);
+        answer.trust(Trust::none(reasons::measure_with_programs()));
+        return finish(answer, why, evidence, wishes);
+    }
+    let is_quiet = !evidence.hurt() && evidence.other_losses == OtherLosses::default();
+    if is_quiet && let Some(what) = reasons::too_few(evidence, confidence::FEW_ATTEMPTS) {
+        why.say(what);
+        answer.trust(confidence::unhurt(evidence));
+        return finish(answer, why, evidence, wishes);
+    }
+    reasons::settings(evidence, &mut why);
+    if let Some((said, advice)) = consumer::lost_behind(evidence) {
+        why.say(said);
+        why.advise(advice);
+    }
+    if let Some((wait, advice)) = wait_time::wanted(evidence) {
+        answer.wait_time_ns = Some(wait.ns);
+        why.advise([advice]);
+    }
+    if let Some(bottleneck) = other_cause(evidence, &mut why) {
+        answer.verdict = Verdict::LimitWillNotHelp;
+        answer.bottleneck = Some(bottleneck);
+        answer.trust(confidence::counted(evidence));
+        if let Some(service) = &evidence.service
+            && bottleneck == Bottleneck::Socket
+            && let Some((cause, sentence)) = cause(evidence, service)
+        {
+            answer.cause = Some(cause);
+            why.say(sentence);
+        }
+        return finish(answer, why, evidence, wishes);
+    }
+    if evidence.hurt() {
+        hurt(&mut answer, evidence, wishes, &mut why);
+    } else {
+        unhurt(&mut answer, evidence, wishes, &mut why);
+    }
+    finish(answer, why, evidence, wishes)
+}
+
+/// Somebody lost a record to the limit, or waited: the need is told by a replay.
+fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why: &mut Reasons) {
+    reasons::what_happened(evidence, why);
+    let Some(service) = &evidence.service else {
+        why.say(reasons::no_pace(evidence));
+        answer.trust(Trust::none(reasons::trace_longer()));
+        answer.needed_low = evidence.lowest_limit.map(|limit| limit + 1);
+        return;
+    };
+    let need = Need::by_replay(evidence, service);
+    answer.needed_low = Some(need.low);
+    answer.needed_high = Some(need.high);
+    reasons::pace(evidence, service, why);
+    answer.trust(confidence::replayed(evidence, service, &need));
+    if need.is_starved {
+        reasons::starved(evidence, &need, why);
+        answer.bottleneck = Some(Bottleneck::Kauditd);
+        answer.curve = curve(evidence, service, need.high, None);
+        // The need is not known, but a limit that was asked for at least holds what the replay can ask for at most.
+        if wishes.floor.is_some_and(|floor| floor >= need.high) {
+            answer.verdict = Verdict::Raise;
+            name_limit(answer, need.high, evidence, wishes, why);
+        }
+        return;
+    }
+    if let Some(what) = reasons::cannot_tell(evidence) {
+        why.say(what);
+        at_least(
+            answer,
+            evidence,
+            service,
+            &need,
+            reasons::measure_with_programs(),
+        );
+        return;
+    }
+    let cause = cause(evidence, service);
+    answer.cause = cause.as_ref().map(|(cause, _)| *cause);
+    why.advise(consumer::advice(evidence, service, &need, cause.as_ref()));
+    why.advise(talkers::talker_advice(evidence, &evidence.talkers));
+    if let Some((_, sentence)) = &cause {
+        why.say(sentence.clone());
+    }
+    if let Some(overload) = need.overload {
+        answer.needed = Some(need.records);
+        answer.verdict = Verdict::LimitWillNotHelp;
+        answer.bottleneck = Some(Bottleneck::Consumer);
+        reasons::overload(service, overload, &need, why);
+        why.advise(wait_time::trade(evidence, service, &need));
+        answer.curve = curve(evidence, service, need.records, None);
+        return;
+    }
+    if evidence.goes_on() || is_cut_short(evidence) {
+        why.say(reasons::cut_short(evidence));
+        at_least(answer, evidence, service, &need, reasons::trace_longer());
+        return;
+    }
+    answer.needed = Some(need.records);
+    reasons::need(evidence, &need, wishes, why);
+    answer.verdict = Verdict::Raise;
+    let limit =
+        whole(float(need.records) * (1.0 + wishes.headroom)).max(evidence.limit.unwrap_or(0));
+    name_limit(answer, limit, evidence, wishes, why);
+    if let Some(limit) = answer.limit.filter(|_| answer.verdict == Verdict::Raise) {
+        let capped = answer.capped_by_budget;
+        why.advise([reasons::set_limit(evidence, limit, need.records, capped)]);
+        if let Some(sentence) = wait_time::longer_stalls(evidence, service, limit) {
+            why.say(sentence);
+        }
+    }
+    answer.curve = curve(evidence, service, need.records, answer.limit);
+}
+
+/// Leaves it at the least that the need can be: the trace does not tell more.
+fn at_least(
+    answer: &mut Recommendation,
+    evidence: &Evidence,
+    service: &Service,
+    need: &Need,
+    remedy: String,
+) {
+    answer.needed_low = Some(need.low);
+    answer.needed_high = None;
+    answer.confidence = Confidence::Low;
+    answer.confidence_reasons.insert(0, remedy);
+    answer.curve = curve(evidence, service, need.records, None);
+}
+
+/// Whether a short trace saw records come until its end: what comes after them is not in it.
+fn is_cut_short(evidence: &Evidence) -> bool {
+    let end_ns = evidence.begin_ns + evidence.duration_ns;
+    !evidence.load_has_ended
+        && evidence.duration_ns < SHORT_NS
+        && evidence
+            .arrivals
+            .last()
+            .is_some_and(|last| last.at_ns + AT_THE_END_NS >= end_ns)
+}
+
+fn blank(evidence: &Evidence, wishes: &Options) -> Recommendation {
+    Recommendation {
+        verdict: Verdict::Unknown,
+        limit: None,
+        current: evidence.limit,
+        needed: None,
+        needed_low: None,
+        needed_high: None,
+        headroom: wishes.headroom,
+        confidence: Confidence::Low,
+        confidence_reasons: Vec::new(),
+        bottleneck: None,
+        cause: None,
+        wait_time_ns: None,
+        memory_bytes: None,
+        memory_worst_bytes: None,
+        memory_folklore_bytes: None,
+        capped_by_budget: false,
+        curve: Vec::new(),
+        reasons: Vec::new(),
+        advice: Vec::new(),
+        breaks_rules: Vec::new(),
+        apply: None,
+        undo: None,
+    }
+}
+
+/// A cause of loss that no limit touches, where it is the greater part of all loss.
+fn other_cause(evidence: &Evidence, why: &mut Reasons) -> Option<Bottleneck> {
+    let other = &evidence.other_losses;
+    let by_limit = evidence.refused + evidence.stalls;
+    let causes = [
+        (other.rate_limit, Bottleneck::RateLimit),
+        (other.out_of_memory, Bottleneck::Memory),
+        (
+            other.overflow + other.silent,
+            if evidence.auditd_pid == Some(0) {
+                Bottleneck::NoAuditd
+            } else {
+                Bottleneck::Socket
+            },
+        ),
+    ];
+    let (records, bottleneck) = causes
+        .into_iter()
+        .max_by_key(|&(records, _)| records)
+        .filter(|&(records, _)| records > 0)?;
+    reasons::other_cause(evidence, bottleneck, records, why);
+    (records > by_limit).then_some(bottleneck)
+}
+
+/// Nobody lost a record to the limit, and nobody waited: the queue's greatest length is the need.
+fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why: &mut Reasons) {
+    let (Some(depth), Some(current)) = (evidence.depth_max, evidence.limit) else {
+        why.say("how long the queue was is not known".to_owned());
+        return;
+    };
+    answer.trust(confidence::unhurt(evidence));
+    if let Some(what) = reasons::may_have_hurt(evidence, depth, current) {
+        why.say(what);
+        answer.confidence = Confidence::Low;
+        return;
+    }
+    answer.needed = Some(depth.max(1));
+    answer.needed_low = answer.needed;
+    answer.needed_high = answer.needed;
+    let wanted = whole(float(depth.max(1)) * (1.0 + wishes.headroom));
+    reasons::unhurt(evidence, depth, why);
+    if current == 0 {
+        answer.verdict = Verdict::Keep;
+        why.say("there is no limit (0): the queue may take all of the kernel's memory".to_owned());
+    } else if wanted > current || wishes.floor.is_some_and(|floor| floor > current) {
+        answer.verdict = Verdict::Raise;
+        name_limit(answer, wanted.max(current), evidence, wishes, why);
+        let limit = answer.limit.filter(|_| answer.verdict == Verdict::Raise);
+        let capped = answer.capped_by_budget;
+        why.advise(limit.map(|limit| reasons::set_limit(evidence, limit, depth, capped)));
+    } else if largest_within_budget(evidence, wishes).is_some_and(|most| current > most) {
+        reasons::over_budget(evidence, current, wishes, why);
+        answer.verdict = Verdict::Lower;
+        name_limit(answer, wanted, evidence, wishes, why);
+    } else {
+        answer.verdict = Verdict::Keep;
+        answer.limit = Some(current);
+    }
+}
+
+/// Names a limit: not below the floor, and never above the memory budget. The budget wins over need and
+/// floor, and the answer says so.
+fn name_limit(
+    answer: &mut Recommendation,
+    wanted: u64,
+    evidence: &Evidence,
+    wishes: &Options,
+    why: &mut Reasons,
+) {
+    let mut limit = wanted.max(1);
+    if let Some(floor) = wishes.floor.filter(|&floor| floor > limit) {
+        reasons::floor(limit, floor, wishes, why);
+        limit = floor;
+    }
+    if let Some(most) = largest_within_budget(evidence, wishes).filter(|&most| limit > most) {
+        reasons::over_budget(evidence, limit, wishes, why);
+        answer.capped_by_budget = true;
+        let is_below_floor = wishes.floor.is_some_and(|floor| most < floor);
+        let raises = answer.verdict == Verdict::Raise
+            && most > evidence.limit.unwrap_or(0)
+            && !is_below_floor;
+        reasons::capped(evidence, limit, raises.then_some(most), why);
+        if !raises {
+            // Nothing better than the limit in force keeps to the budget.
+            answer.verdict = Verdict::Unknown;
+            answer.confidence = Confidence::Low;
+            return;
+        }
+        limit = most;
+    }
+    answer.limit = Some(limit);
+    if evidence.limit == Some(limit) && answer.verdict == Verdict::Raise {
+        answer.verdict = Verdict::Keep;
+    }
+}
+
+/// The largest limit whose full queues take no more than the memory budget; `None` where there is no
+/// budget to keep to, or the size of a record is not known.
+fn largest_within_budget(evidence: &Evidence, wishes: &Options) -> Option<u64> {
+    let one = memory_worst(evidence, 1).filter(|&bytes| bytes > 0)?;
+    (!wishes.over_budget).then_some(wishes.memory_budget_bytes / one)
+}
+
+/// Bytes of main, retry and hold queue full of the largest record.
+fn memory_worst(evidence: &Evidence, limit: u64) -> Option<u64> {
+    Some(
+        limit
+            .saturating_mul(evidence.record_max_bytes?)
+            .saturating_mul(QUEUES),
+    )
+}
+
+/// Fills in what follows from the rest.
+fn finish(
+    mut answer: Recommendation,
+    why: Reasons,
+    evidence: &Evidence,
+    wishes: &Options,
+) -> Recommendation {
+    if matches!(answer.verdict, Verdict::LimitWillNotHelp | Verdict::Unknown) {
+        answer.limit = None;
+    }
+    let shown = answer.limit.or(answer.needed);
+    answer.memory_bytes = shown
+        .zip(evidence.record_bytes)
+        .map(|(limit, bytes)| limit.saturating_mul(bytes));
+    answer.memory_worst_bytes = shown.and_then(|limit| memory_worst(evidence, limit));
+    answer.memory_folklore_bytes = shown.map(|limit| limit.saturating_mul(FOLKLORE_BYTES));
+    let sets = matches!(answer.verdict, Verdict::Raise | Verdict::Lower);
+    if let Some(limit) = answer.limit.filter(|_| sets) {
+        answer.apply = Some(apply(limit));
+        answer.undo = Some(UNDO.to_owned());
+    }
+    if wishes.headroom <= 0.0 && sets {
+        answer.confidence = answer.confidence.min(Confidence::Medium);
+        answer.confidence_reasons.push(
+            "nothing was added to the need: two runs of a load differ by a few per cent".to_owned(),
+        );
+    }
+    answer.breaks_rules = answer.limit.map(policy::broken_by).unwrap_or_default();
+    (answer.reasons, answer.advice) = why.told();
+    answer
+}
+
+impl Recommendation {
+    fn trust(&mut self, trust: Trust) {
+        self.confidence = trust.grade;
+        self.confidence_reasons = trust.reasons;
+    }
+}

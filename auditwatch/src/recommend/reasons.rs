@@ -1,0 +1,435 @@
+//! Reasons: the answer in words. Every figure in them is one of the trace's.
+
+use super::{
+    Advice, Bottleneck, Need, Options, Overload,
+    advice::{UNDO, apply, ranked},
+    consumer::made_before,
+    wait_time,
+};
+use crate::{
+    recommend::model::{demand::whole, evidence::Evidence, service::Service},
+    units::{bytes, count, counted, duration, plural, was},
+};
+
+/// The kernel's default limit, where neither a rule nor the command line says otherwise.
+const BOOT_LIMIT: u64 = 64;
+
+/// What is told, in order.
+#[derive(Debug, Default)]
+pub(super) struct Reasons {
+    reasons: Vec<String>,
+    advice: Vec<Advice>,
+}
+
+impl Reasons {
+    pub(super) fn say(&mut self, sentence: String) {
+        self.reasons.push(sentence);
+    }
+
+    pub(super) fn advise(&mut self, advice: impl IntoIterator<Item = Advice>) {
+        self.advice.extend(advice);
+    }
+
+    pub(super) fn told(self) -> (Vec<String>, Vec<Advice>) {
+        (self.reasons, ranked(self.advice))
+    }
+}
+
+/// Why nothing can be said, where that is so from the outset.
+pub(super) fn not_measured(evidence: &Evidence) -> Option<String> {
+    if !evidence.by_programs {
+        return Some(
+            "netlink tells neither when records come nor how fast they go: nothing can be \
+             recommended from it"
+                .to_owned(),
+        );
+    }
+    if evidence.attempted.is_none() || evidence.limit.is_none() {
+        return Some("record attempts or the limit could not be read here".to_owned());
+    }
+    None
+}
+
+/// What would make a trace tell where this one could not.
+pub(super) fn measure_with_programs() -> String {
+    "run `auditwatch doctor`: it says what keeps the programs from measuring here".to_owned()
+}
+
+/// The same where the load outlasted the trace.
+pub(super) fn trace_longer() -> String {
+    "trace again for longer, so that the load's end is within the trace".to_owned()
+}
+
+/// What is wrong with the settings, whatever the load.
+pub(super) fn settings(evidence: &Evidence, why: &mut Reasons) {
+    if evidence.hurt() && evidence.limit == Some(BOOT_LIMIT) {
+        why.say("the limit is 64, which is the kernel's default at boot".to_owned());
+    }
+    if let Some(suspicion) = wait_time::suspicion(evidence) {
+        why.say(suspicion);
+        if evidence.panics() {
+            why.say(
+                "it is left as it is: a loss makes the kernel panic (-f 2), and less waiting is more loss"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+/// Losses that no limit prevents.
+pub(super) fn other_cause(
+    evidence: &Evidence,
+    bottleneck: Bottleneck,
+    records: u64,
+    why: &mut Reasons,
+) {
+    let number = count(records);
+    match bottleneck {
+        Bottleneck::RateLimit => {
+            let rate = evidence.rate_limit.unwrap_or(0);
+            let because = format!(
+                "{number} records were lost to the rate limit of {rate} records a second, before they came \
+                 to the queue"
+            );
+            why.say(because.clone());
+            why.advise([Advice::new(
+                "switch the rate limit off, or raise it",
+                "the records come to the queue, which may then need a higher limit",
+                because,
+            )
+            .by("auditctl -r 0")
+            .undone_by(Some(format!("auditctl -r {rate}")))
+            .sparing(records)]);
+        }
+        Bottleneck::Memory => {
+            let because =
+                format!("{number} records were lost because the kernel had no memory for them");
+            why.say(because.clone());
+            why.advise([Advice::new(
+                "free memory",
+                "the kernel can make records again; a longer queue would take more of it",
+                because,
+            )
+            .sparing(records)]);
+        }
+        Bottleneck::NoAuditd => {
+            let because = format!(
+                "no auditd is registered: {number} records went to nobody (a few a second to the kernel log), whatever the limit"
+            );
+            why.say(because.clone());
+            why.advise([Advice::new(
+                "start auditd, or switch auditing off (auditctl -e 0)",
+                "somebody takes the records, or none are made",
+                because,
+            )
+            .sparing(records)]);
+            silent(evidence, why);
+        }
+        Bottleneck::Socket => {
+            why.say(format!(
+                "{number} records left the queue and were lost since auditd did not take them: its socket \
+                 was full for too long, or it was gone{}",
+                evidence.socket_bytes.map_or_else(String::new, |now| format!(
+                    " (it holds {}{})",
+                    bytes(now),
+                    made_before(evidence.setup.as_ref(), now)
+                ))
+            ));
+            why.advise([Advice::new(
+                "find out what keeps auditd from reading",
+                "records that it takes in time leave the queue by no other way",
+                format!("{number} records were given up after the socket had been full for 100 ms each time"),
+            )
+            .sparing(records)]);
+            silent(evidence, why);
+        }
+        Bottleneck::Consumer | Bottleneck::Kauditd => {}
+    }
+}
+
+/// Losses that no counter of the kernel's shows.
+fn silent(evidence: &Evidence, why: &mut Reasons) {
+    let silent = evidence.other_losses.silent;
+    if silent == 0 {
+        return;
+    }
+    let because = format!(
+        "{} of them are in no counter of the kernel's: it was not booted with audit=1",
+        count(silent)
+    );
+    why.say(because.clone());
+    why.advise([Advice::new(
+        "boot with audit=1 on the kernel's command line",
+        "what auditd does not take is held for it, up to the limit, and what is lost is counted",
+        because,
+    )
+    .sparing(silent)]);
+}
+
+pub(super) fn unhurt(evidence: &Evidence, depth: u64, why: &mut Reasons) {
+    why.say(format!(
+        "nobody lost a record to the limit and nobody waited in {}; the queue was never longer than {} \
+         of {}",
+        duration(evidence.duration_ns),
+        count(depth),
+        count(evidence.limit.unwrap_or(0))
+    ));
+    why.say(
+        "that is what this load needed: a heavier one may need more, which this trace does not tell"
+            .to_owned(),
+    );
+}
+
+/// Why it cannot be said that nobody was hurt, where that is so.
+pub(super) fn may_have_hurt(evidence: &Evidence, depth: u64, limit: u64) -> Option<String> {
+    (limit > 0 && depth >= limit && !evidence.doubts.hooks.is_empty()).then(|| {
+        format!(
+            "the queue was at its limit of {}, and who was refused or waited then was not measured, since \
+             these functions are not hooked: {}",
+            count(limit),
+            evidence.doubts.hooks.join(", ")
+        )
+    })
+}
+
+/// Why no number comes of what hurt, where something that it rests on was not measured.
+pub(super) fn cannot_tell(evidence: &Evidence) -> Option<String> {
+    (!evidence.doubts.hooks.is_empty()).then(|| {
+        format!(
+            "how much was asked for is known only in part, since these functions are not hooked: {}",
+            evidence.doubts.hooks.join(", ")
+        )
+    })
+}
+
+/// Why nothing is recommended, where a trace saw next to no records.
+pub(super) fn too_few(evidence: &Evidence, few: u64) -> Option<String> {
+    let attempted = evidence.attempted.filter(|&attempted| attempted < few)?;
+    let seen = match attempted {
+        0 => "no records were seen".to_owned(),
+        some => format!("only {} {} seen", counted(some, "record"), was(some)),
+    };
+    Some(format!(
+        "{seen} in {}: no recommendation",
+        duration(evidence.duration_ns)
+    ))
+}
+
+pub(super) fn no_pace(evidence: &Evidence) -> String {
+    if evidence.auditd_pid == Some(0) {
+        return "no auditd is registered, so that its pace is not known".to_owned();
+    }
+    if evidence.doubts.hooks.is_empty() {
+        "auditd was hardly ever seen with a second record to read, so that its pace is not known: \
+         the queue did not wait for auditd"
+            .to_owned()
+    } else {
+        format!(
+            "auditd's pace is not known, since these functions are not hooked: {}",
+            evidence.doubts.hooks.join(", ")
+        )
+    }
+}
+
+/// What hurt, and how much was undone to know the demand.
+pub(super) fn what_happened(evidence: &Evidence, why: &mut Reasons) {
+    if evidence.refused > 0 {
+        why.say(format!(
+            "{} {} dropped at a limit of {}; another {} {} never created: when an event's first record is \
+             dropped, the kernel skips the rest, and no counter shows it",
+            counted(evidence.refused, "record"),
+            was(evidence.refused),
+            count(evidence.lowest_limit.unwrap_or(0)),
+            count(whole(evidence.suppressed)),
+            was(whole(evidence.suppressed))
+        ));
+    }
+    if evidence.stalls > 0 {
+        why.say(format!(
+            "tasks waited {} for room, {} in all and {} at most; demand is estimated with that time removed",
+            counted(evidence.stalls, "time"),
+            duration(evidence.stalled_ns),
+            duration(evidence.longest_stall_ns)
+        ));
+    }
+}
+
+pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
+    let idle_ns = service.paused_ns();
+    let pauses = if idle_ns > 0 {
+        format!(
+            ", but for {} {} of {} together",
+            service.pauses.len(),
+            plural(service.pauses.len() as u64, "pause"),
+            duration(idle_ns)
+        )
+    } else {
+        String::new()
+    };
+    let assumed = if service.socket_is_measured {
+        ""
+    } else {
+        " (assumed)"
+    };
+    why.say(format!(
+        "{} takes {} for a record, {} a second at most{pauses}; its socket holds {} \
+         records{assumed}",
+        evidence
+            .setup
+            .as_ref()
+            .and_then(crate::auditd::ConsumerSetup::name)
+            .unwrap_or_else(|| "auditd".to_owned()),
+        duration(whole(service.record_ns)),
+        count(whole(1e9 / service.record_ns)),
+        count(whole(service.socket_records)),
+    ));
+    let demand: f64 = evidence
+        .arrivals
+        .iter()
+        .map(|arrival| arrival.records)
+        .sum();
+    why.say(format!(
+        "total demand: {}, dropped and never created ones included",
+        counted(whole(demand), "record")
+    ));
+}
+
+pub(super) fn starved(evidence: &Evidence, need: &Need, why: &mut Reasons) {
+    why.say(format!(
+        "the queue was full while auditd's socket had room: kauditd did not get the CPU, and what a \
+         limit must bridge then is the scheduler's doing, between {} and {} records by this trace",
+        count(need.low),
+        count(need.high)
+    ));
+    if evidence.stalls > 0 {
+        why.say("a trace in which tasks wait does not hold that information".to_owned());
+    }
+}
+
+pub(super) fn overload(service: &Service, overload: Overload, need: &Need, why: &mut Reasons) {
+    why.say(format!(
+        "more comes than goes: {} records a second were asked for over {}, and the consumer takes {} at \
+         most",
+        count(overload.per_s),
+        duration(overload.over_ns),
+        count(whole(1e9 / service.record_ns))
+    ));
+    why.say(format!(
+        "the load seen so far would have needed {} records, and needs more with every second that it \
+         lasts",
+        count(need.records)
+    ));
+}
+
+pub(super) fn cut_short(evidence: &Evidence) -> String {
+    format!(
+        "the load had not ended after {}: the need is known only so far",
+        duration(evidence.duration_ns)
+    )
+}
+
+pub(super) fn need(evidence: &Evidence, need: &Need, wishes: &Options, why: &mut Reasons) {
+    why.say(format!(
+        "with a limit of {} nobody would have lost a record or waited; {:.0} % are added to it",
+        count(need.records),
+        wishes.headroom * 100.0
+    ));
+    if need.is_open_or_closed {
+        why.say(format!(
+            "whether tasks that waited would have made up for it later cannot be told: {} if they keep \
+             to deadlines of their own, {} if each goes on from where it was",
+            count(need.low),
+            count(need.high)
+        ));
+    }
+    if evidence.doubts.missed > 0 {
+        why.say(format!(
+            "the kernel skipped the programs {}",
+            counted(evidence.doubts.missed, "time")
+        ));
+    }
+}
+
+pub(super) fn floor(limit: u64, floor: u64, wishes: &Options, why: &mut Reasons) {
+    why.say(format!(
+        "{} would do, but {} asks for at least {}",
+        count(limit),
+        wishes.floor_reason.as_deref().unwrap_or("--floor"),
+        count(floor)
+    ));
+}
+
+pub(super) fn over_budget(evidence: &Evidence, limit: u64, wishes: &Options, why: &mut Reasons) {
+    let worst = limit
+        .saturating_mul(evidence.record_max_bytes.unwrap_or(0))
+        .saturating_mul(3);
+    why.say(format!(
+        "{} records may take {} of kernel memory, all three queues full of the largest: more than the \
+         budget of {}",
+        count(limit),
+        bytes(worst),
+        bytes(wishes.memory_budget_bytes)
+    ));
+}
+
+/// What the budget makes of a limit, and how to lift it. `most`: the limit that is named instead; `None`
+/// where none is.
+pub(super) fn capped(evidence: &Evidence, wanted: u64, most: Option<u64>, why: &mut Reasons) {
+    let worst = wanted
+        .saturating_mul(evidence.record_max_bytes.unwrap_or(0))
+        .saturating_mul(3);
+    let instead = match most {
+        Some(most) => format!(
+            "the limit is capped at {}, less than it should be",
+            count(most)
+        ),
+        None => "no limit is recommended".to_owned(),
+    };
+    why.say(format!(
+        "{instead}: `--memory-budget {}MiB` or `apply --force` allows {}",
+        worst.div_ceil(1 << 20),
+        count(wanted)
+    ));
+}
+
+/// The limit that was named, as advice.
+///
+/// `capped`: the memory budget allows no more.
+pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64, capped: bool) -> Advice {
+    let hurt = evidence.refused + evidence.stalls;
+    let advice = Advice::new(
+        format!(
+            "set the limit to {}, in the rules (-b {limit}) and on the kernel's command line \
+             (audit_backlog_limit={limit}), which holds until they are loaded",
+            count(limit)
+        ),
+        if capped {
+            "loses less than now, but not nothing: the memory budget allows no more".to_owned()
+        } else if hurt > 0 {
+            format!(
+                "spares the {} losses and stalls of this trace: nobody would have lost a record to the limit, or waited",
+                count(hurt)
+            )
+        } else {
+            "this load has room, with what is added to it".to_owned()
+        },
+        format!(
+            "{} records would have been in the way at once, and the limit is {}{}",
+            count(need),
+            evidence.limit.map_or_else(|| "?".to_owned(), count),
+            if evidence.limit == Some(BOOT_LIMIT) {
+                ", the kernel's default at boot"
+            } else {
+                ""
+            }
+        ),
+    )
+    .by(apply(limit))
+    .undone_by(Some(UNDO.to_owned()))
+    .needing(need);
+    if hurt > 0 && !capped {
+        advice.sparing(hurt)
+    } else {
+        advice
+    }
+}

@@ -1,0 +1,5 @@
+//! Tasks that sleep in the audit code: where they are, and whether anything will wake them.
+
+pub mod report;
+pub mod sleepers;
+pub mod tasks;
