@@ -10,6 +10,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use auditwatch::cli::Cli;
+use clap::CommandFactory as _;
 use serde_json::Value;
 
 use program::{auditwatch, decent, disk, refused, run, text};
@@ -49,15 +51,96 @@ fn shells_and_man_are_told_of_all_commands() {
     );
     let nowhere = run(&["man", "/nonexistent/man1"]);
     assert_eq!(decent(&nowhere), 1);
-    assert!(text(&nowhere.stderr).contains("make it first"));
+    assert!(text(&nowhere.stderr).contains("create it first"));
+}
+
+/// All commands that help lists, as words of a command line; the program itself is the first.
+fn commands() -> Vec<(Vec<String>, clap::Command)> {
+    fn add(command: &clap::Command, path: &[String], all: &mut Vec<(Vec<String>, clap::Command)>) {
+        all.push((path.to_vec(), command.clone()));
+        for under in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+            add(under, &[path, &[under.get_name().to_owned()]].concat(), all);
+        }
+    }
+    let mut all = Vec::new();
+    add(&Cli::command(), &[], &mut all);
+    all
+}
+
+/// The sentences of a command's help; examples and other indented lines are none.
+fn sentences(command: &clap::Command) -> Vec<String> {
+    let texts = [
+        command.get_about(),
+        command.get_long_about(),
+        command.get_after_help(),
+    ];
+    let of_options = command
+        .get_arguments()
+        .flat_map(|argument| [argument.get_help(), argument.get_long_help()]);
+    let prose: Vec<String> = texts
+        .into_iter()
+        .chain(of_options)
+        .flatten()
+        .flat_map(|text| {
+            let text = text.to_string();
+            let lines = text.lines().map(|line| {
+                if line.starts_with("  ") || line.is_empty() {
+                    ". ".to_owned()
+                } else {
+                    format!("{line} ")
+                }
+            });
+            lines
+                .collect::<String>()
+                .split_inclusive(". ")
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    prose
 }
 
 #[test]
-fn help_has_examples() {
-    for command in ["trace", "replay", "status", "doctor"] {
-        let output = run(&[command, "--help"]);
-        assert_eq!(output.status.code(), Some(0));
-        assert!(text(&output.stdout).contains("Examples:"), "{command}");
+fn each_help_page_has_examples_and_short_sentences() {
+    const WORDS: usize = 25;
+    const COLUMNS: usize = 100;
+    let all = commands();
+    assert!(all.len() > 18, "{}", all.len());
+    for (path, command) in all {
+        for flag in ["--help", "-h"] {
+            let mut child = auditwatch();
+            let output = child
+                .args(&path)
+                .arg(flag)
+                .env("COLUMNS", COLUMNS.to_string())
+                .output()
+                .expect("the program starts");
+            let page = text(&output.stdout);
+            assert_eq!(output.status.code(), Some(0), "{path:?} {flag}");
+            assert!(page.contains("Usage: auditwatch"), "{path:?}: {page}");
+            assert!(page.contains("Example"), "{path:?} {flag}: {page}");
+            for line in page.lines() {
+                assert!(line.chars().count() <= COLUMNS, "{path:?} {flag}: {line}");
+            }
+        }
+        // An example that a terminal of 80 columns breaks cannot be copied.
+        let after = command.get_after_help().expect("examples").to_string();
+        for line in after.lines().filter(|line| line.starts_with("  ")) {
+            assert!(line.chars().count() <= 80, "{path:?}: {line}");
+        }
+        let about = command.get_about().expect("a first line").to_string();
+        assert!(
+            about.starts_with(char::is_uppercase) && about.lines().count() == 1,
+            "{path:?}: {about}"
+        );
+        for sentence in sentences(&command) {
+            let words = sentence.split_whitespace().count();
+            assert!(words <= WORDS, "{path:?}: {words} words: {sentence}");
+        }
+        for argument in command.get_arguments().filter(|it| !it.is_hide_set()) {
+            let name = argument.get_id();
+            assert!(argument.get_help().is_some(), "{path:?}: {name} has none");
+        }
     }
 }
 
@@ -354,17 +437,6 @@ fn a_storm_that_is_no_file_is_refused() {
     let long = Scratch::new("long.toml", &vec![b'#'; (1 << 20) + 1]);
     let words = refused(&run(&["bench", "run", long.path()]));
     assert!(words.contains("1048576 bytes"), "{words}");
-}
-
-#[test]
-fn bench_shows_examples() {
-    for command in [&["bench"][..], &["bench", "list"], &["bench", "restore"]] {
-        let help = run(&[command, &["--help"]].concat());
-        assert!(
-            text(&help.stdout).contains("Examples:\n  auditwatch bench"),
-            "{command:?}"
-        );
-    }
 }
 
 #[test]

@@ -21,12 +21,20 @@ use crate::hooks::plan::{Preference, Role};
     name = "auditwatch",
     version,
     about,
-    long_about = "Measures the kernel's audit backlog exactly: every record that is attempted, queued, \
-        dropped (and why), delivered, retried and held, and every stall.\n\n\
-        Exit status: 0 fine, 1 failed, 2 usage. trace, replay, recommend, compare, diagnose and bench: 3 for \
-        losses, for a figure that got worse, or for disagreement. trace: the status of its COMMAND if that \
-        failed, 127 if it is not found, 126 if it cannot be executed; 130 if Ctrl-C (143 if SIGTERM) ends the \
-        trace before it counts. doctor, rescue: 1 if this host cannot be traced, or if something is stuck."
+    long_about = "Measure the kernel's audit backlog: losses, their cause, and the limit that a load needs.\n\n\
+        auditwatch counts each audit record that is attempted, queued, dropped, delivered, retried or held. It \
+        names the reason for each drop, and measures each stall of a task.",
+    after_help = "Examples:\n  \
+        auditwatch trace -d 30s     count records, losses and stalls for 30 seconds\n  \
+        auditwatch recommend        compute the backlog limit that this host needs\n  \
+        auditwatch apply 8192       set the backlog limit now and at boot\n\n\
+        Exit status:\n  \
+        0    success\n  \
+        1    failure; doctor: this host cannot be traced; rescue: still stuck\n  \
+        2    wrong usage\n  \
+        3    trace, replay, recommend: records were lost; compare: got worse;\n       \
+        diagnose, status --files: problem found; bench: wrong counts\n\n\
+        trace has more values: see auditwatch trace --help"
 )]
 pub struct Cli {
     /// What to do.
@@ -52,7 +60,7 @@ impl Cli {
             let trace = all.find_subcommand_mut("trace");
             return Err(trace.cloned().unwrap_or_else(Self::command).error(
                 ErrorKind::MissingRequiredArgument,
-                "expected a COMMAND after `--`; leave `--` out to trace until Ctrl-C",
+                "expected a COMMAND after `--`; omit `--` to trace until Ctrl-C",
             ));
         }
         Ok(cli)
@@ -63,74 +71,97 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Count records, losses and stalls while the host works
+    ///
+    /// A record is lost if it is dropped before a consumer, such as auditd, gets it. A task stalls if it sleeps
+    /// because the queue is full.
     #[command(
         override_usage = "auditwatch trace [OPTIONS] [[--] COMMAND [ARG]...]",
         after_help = "Examples:\n  \
-        auditwatch trace                          until Ctrl-C\n  \
-        auditwatch trace -d 30s                   for half a minute\n  \
-        auditwatch trace make -j8                 for as long as a command runs\n  \
-        auditwatch trace --json -o trace.json make    the command's output stays apart\n  \
-        auditwatch trace --json | jq .            for machines; the last line is the summary"
+        auditwatch trace                          trace until Ctrl-C\n  \
+        auditwatch trace -d 30s                   trace for 30 seconds\n  \
+        auditwatch trace make -j8                 trace while a command runs\n  \
+        auditwatch trace --json -o t.json make    write JSON to a file, not to stdout\n  \
+        auditwatch trace --json | jq .            print JSON; the last line sums up\n\n\
+        Exit status:\n  \
+        0    no record was lost\n  \
+        3    records were lost\n  \
+        N    COMMAND failed with status N; 128+N: signal N ended it\n  \
+        126  COMMAND cannot be executed\n  \
+        127  COMMAND was not found\n  \
+        130  Ctrl-C ended the trace before it counted; 143: SIGTERM did"
     )]
     Trace(TraceArgs),
     /// Print a recorded trace again
     #[command(after_help = "Examples:\n  \
-        auditwatch replay trace.zst\n  \
+        auditwatch replay trace.zst                  print all lines and the summary\n  \
         auditwatch replay --json trace.zst | tail -1 | jq .ledger\n  \
-        zstd -dc trace.zst | auditwatch replay -     a recording may be decompressed")]
+        zstd -dc trace.zst | auditwatch replay -     read a decompressed recording\n\n\
+        Exit status: 3 if records were lost.")]
     Replay(ReplayArgs),
-    /// Compare two recorded traces, figure by figure
+    /// Compare two recorded traces
     #[command(after_help = "Examples:\n  \
         auditwatch compare before.zst after.zst\n  \
         auditwatch compare --json before.zst after.zst | jq .verdict\n\n\
-        Exit status: 3 when the second is worse in some figure, beyond the noise.")]
+        Exit status: 3 if a figure of the second trace is worse by more than the noise.")]
     Compare(CompareArgs),
-    /// Compute the backlog limit that a load needs, and say why
+    /// Compute the backlog limit that a load needs, and explain it
+    ///
+    /// The need is the smallest limit at which no record is lost and no task stalls.
     #[command(after_help = "Examples:\n  \
-        auditwatch recommend                          watch this host for a minute\n  \
-        auditwatch recommend --for 10m --policy cis   for longer, with a baseline's limit\n  \
-        auditwatch recommend trace.zst --explain      from a recording, step by step\n  \
+        auditwatch recommend                         trace this host for 60 seconds\n  \
+        auditwatch recommend --for 10m --policy cis  trace longer; meet CIS baseline\n  \
+        auditwatch recommend trace.zst --explain     use a recording; print evidence\n  \
         auditwatch recommend --json trace.zst | jq .curve\n\n\
-        Exit status: 3 when records were lost.")]
+        Exit status: 3 if records were lost.")]
     Recommend(RecommendArgs),
     /// Find lost audit records, hung tasks and panics in a log
     #[command(after_help = "Examples:\n  \
-        auditwatch diagnose console.log               the console output of an instance\n  \
+        auditwatch diagnose                     read /dev/kmsg of this host\n  \
+        auditwatch diagnose console.log         read the console output of an instance\n  \
+        auditwatch diagnose --root /mnt         read the logs of a stopped host's disk\n  \
         journalctl -k -o export | auditwatch diagnose -\n  \
-        auditwatch diagnose                           this host's /dev/kmsg\n  \
-        auditwatch diagnose --root /mnt               the logs on the disk of a stopped host\n  \
         auditwatch diagnose --json dmesg.txt | jq .lost_at_least\n\n\
-        Exit status: 3 when something is wrong: losses, hung tasks, a panic, or reason to suspect them.")]
+        Exit status: 3 if losses, hung tasks or a panic are found or suspected.")]
     Diagnose(DiagnoseArgs),
     /// Set the backlog limit now and at boot; revert with undo
+    ///
+    /// The limit is set in the running kernel and in the rules files. A check refuses a change that could lose
+    /// records or panic the host.
     #[command(
         override_usage = "auditwatch apply <N | --from RECORDING | --recommended> [OPTIONS]",
         after_help = "Examples:\n  \
-        auditwatch apply 8192 -n                    show the plan and the diff\n  \
-        auditwatch apply 8192                       now and across reboots; asks first\n  \
-        auditwatch apply --recommended --for 10m    watch this host, then apply its need\n  \
-        auditwatch apply --from trace.zst -y        the need of a recording, without asking\n  \
-        auditwatch apply 8192 --root /mnt           on the mounted disk of a stopped instance"
+        auditwatch apply 8192 -n                  show the plan and the diff\n  \
+        auditwatch apply 8192                     set the limit after confirmation\n  \
+        auditwatch apply --recommended --for 10m  trace for 10 min, then set the need\n  \
+        auditwatch apply --from trace.zst -y      use a recording; do not ask\n  \
+        auditwatch apply 8192 --root /mnt         edit the disk of a stopped host\n\n\
+        Exit status: 1 if the change is refused, fails, or is reverted on regression."
     )]
     Apply(apply::ApplyArgs),
-    /// Revert a change of apply, unless somebody changed it since
+    /// Revert a change of apply, unless the setting has changed since
     #[command(
-        after_help = "Examples:\n  auditwatch undo          the last change\n  auditwatch undo 3        \
-            that one\n  auditwatch undo -n       show the plan"
+        after_help = "Examples:\n  auditwatch undo          revert the last change\n  auditwatch undo 3        \
+            revert change 3\n  auditwatch undo -n       show the plan"
     )]
     Undo(apply::UndoArgs),
-    /// List the changes of apply: when, why, by whom, old and new value
+    /// List the changes of apply and rescue: when, why, by whom, old and new value
     #[command(
         after_help = "Examples:\n  auditwatch history\n  auditwatch history --json | jq '.changes[-1]'"
     )]
     History(apply::HistoryArgs),
-    /// Find tasks that are stranded in the audit code, and free them
+    /// Find tasks that are stranded in the kernel's audit code, and free them
+    ///
+    /// A task is stranded if it sleeps in the audit code although the queue has room.
     #[command(
-        after_help = "Examples:\n  auditwatch rescue          look, and explain\n  auditwatch rescue -y       \
-            free them by the least means"
+        after_help = "Examples:\n  auditwatch rescue          report stranded tasks; change nothing\n  \
+            auditwatch rescue -y       free them with the smallest change that works\n\n\
+            Exit status: 1 if a task or a record is still stuck."
     )]
     Rescue(apply::RescueArgs),
     /// Run synthetic audit loads, and verify the trace against ground truth
+    ///
+    /// Such a load is a storm: a file says how many events it makes, and how fast. The ground truth is what the
+    /// storm made and what its consumer received.
     #[command(
         subcommand,
         after_help = "Examples:\n  \
@@ -144,15 +175,19 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         auditwatch status\n  \
         auditwatch status --json | jq .backlog_limit\n  \
-        auditwatch status --files                      the line that decides the limit at boot\n  \
-        auditwatch status --files --root /mnt/disk     on the disk of a stopped host")]
+        auditwatch status --files                      find the deciding line\n  \
+        auditwatch status --files --root /mnt/disk     read a mounted disk\n\n\
+        Exit status with --files: 3 if the next boot will not apply the rules files as written.")]
     Status(StatusArgs),
-    /// Check whether this host can be traced, and name the remedy if not
-    #[command(after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json")]
-    Doctor(DoctorArgs),
-    /// Print the completions for a shell
+    /// Check whether this host can be traced, and name the fix if not
     #[command(
-        after_help = "Examples:\n  auditwatch completions bash > /usr/share/bash-completion/completions/auditwatch\n  \
+        after_help = "Examples:\n  auditwatch doctor\n  auditwatch doctor --json | jq .verdict\n\n\
+            Exit status: 1 if this host cannot be traced."
+    )]
+    Doctor(DoctorArgs),
+    /// Print the completion script for a shell
+    #[command(
+        after_help = "Examples:\n  auditwatch completions bash > /etc/bash_completion.d/auditwatch\n  \
             auditwatch completions zsh > /usr/local/share/zsh/site-functions/_auditwatch"
     )]
     Completions(CompletionsArgs),
@@ -178,7 +213,7 @@ impl Command {
 /// Options of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell that runs the script
     #[arg(value_enum, ignore_case = true)]
     pub shell: Shell,
 }
@@ -186,7 +221,7 @@ pub struct CompletionsArgs {
 /// Options of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// The directory; it must exist
+    /// Existing directory for the pages
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: PathBuf,
 }
@@ -194,17 +229,19 @@ pub struct ManArgs {
 /// Options of `trace`.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// Stop after TIME (500ms, 30s, 5min; a bare number is seconds); the COMMAND is left running
-    /// [default: until Ctrl-C or the COMMAND's end]
+    /// Stop after TIME [default: until Ctrl-C or COMMAND's end]
+    ///
+    /// TIME is a number with a unit, such as 500ms, 30s or 5min. A bare number is seconds. After TIME, COMMAND
+    /// keeps running.
     #[arg(short, long, value_name = "TIME", value_parser = value::time)]
     pub duration: Option<Duration>,
-    /// Print a line each TIME
+    /// Print one line every TIME
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = value::interval)]
     pub interval: Duration,
-    /// Take counts from BPF programs, or poll audit netlink
+    /// Choose how to count: with BPF programs, or by polling audit netlink
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub source: SourceChoice,
-    /// Attach the BPF programs in this form
+    /// Choose how BPF programs attach to kernel functions
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub attach: Preference,
     /// How it is printed
@@ -213,17 +250,19 @@ pub struct TraceArgs {
     /// Where it is written
     #[command(flatten)]
     pub to: DestinationArgs,
-    /// Print no remarks on stderr, errors only
+    /// Print only errors on stderr, no remarks
     #[arg(short, long)]
     pub quiet: bool,
     /// Do not attribute records to processes (saves about 150 instructions per record)
     #[arg(long)]
     pub no_talkers: bool,
-    /// Track at most N processes one by one; others are grouped by cgroup and rule. Diagnostic
+    /// Track at most N processes individually; group the others by cgroup and rule. Diagnostic
     #[arg(long, value_name = "N", default_value_t = 8192, hide = true,
         value_parser = value::number::<u32>("a number of processes", 1..=65_536))]
     pub talker_slots: u32,
-    /// Record all samples to FILE, which must not exist yet; print them again with replay
+    /// Record all samples to FILE, for replay, compare and recommend
+    ///
+    /// FILE must not exist yet.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
     /// Do not attach these hooks, to measure the cost of each. Diagnostic: their counts are null
@@ -239,8 +278,9 @@ pub struct TraceArgs {
     /// What tracing may risk
     #[command(flatten)]
     pub risk: RiskArgs,
-    /// Run COMMAND and trace until it ends; words after it are its own. With JSON on stdout, its
-    /// output goes to stderr
+    /// Run COMMAND and trace until it ends
+    ///
+    /// All words after COMMAND are its arguments. If JSON goes to stdout, COMMAND's stdout goes to stderr.
     #[arg(trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
@@ -248,7 +288,7 @@ pub struct TraceArgs {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// A recording of `trace --record`; - for stdin
+    /// Recording of `trace --record`, or - for stdin
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// How it is printed
@@ -262,27 +302,29 @@ pub struct ReplayArgs {
 /// Options of `recommend`.
 #[derive(Debug, Args)]
 pub struct RecommendArgs {
-    /// A recording of `trace --record` or `bench run --record`; - for stdin [default: watch this host]
+    /// Recording of `trace --record` or `bench run --record`, or - for stdin [default: trace this host]
     #[arg(value_hint = ValueHint::FilePath)]
     pub recording: Option<PathBuf>,
-    /// Watch this host for TIME; Ctrl-C ends it early
+    /// Trace this host for TIME; Ctrl-C ends the trace early
     #[arg(short = 'd', long = "for", visible_alias = "duration", value_name = "TIME", default_value = "60s",
         value_parser = value::time, conflicts_with = "recording")]
     pub window: Duration,
-    /// Record all samples of the watch to FILE, which must not exist yet
+    /// Record all samples of the trace to FILE
+    ///
+    /// FILE must not exist yet.
     #[arg(long, value_name = "FILE", conflicts_with = "recording", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
-    /// Add this share to the need, such as 20%
+    /// Add PERCENT to the need as headroom
     #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = value::percent)]
     pub headroom: f64,
-    /// Allow full queues this much kernel memory, such as 64MiB
+    /// Let full queues use at most SIZE of kernel memory
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = value::size)]
     pub memory_budget: u64,
-    /// Recommend no limit below RECORDS
+    /// Recommend at least RECORDS
     #[arg(long, value_name = "RECORDS",
         value_parser = value::number::<u64>("a number of records", 1..=u64::from(u32::MAX)))]
     pub floor: Option<u64>,
-    /// Recommend no limit below that of a baseline
+    /// Recommend at least the limit of a baseline
     #[arg(long, value_enum, ignore_case = true)]
     pub policy: Option<Policy>,
     /// Print the evidence step by step
@@ -302,9 +344,9 @@ pub struct RecommendArgs {
 /// Baselines that ask for a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
-    /// CIS Benchmarks: `audit_backlog_limit` of 8192.
+    /// CIS Benchmarks: 8192 records or more.
     Cis,
-    /// DISA STIG: the same.
+    /// DISA STIG: 8192 records or more.
     Stig,
 }
 
@@ -343,11 +385,15 @@ impl Policy {
 /// Options of `diagnose`.
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
-    /// A log: console output, dmesg, syslog, journal export or short, or /dev/kmsg format, plain or
-    /// compressed by gzip or zstd; - for stdin [default: this host's /dev/kmsg]
+    /// Log file, or - for stdin [default: /dev/kmsg of this host]
+    ///
+    /// The log is console output, dmesg, syslog, or the journal in export or short format. gzip and zstd files
+    /// are decompressed.
     #[arg(conflicts_with = "root", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Read the logs in DIR/var/log, the mounted disk of a stopped host
+    /// Read the logs of a stopped host whose disk is mounted at DIR
+    ///
+    /// The logs are the files in DIR/var/log.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// How it is printed
@@ -361,10 +407,10 @@ pub struct DiagnoseArgs {
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The first recording, of `trace --record` or `bench run --record`; - for stdin
+    /// First recording, of `trace --record` or `bench run --record`; - for stdin
     #[arg(value_hint = ValueHint::FilePath)]
     pub a: PathBuf,
-    /// The second recording
+    /// Second recording; - for stdin
     #[arg(value_hint = ValueHint::FilePath)]
     pub b: PathBuf,
     /// How it is printed
@@ -378,11 +424,14 @@ pub struct CompareArgs {
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Show the backlog limit of each source (kernel, command line, rules files), and the line that
-    /// decides at the next boot
+    /// Show the backlog limit of each source, and the line that decides at the next boot
+    ///
+    /// The sources are the running kernel, its command line, and the rules files.
     #[arg(long)]
     pub files: bool,
-    /// Read the files of a stopped host whose disk is mounted at DIR; no link leads out of it
+    /// Read the files of a stopped host whose disk is mounted at DIR
+    ///
+    /// Symbolic links are resolved inside DIR.
     #[arg(long, value_name = "DIR", requires = "files", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// Assume that augenrules runs this awk [default: the target of /usr/bin/awk]
@@ -396,80 +445,23 @@ pub struct StatusArgs {
 /// The awk that augenrules runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AwkChoice {
-    /// Debian's and Ubuntu's.
+    /// Used by Debian and Ubuntu.
     Mawk,
-    /// Fedora's, RHEL's, Amazon Linux's and SUSE's.
+    /// Used by Fedora, RHEL, Amazon Linux and SUSE.
     Gawk,
 }
 
 /// Where counts may come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SourceChoice {
-    /// BPF, or polling where that is refused.
+    /// BPF, or polling if BPF does not work here.
     #[default]
     Auto,
-    /// BPF or nothing.
+    /// BPF only; fail if it does not work here.
     Bpf,
-    /// Audit netlink only.
+    /// Polling only.
     Poll,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn trace(words: &[&str]) -> Result<TraceArgs, clap::Error> {
-        let words = ["auditwatch", "trace"].iter().chain(words);
-        match Cli::read(words.map(OsString::from))?.command {
-            Command::Trace(args) => Ok(args),
-            other => unreachable!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn command_line_is_consistent() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn options_after_the_command_are_its_own() {
-        for words in [
-            &["-d", "5s", "make", "-j8", "--json"][..],
-            &["-d", "5s", "--", "make", "-j8", "--json"],
-        ] {
-            let args = trace(words).expect("it can be read");
-            assert_eq!(args.command, ["make", "-j8", "--json"], "{words:?}");
-            assert_eq!(args.duration, Some(Duration::from_secs(5)));
-            assert!(!args.print.json);
-        }
-    }
-
-    #[test]
-    fn unknown_option_before_the_command_is_an_error() {
-        for words in [&["--durration", "5s"][..], &["-j8", "make"]] {
-            assert!(trace(words).is_err(), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn dashes_without_a_command_are_an_error() {
-        let error = trace(&["-d", "5s", "--"]).expect_err("there is no command");
-        assert!(error.to_string().contains("COMMAND"), "{error}");
-        assert!(trace(&["true", "--"]).is_ok_and(|args| args.command == ["true", "--"]));
-        assert!(trace(&[]).is_ok_and(|args| args.command.is_empty()));
-    }
-
-    #[test]
-    fn case_of_a_name_does_not_matter() {
-        let words = [
-            "auditwatch",
-            "recommend",
-            "--policy",
-            "CIS",
-            "--format",
-            "JSON",
-        ];
-        assert!(Cli::try_parse_from(words).is_ok());
-    }
-}
+mod tests;

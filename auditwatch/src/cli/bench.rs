@@ -18,7 +18,7 @@ pub enum BenchCommand {
         auditwatch bench run boot-burst\n  \
         auditwatch bench run my-storm.toml --limit 320 --record run.zst\n  \
         auditwatch bench run boot-burst --json | jq .checks\n\n\
-        Exit status: 0 trace and truth agree, 3 they do not, 1 the storm could not be run.")]
+        Exit status: 3 if the trace disagrees with the ground truth, 1 if the storm cannot run.")]
     Run(RunArgs),
     /// Run a storm at several limits, and show losses and stalls at each
     #[command(after_help = "Examples:\n  \
@@ -33,17 +33,17 @@ pub enum BenchCommand {
         after_help = "Examples:\n  auditwatch bench list\n  auditwatch bench list --json | jq -r .name"
     )]
     List(OutputArgs),
-    /// Print a storm of the library, as a start for one of your own
+    /// Print a storm of the library, as a template for your own
     #[command(after_help = "Examples:\n  auditwatch bench show boot-burst > my-storm.toml")]
     Show {
-        /// The storm's name
+        /// Name of the storm
         #[arg(value_parser = StormParser, hide_possible_values = true)]
         name: String,
     },
-    /// Restore the host after a bench that was killed together with its keeper
+    /// Restore the host if a bench was killed before it could do so
     #[command(after_help = "Examples:\n  \
-        auditwatch bench restore    name what it restores, or say that nothing is left\n\n\
-        Exit status: 0 if all is restored, 1 if something could not be restored or a bench is running.")]
+        auditwatch bench restore    print each setting that is restored\n\n\
+        Exit status: 1 if a setting cannot be restored, or if a bench is running.")]
     Restore,
     /// The process that restores the host (internal)
     #[command(hide = true)]
@@ -69,16 +69,18 @@ pub enum BenchCommand {
 /// What all runs of storms have in common.
 #[derive(Debug, Args)]
 pub struct StormArgs {
-    /// The storm: a name of the library (see `bench list`), or a file
+    /// Name of a storm from `bench list`, or a file
     #[arg(value_parser = StormParser, hide_possible_values = true)]
     pub storm: String,
-    /// Run although auditd is running: it is stopped for the storm and started again
+    /// Run even if auditd is running
+    ///
+    /// auditd is stopped for the storm and started again afterwards, unless the storm uses it.
     #[arg(short, long)]
     pub yes: bool,
-    /// Attach the BPF programs in this form
+    /// Choose how BPF programs attach to kernel functions
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub attach: Preference,
-    /// Take a sample each TIME; `compare` needs five or more in a storm
+    /// Take a sample every TIME; `compare` needs 5 or more samples
     #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = value::interval)]
     pub interval: Duration,
     /// How it is printed
@@ -92,17 +94,19 @@ pub struct RunArgs {
     /// What to run
     #[command(flatten)]
     pub storm: StormArgs,
-    /// Set this backlog limit instead of the storm's; 0 for none
+    /// Override the storm's backlog limit; 0 means no limit
     #[arg(long, value_name = "RECORDS", value_parser = value::number::<u32>("a number of records", 0..=u32::MAX))]
     pub limit: Option<u32>,
-    /// Set this backlog wait time instead of the storm's, such as 500ms; 0 for no stalls
+    /// Override the storm's backlog wait time, such as 500ms; 0 means no stalls
     #[arg(long, value_name = "TIME", value_parser = value::milliseconds)]
     pub wait_time: Option<u64>,
     /// The same in milliseconds
     #[arg(long, value_name = "MS", hide = true, conflicts_with = "wait_time",
         value_parser = value::number::<u64>("a number of milliseconds", 0..=3_600_000))]
     pub wait_time_ms: Option<u64>,
-    /// Record all samples to FILE, which must not exist yet, for `replay` and `compare`
+    /// Record all samples to FILE, for replay, compare and recommend
+    ///
+    /// FILE must not exist yet.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
 }
@@ -113,7 +117,10 @@ pub struct SweepArgs {
     /// What to run
     #[command(flatten)]
     pub storm: StormArgs,
-    /// Try these limits: FIRST..LAST, doubling from one to the next, or a list
+    /// Run at each of these limits, in records
+    ///
+    /// LIMITS is a range or a list. In a range, FIRST..LAST, each limit is twice the one before. A list has commas:
+    /// 320,1000,8192.
     #[arg(long, value_name = "LIMITS", default_value = "64..65536", value_parser = parse_limits)]
     pub limits: Limits,
 }
@@ -124,7 +131,7 @@ pub struct NeededArgs {
     /// What to run
     #[command(flatten)]
     pub storm: StormArgs,
-    /// Run the storm at most RUNS times
+    /// Stop after RUNS runs, even without a result
     #[arg(long, value_name = "RUNS", default_value_t = 12,
         value_parser = value::number::<u32>("a number of runs", 1..=u32::MAX))]
     pub runs: u32,

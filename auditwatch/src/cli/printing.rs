@@ -12,14 +12,18 @@ pub struct PrintArgs {
     /// Set the output format
     #[arg(long, value_enum, default_value_t, ignore_case = true)]
     pub format: Format,
-    /// Print JSON, as --format json does
+    /// Print JSON; same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
-    /// Show N talkers in the table; JSON has up to 100
+    /// Show at most N talkers in the table
+    ///
+    /// A talker is a source of records, such as a process. JSON holds up to 100 talkers.
     #[arg(long, value_name = "N", default_value_t = 10,
         value_parser = value::number::<usize>("a number of talkers", 0..=1_000_000))]
     pub top: usize,
-    /// Colour the table; auto colours on terminals, unless `NO_COLOR` is set
+    /// Set when to color the table
+    ///
+    /// auto uses color on a terminal, unless the environment has `NO_COLOR`.
     #[arg(
         long,
         value_enum,
@@ -41,7 +45,7 @@ impl PrintArgs {
 /// Where a report is written.
 #[derive(Debug, Args)]
 pub struct DestinationArgs {
-    /// Write the output to FILE instead of stdout; a regular file is overwritten
+    /// Write the report to FILE instead of stdout; overwrite an existing file
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 }
@@ -49,7 +53,7 @@ pub struct DestinationArgs {
 /// Options of commands that print one report.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// Print JSON, as --format json does
+    /// Print JSON; same as --format json
     #[arg(long)]
     pub json: bool,
     /// Set the output format
@@ -74,9 +78,9 @@ impl OutputArgs {
 /// Output formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Table,
-    /// For machines: one JSON object a line.
+    /// One JSON object per line.
     Json,
 }

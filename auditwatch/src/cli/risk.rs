@@ -7,8 +7,10 @@ use super::OutputArgs;
 /// What a command that loads BPF programs may risk.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct RiskArgs {
-    /// Load BPF programs even if that can panic this host: under failure mode 2 (auditctl -f 2) one of the records
-    /// that loading makes panics it if the queue is full at that moment
+    /// Load BPF programs even if this can panic the host
+    ///
+    /// Loading them makes audit records. In failure mode 2 (auditctl -f 2), the kernel panics if the queue is full
+    /// and one of these records is dropped.
     #[arg(long)]
     pub accept_panic_risk: bool,
 }

@@ -20,7 +20,8 @@ pub fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
-    io::Write::write_all(&mut io::stdout(), &script).context("cannot write the completions")?;
+    io::Write::write_all(&mut io::stdout(), &script)
+        .context("cannot write the completion script")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -32,12 +33,12 @@ pub fn man(args: &ManArgs) -> Result<ExitCode> {
     let shown = args.directory.display();
     ensure!(
         args.directory.is_dir(),
-        "{shown} is not a directory: make it first"
+        "{shown} is not a directory; create it first"
     );
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     pages(command, &args.directory)
-        .with_context(|| format!("cannot write the pages into {shown}"))?;
+        .with_context(|| format!("cannot write the manual pages into {shown}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,7 +80,7 @@ fn usage(command: &Command) -> Roff {
     roff
 }
 
-/// The text behind the options as sections: examples stay as they are, line by line.
+/// The text behind the options as sections: indented lines, such as examples, stay as they are.
 fn sections(command: &Command) -> Roff {
     let mut roff = Roff::new();
     let Some(text) = command.get_after_help() else {
@@ -88,7 +89,12 @@ fn sections(command: &Command) -> Roff {
     for paragraph in text.to_string().split("\n\n") {
         let (title, body) = paragraph.split_once(':').unwrap_or(("NOTES", paragraph));
         roff.control("SH", [title.to_uppercase().as_str()]);
-        if title.starts_with("Example") {
+        let is_list = !body.trim().is_empty()
+            && body
+                .lines()
+                .filter(|line| !line.is_empty())
+                .all(|line| line.starts_with("  "));
+        if is_list {
             roff.control("nf", None::<&str>);
             for line in body.lines().filter(|line| !line.is_empty()) {
                 roff.text([roman(line)]);

@@ -44,12 +44,12 @@ impl Form {
 /// Which forms the user allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preference {
-    /// Trampolines where the kernel has them, else probes.
+    /// Trampolines if the kernel has them, else kprobes.
     #[default]
     Auto,
-    /// Trampolines only.
+    /// Trampolines (fentry, fexit) only.
     Fentry,
-    /// Probes only.
+    /// Kprobes only.
     Kprobe,
 }
 
