@@ -191,7 +191,7 @@ fn what_comes_after_the_end_is_named() {
     assert_eq!(replayed(&bytes).status.code(), Some(0));
     bytes.extend(b"x\n");
     let words = words(&bytes);
-    let place = format!("line {} is the last that could be read", begins.len());
+    let place = format!("line {} is the last readable line", begins.len());
     assert!(words.contains(&place), "{words}");
 }
 

@@ -254,7 +254,7 @@ pub struct Change {
 #[derive(Debug, Error)]
 pub enum JournalError {
     /// A line makes no sense.
-    #[error("line {number} makes no sense")]
+    #[error("line {number}: cannot parse")]
     Line {
         /// Its number, from 1.
         number: usize,
@@ -263,7 +263,7 @@ pub enum JournalError {
         source: serde_json::Error,
     },
     /// A step of a change that was never planned.
-    #[error("line {number} is about change {id}, which no line before it plans")]
+    #[error("line {number}: no plan for change {id} in an earlier line")]
     Unplanned {
         /// Its number, from 1.
         number: usize,

@@ -44,7 +44,7 @@ pub enum JournalFileError {
     },
     /// Somebody else writes to it.
     #[error(
-        "another auditwatch is changing the settings (the journal {} is locked); wait for its end",
+        "another auditwatch is changing the settings (the journal {} is locked); wait until it ends",
         path.display()
     )]
     Busy {
@@ -52,7 +52,7 @@ pub enum JournalFileError {
         path: PathBuf,
     },
     /// It makes no sense.
-    #[error("the journal {} is damaged; move it away to go on without its history", path.display())]
+    #[error("the journal {} is damaged; move it away to continue without its history", path.display())]
     Damaged {
         /// Where it is.
         path: PathBuf,
@@ -104,7 +104,7 @@ impl JournalFile {
                 source,
             }
         };
-        let mut file = create(root).map_err(failed("make"))?;
+        let mut file = create(root).map_err(failed("create"))?;
         match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Err(JournalFileError::Busy { path }),
             locked => locked.map_err(|error| failed("lock")(error.into()))?,

@@ -67,7 +67,7 @@ pub fn boot_limit(system: &System, limit: u32) -> String {
              's/^GRUB_CMDLINE_LINUX=\"(.*)\"/GRUB_CMDLINE_LINUX=\"\\1 {option}\"/' /etc/default/grub && {remake}"
         )
     } else {
-        format!("# add {option} to the kernel's command line by the tool of your boot loader")
+        format!("# add {option} to the kernel command line with the tool of your boot loader")
     }
 }
 

@@ -187,8 +187,7 @@ fn values(target: &Target, facts: &Facts, found: &mut Found) {
         if limit == 0 {
             found.refuse(
                 "unlimited",
-                "a limit of 0 means none: the queues could take all of the kernel's memory; name a number \
-                 of records"
+                "limit 0 means no limit, and the queues could fill the kernel's memory; use 1 or more"
                     .to_owned(),
             );
             return;
@@ -197,7 +196,7 @@ fn values(target: &Target, facts: &Facts, found: &mut Found) {
             found.refuse(
                 "floor",
                 format!(
-                    "a limit of {limit} is below {}, which {} asks for; apply {} or more",
+                    "limit {limit} is below {}, which {} requires; apply {} or more",
                     floor.limit, floor.asked_by, floor.limit
                 ),
             );
@@ -206,8 +205,8 @@ fn values(target: &Target, facts: &Facts, found: &mut Found) {
             found.note(
                 "baseline",
                 format!(
-                    "CIS Benchmarks and DISA STIGs (V-274168 of AL2023, for one) report a limit below \
-                     {BASELINE}; --policy cis|stig holds to it"
+                    "CIS Benchmarks and DISA STIGs (such as V-274168 of AL2023) require {BASELINE} or more; \
+                     --policy cis or stig enforces this"
                 ),
             );
         }
@@ -217,8 +216,8 @@ fn values(target: &Target, facts: &Facts, found: &mut Found) {
     {
         found.refuse(
             "wait_time",
-            "the kernel refuses a wait time of more than 600 s (EINVAL), and one in a rules file stops its \
-             load there; name 600 s or less"
+            "the wait time is over the kernel's maximum of 600 s (EINVAL), and would stop the rules from \
+             loading; use 600s or less"
                 .to_owned(),
         );
     }
@@ -230,9 +229,8 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
     if privileges.initial_user_namespace == Some(false) {
         found.refuse(
             "user_namespace",
-            "this is not the host's user namespace, and the kernel refuses audit to all others \
-             (ECONNREFUSED, on purpose); run on the host, outside of the container, or use --root DIR \
-             to edit a mounted disk"
+            "this is not the host's user namespace, and the kernel permits audit only there (ECONNREFUSED); \
+             run on the host, outside the container, or use --root DIR to edit a mounted disk"
                 .to_owned(),
         );
         return Runtime::NotAsked;
@@ -240,8 +238,8 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
     if privileges.initial_pid_namespace == Some(false) {
         found.refuse(
             "pid_namespace",
-            "this is not the host's pid namespace, and the kernel refuses audit to all others (EPERM); run \
-             on the host, or give the container the host's pid namespace (hostPID: true, --pid=host)"
+            "this is not the host's pid namespace, and the kernel permits audit only there (EPERM); run on \
+             the host, or give the container the host's pid namespace (hostPID: true, --pid=host)"
                 .to_owned(),
         );
         return Runtime::NotAsked;
@@ -249,7 +247,7 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
     if privileges.has("CAP_AUDIT_CONTROL") == Some(false) {
         found.refuse(
             "capability",
-            "this process lacks CAP_AUDIT_CONTROL, without which the kernel changes no audit setting; run \
+            "this process lacks CAP_AUDIT_CONTROL, which the kernel requires to change audit settings; run \
              as root"
                 .to_owned(),
         );
@@ -257,12 +255,12 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
     }
     let state = facts.state.clone().unwrap_or_default();
     let (Some(old), Some(enabled)) = (state.limit, state.enabled) else {
-        let why = facts.state_missing.as_deref().unwrap_or("nothing tells it");
+        let why = facts.state_missing.as_deref().unwrap_or("no source has it");
         found.refuse(
             "state",
             format!(
-                "what limit is in force now is not known, so that nothing could be taken back: {why}; \
-                 --persist-only changes the files alone"
+                "the present limit is unknown, so the change could not be reverted: {why}; --persist-only changes \
+                 only the files"
             ),
         );
         return Runtime::NotAsked;
@@ -275,21 +273,17 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
         return Runtime::AlreadySo;
     }
     if enabled == 2 {
-        let message = "the settings are locked until reboot (-e 2): the running kernel keeps its limit, and \
-            nothing is sent to it, since each attempt only makes a record";
+        let message =
+            "the settings are locked until reboot (-e 2): the running kernel keeps its limit";
         if target.persist {
             found.warn(
                 "pending_reboot",
-                format!(
-                    "{message}; the files are changed, and the next boot brings it: pending reboot"
-                ),
+                format!("{message}; the files are changed for the next boot: pending reboot"),
             );
         } else {
             found.refuse(
                 "immutable",
-                format!(
-                    "{message}; leave --runtime-only out to change the files for the next boot"
-                ),
+                format!("{message}; omit --runtime-only to change the files for the next boot"),
             );
         }
         return Runtime::PendingReboot;
@@ -298,8 +292,7 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
     if !same_wait && state.wait_time_jiffies.is_none() {
         found.refuse(
             "wait_time",
-            "the kernel's wait time cannot be read, so that it could not be taken back; leave --wait-time \
-             out"
+            "cannot read the kernel's wait time, so the change could not be reverted; omit --wait-time"
                 .to_owned(),
         );
     }
@@ -309,10 +302,7 @@ fn running(target: &Target, facts: &Facts, found: &mut Found) -> Runtime {
 /// The queue as it is now.
 fn depth(target: &Target, state: &KernelState, old: u32, found: &mut Found) {
     let Some(depth) = state.depth else {
-        found.warn(
-            "depth",
-            "the queue's length now cannot be read here".to_owned(),
-        );
+        found.warn("depth", "cannot read the present queue depth".to_owned());
         return;
     };
     let over = old != 0 && depth > old;
@@ -324,8 +314,8 @@ fn depth(target: &Target, state: &KernelState, old: u32, found: &mut Found) {
             found.refuse(
                 "over_limit",
                 format!(
-                    "the queue is over its limit ({depth} of {old}): any audit message but one that raises \
-                     the limit can leave tasks asleep now; raise the limit first, or wait"
+                    "the queue is over its limit ({depth} of {old}): an audit message can strand tasks now, unless \
+                     it raises the limit; raise the limit first, or wait"
                 ),
             );
         }
@@ -335,17 +325,16 @@ fn depth(target: &Target, state: &KernelState, old: u32, found: &mut Found) {
         found.refuse(
             "below_depth",
             format!(
-                "{depth} records stand in the queue, and a limit of {limit} is not above that: the next \
-                 record would be refused, or its maker put to sleep; apply more than {depth}, or wait until \
-                 the queue is shorter"
+                "{depth} records are in the queue: at limit {limit} the next record would be dropped, or its task \
+                 would stall; apply more than {depth}, or wait until the queue is shorter"
             ),
         );
     } else if over {
         found.warn(
             "over_limit",
             format!(
-                "the queue is over its limit ({depth} of {old}); only the raise to {limit} is sent, and \
-                 nothing is asked of the kernel until the queue is shorter"
+                "the queue is over its limit ({depth} of {old}); only the raise to {limit} is sent now, and no \
+                 other audit message until the queue is shorter"
             ),
         );
     }
@@ -367,8 +356,8 @@ fn budget(target: &Target, facts: &Facts, found: &mut Found) {
         found.refuse(
             "memory_budget",
             format!(
-                "main, retry and hold queue full of {} each take {} of kernel memory: more than the budget of \
-                 {}, which allows a limit of {}; --force applies {limit} all the same",
+                "main, retry and hold queue with {} each use {} of kernel memory, over the budget of {}; apply {} \
+                 or less, or add --force to apply {limit}",
                 counted(u64::from(limit), "record"),
                 bytes(all),
                 bytes(budget),
@@ -389,8 +378,8 @@ fn memory(target: &Target, facts: &Facts, found: &mut Found) {
         found.refuse(
             "memory",
             format!(
-                "a queue of {} records takes {} of kernel memory when it is full, and {} are available; \
-                 apply a smaller limit",
+                "a full queue of {} records uses {} of kernel memory, but only {} are available; apply a smaller \
+                 limit",
                 count(u64::from(limit)),
                 bytes(one),
                 bytes(available)
@@ -400,8 +389,7 @@ fn memory(target: &Target, facts: &Facts, found: &mut Found) {
         found.warn(
             "memory",
             format!(
-                "with main, retry and hold queue full of {} records each, {} of kernel memory are taken; {} \
-                 are available",
+                "main, retry and hold queue with {} records each use {} of kernel memory; {} are available",
                 count(u64::from(limit)),
                 bytes(all),
                 bytes(available)
@@ -411,7 +399,7 @@ fn memory(target: &Target, facts: &Facts, found: &mut Found) {
         found.note(
             "memory",
             format!(
-                "a full queue takes {}, all three {}; {} are available",
+                "memory: a full queue uses {}, all three queues {}; {} are available",
                 bytes(one),
                 bytes(all),
                 bytes(available)
@@ -427,8 +415,8 @@ fn memory(target: &Target, facts: &Facts, found: &mut Found) {
         found.note(
             "wait_time",
             format!(
-                "backlog_wait_time is {jiffies} jiffies, {}: so long a full queue may hold a task up for one \
-                 record, and it cannot be killed meanwhile",
+                "backlog_wait_time is {jiffies} jiffies: if the queue is full, a task can stall for {} per record, \
+                 and cannot be killed meanwhile",
                 duration(ns)
             ),
         );
@@ -441,8 +429,8 @@ fn others(target: &Target, facts: &Facts, found: &mut Found) {
         found.warn(
             "other_writer",
             format!(
-                "{} (process {}) sets audit's limit by its own configuration whenever it starts; set it there \
-                 as well",
+                "{} (pid {}) sets the backlog limit from its own configuration at each start; set the limit \
+                 there too",
                 writer.comm, writer.pid
             ),
         );
@@ -454,8 +442,8 @@ fn others(target: &Target, facts: &Facts, found: &mut Found) {
         found.note(
             "cmdline",
             format!(
-                "the kernel's command line says audit_backlog_limit={cmdline}: that holds from boot until \
-                 the rules are loaded"
+                "the kernel command line has audit_backlog_limit={cmdline}, which is in force until the rules are \
+                 loaded"
             ),
         );
     }

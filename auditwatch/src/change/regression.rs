@@ -53,7 +53,7 @@ pub fn compare(before: Window, after: Window) -> Relapse {
         && grew(was, is, &before, &after)
     {
         worse.push(format!(
-            "{} records were lost in {}, {} in {} before",
+            "{} records lost in {} (before: {} in {})",
             count(is),
             duration(after.duration_ns),
             count(was),
@@ -65,7 +65,7 @@ pub fn compare(before: Window, after: Window) -> Relapse {
         && grew(was, is, &before, &after)
     {
         worse.push(format!(
-            "tasks slept {} for room in {}, {} in {} before",
+            "tasks stalled for {} in {} (before: {} in {})",
             duration(is),
             duration(after.duration_ns),
             duration(was),
@@ -76,7 +76,7 @@ pub fn compare(before: Window, after: Window) -> Relapse {
         && is < was / MEMORY_SHARE
     {
         worse.push(format!(
-            "{} of memory can be had, {} before",
+            "{} of memory available (before: {})",
             bytes(is),
             bytes(was)
         ));

@@ -109,22 +109,22 @@ impl Parts {
         let by = |part| {
             own(part).unwrap_or_else(|| {
                 let how_to_tell = match part {
-                    Part::Setting(_) => " (ausearch -m CONFIG_CHANGE tells who)",
+                    Part::Setting(_) => " (see ausearch -m CONFIG_CHANGE)",
                     Part::File(_) => "",
                 };
-                format!("somebody else has changed it{how_to_tell}")
+                format!("another program changed it{how_to_tell}")
             })
         };
         let settings = self.settings.iter().filter_map(|part| {
             let SettingChange { field, new, .. } = part.change;
             match (part.standing, part.now) {
                 (PartState::Others, Some(now)) => Some(format!(
-                    "{} is {now} now, not the {new} that was set: {}",
+                    "{} is now {now}, not {new}: {}",
                     field.name(),
                     by(Part::Setting(field))
                 )),
                 (PartState::Unknown, _) => {
-                    Some(format!("what {} is now cannot be read", field.name()))
+                    Some(format!("cannot read the present {}", field.name()))
                 }
                 _ => None,
             }
@@ -135,7 +135,10 @@ impl Parts {
             .filter(|part| part.standing == PartState::Others)
             .map(|part| {
                 let who = by(Part::File(&part.path));
-                format!("{} is not as it was left: {who}", part.path.display())
+                format!(
+                    "{} differs from the applied version: {who}",
+                    part.path.display()
+                )
             });
         settings.chain(files).collect()
     }
@@ -158,24 +161,23 @@ pub fn forbidden(change: &SettingChange, state: &KernelState) -> Option<String> 
         old != 0 && (new == 0 || old < new) || (field == Field::BacklogWaitTime && old < new);
     if state.enabled == Some(2) {
         return Some(format!(
-            "the settings are locked until reboot (-e 2): {} stays {new} until then",
+            "{} stays {new} until reboot: the settings are locked (-e 2)",
             field.name()
         ));
     }
     if state.failure == Some(2) && lowers {
         return Some(format!(
-            "a lost record panics this host (-f 2), and {} {old} is less than {new}: it stays {new} until reboot",
+            "{} stays {new} until reboot: {old} is lower, and a lost record panics this host (-f 2)",
             field.name()
         ));
     }
     let is_limit = field == Field::BacklogLimit && old != 0;
     match state.depth {
         Some(depth) if is_limit && depth >= old => Some(format!(
-            "{depth} records stand in the queue, and a limit of {old} is not above that; try again when it is \
-             shorter"
+            "{depth} records are in the queue, too many for limit {old}; try again when the queue is shorter"
         )),
         _ if !is_limit && state.is_over_limit() => Some(
-            "the queue is over its limit, and an audit message could leave tasks asleep; try again when it is \
+            "the queue is over its limit, and an audit message could strand tasks; try again when the queue is \
              shorter"
                 .to_owned(),
         ),

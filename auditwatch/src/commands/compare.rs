@@ -23,7 +23,7 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
     let stdin = Path::new("-");
     ensure!(
         !(args.a == stdin && args.b == stdin),
-        "standard input can be one of the two recordings, not both"
+        "only one of the two recordings can be stdin, not both"
     );
     let comparison = compare(&trace(&args.a)?, &trace(&args.b)?);
     let mut out = Destination::open(args.to.output.as_deref())?;

@@ -65,7 +65,7 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
         Ok((hooks, state, own)) => (Ok(hooks), Some(state), Some(own)),
         // The remedy would send the reader here.
         Err(ProbeError::Refused { cause, .. }) => (
-            Err(format!("the kernel refuses BPF to this process: {cause}")),
+            Err(format!("the kernel does not permit BPF: {cause}")),
             None,
             None,
         ),

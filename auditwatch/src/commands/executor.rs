@@ -50,7 +50,7 @@ impl Kernel {
     fn state(&mut self) -> Result<KernelState> {
         let state = self.now.state();
         let why = self.now.missing().unwrap_or_default();
-        state.with_context(|| format!("the audit settings in force cannot be read: {why}"))
+        state.with_context(|| format!("cannot read the present audit settings: {why}"))
     }
 
     /// Sets a setting and looks whether it is set.
@@ -70,9 +70,9 @@ impl Kernel {
         match revert::value(&state, field) {
             Some(now) if now == value => Ok(()),
             now => Err(SetError::Other(anyhow!(
-                "{} was set to {value}, and reads {} now: somebody else changes it at the same time",
+                "{} was set to {value}, but is now {}: another process changes it at the same time",
                 field.name(),
-                now.map_or_else(|| "as nothing".to_owned(), |now| now.to_string())
+                now.map_or_else(|| "unknown".to_owned(), |now| now.to_string())
             ))),
         }
     }
@@ -116,18 +116,17 @@ impl ChangeExecutor<'_> {
                     Ok(stays) if stays.is_empty() => {
                         self.journal
                             .step(id, State::Failed, Some(format!("{error:#}")))?;
-                        return Err(error.context("nothing has changed"));
+                        return Err(error.context("nothing changed"));
                     }
                     Ok(stays) => stays.join("; "),
                     Err(left) => format!("{left:#}"),
                 };
                 // It stays open: `undo` and a later `apply` find it.
-                let note = format!("{error:#}; and it could not be taken back: {left}");
+                let note = format!("{error:#}; the revert failed too: {left}");
                 let state = self.state_of(id).unwrap_or(State::Planned);
                 self.journal.step(id, state, Some(note))?;
                 Err(error.context(format!(
-                    "change {id} stands half-way, since it could not be taken back ({left}); try auditwatch \
-                     undo {id}"
+                    "change {id} is only partly applied, and the revert failed ({left}); try auditwatch undo {id}"
                 )))
             }
         }
@@ -156,9 +155,9 @@ impl ChangeExecutor<'_> {
                 }
                 ensure!(
                     now == Some(change.old),
-                    "{} is {} now, not {}: somebody else has just changed it",
+                    "{} is now {}, not {}: another process has just changed it",
                     change.field.name(),
-                    now.map_or_else(|| "not known".to_owned(), |now| now.to_string()),
+                    now.map_or_else(|| "unknown".to_owned(), |now| now.to_string()),
                     change.old
                 );
                 match kernel.set(change.field, change.new) {
@@ -168,13 +167,14 @@ impl ChangeExecutor<'_> {
                         break;
                     }
                     Err(SetError::Locked) => bail!(
-                        "the kernel refuses the change (EPERM): the settings are locked until reboot (-e 2)"
+                        "cannot change the kernel's settings (EPERM): they are locked until reboot (-e 2)"
                     ),
                     Err(SetError::Other(error)) => return Err(error),
                 }
             }
-            let note = (done.pending_reboot && !plan.pending_reboot)
-                .then(|| "the kernel refused it (EPERM, -e 2): pending reboot".to_owned());
+            let note = (done.pending_reboot && !plan.pending_reboot).then(|| {
+                "the kernel's settings are locked (EPERM, -e 2): pending reboot".to_owned()
+            });
             self.journal.step(id, State::RuntimeSet, note)?;
         }
         if !plan.files.is_empty() {
@@ -200,7 +200,7 @@ impl ChangeExecutor<'_> {
             let before = change.before.as_ref().map(bytes).transpose()?;
             ensure!(
                 now == before,
-                "{} is not as it was when this was planned: somebody else has changed it",
+                "{} was changed by another process after the plan was made",
                 self.root.outside(&change.path).display()
             );
             staged.push(atomic::stage(
@@ -304,7 +304,7 @@ impl ChangeExecutor<'_> {
         match kernel.set(change.field, change.old) {
             Ok(()) => Ok(None),
             Err(SetError::Locked) => Ok(Some(format!(
-                "the settings are locked until reboot (-e 2): {} stays {} until then",
+                "{} stays {} until reboot: the settings are locked (-e 2)",
                 change.field.name(),
                 change.new
             ))),
@@ -317,7 +317,7 @@ impl ChangeExecutor<'_> {
 fn only_rules(path: &Path) -> Result<()> {
     ensure!(
         is_rules_file(path),
-        "the journal names {}, which auditwatch never writes: nothing was touched; look at the journal, or move it away",
+        "the journal names {}, which is not a rules file; nothing changed. Inspect the journal, or move it away",
         path.display()
     );
     Ok(())
@@ -326,7 +326,7 @@ fn only_rules(path: &Path) -> Result<()> {
 fn bytes(content: &Content) -> Result<Vec<u8>> {
     content
         .bytes()
-        .context("the journal's copy of a file is damaged: its digits make no sense")
+        .context("the journal's copy of a file is damaged: its hexadecimal digits are invalid")
 }
 
 /// Who runs this process.

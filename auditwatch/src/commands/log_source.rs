@@ -61,7 +61,7 @@ pub(super) fn of_file(path: &Path) -> Result<Logs> {
         let what = || format!("cannot read {}", path.display());
         if fs::metadata(path).with_context(what)?.is_dir() {
             bail!(
-                "{} is a directory; for the disk of another host: auditwatch diagnose --root {}",
+                "cannot read {}: it is a directory; for the disk of another host, use auditwatch diagnose --root {}",
                 path.display(),
                 shell_word(path)
             );
@@ -84,14 +84,13 @@ pub(super) fn of_this_host() -> Result<Logs> {
         .open(KMSG)
         .with_context(|| {
             format!(
-                "cannot open {KMSG} (it takes root, or CAP_SYSLOG); give a log instead: \
+                "cannot open {KMSG} (needs root or CAP_SYSLOG); pass a log instead: \
                  dmesg | auditwatch diagnose -"
             )
         })?;
     let mut reading = Reading::new(KMSG);
     let mut notes = vec![format!(
-        "read what {KMSG} still has: the kernel overwrites old messages, so that more may have been lost \
-         before"
+        "{KMSG} holds only the latest messages: the kernel overwrites old ones, so earlier losses may be missing"
     )];
     let mut record = vec![0; KMSG_RECORD];
     let mut overwritten = 0_u64;
@@ -108,7 +107,7 @@ pub(super) fn of_this_host() -> Result<Logs> {
     }
     if overwritten > 0 {
         notes.push(format!(
-            "messages were overwritten while {KMSG} was read, {overwritten} times"
+            "the kernel overwrote messages while {KMSG} was read ({overwritten} times)"
         ));
     }
     Ok(Logs {
@@ -120,7 +119,7 @@ pub(super) fn of_this_host() -> Result<Logs> {
 /// The logs on the disk of a host that does not run.
 pub(super) fn of_disk(path: &Path) -> Result<Logs> {
     let root =
-        Root::open(path).with_context(|| format!("cannot take {} for a root", path.display()))?;
+        Root::open(path).with_context(|| format!("cannot use {} as a root", path.display()))?;
     let directory = Path::new(LOG_DIRECTORY);
     let shown = root.outside(directory);
     let names = root
@@ -134,15 +133,15 @@ pub(super) fn of_disk(path: &Path) -> Result<Logs> {
     if root.names(&journal).is_ok_and(|names| !names.is_empty()) {
         let journal = root.outside(&journal);
         logs.notes.push(format!(
-            "not read: the journal in {}; journalctl --directory {} -k -o export | auditwatch diagnose - \
-             (-k is the kernel of the last boot, without it all)",
+            "not read: the journal in {}; to read the last boot: journalctl --directory {} -k -o export | \
+             auditwatch diagnose - (omit -k for all boots)",
             journal.display(),
             shell_word(&journal)
         ));
     }
     if logs.sources.is_empty() {
         let mut words = format!(
-            "found no log in {} that can be read here ({})",
+            "no readable log in {} (names: {})",
             shown.display(),
             NAMES.map(|name| format!("{name}*")).join(", ")
         );
@@ -246,7 +245,7 @@ fn of_family(root: &Root, family: &Family, logs: &mut Logs) {
 }
 
 fn cut_short(name: &str) -> String {
-    format!("{name} ends in the middle of its compressed data; what comes before that was read")
+    format!("{name} ends in the middle of its compressed data; everything before that was read")
 }
 
 /// Reads a log to its end, compressed or not; whether it was whole.
@@ -260,12 +259,14 @@ fn read(mut log: impl BufRead, reading: &mut Reading) -> Result<bool> {
     }
     if begin.starts_with(b"LPKSHHRH") {
         bail!(
-            "it is a file of the journal; export it: journalctl --file FILE -o export | auditwatch diagnose -"
+            "it is a journal file; export it: journalctl --file FILE -o export | auditwatch diagnose -"
         );
     }
     for (magic, program) in [(&b"\xfd7zXZ\0"[..], "xz"), (b"BZh", "bzip2")] {
         if begin.starts_with(magic) {
-            bail!("it is compressed by {program}: {program} -dc FILE | auditwatch diagnose -");
+            bail!(
+                "it is compressed by {program}; decompress it: {program} -dc FILE | auditwatch diagnose -"
+            );
         }
     }
     plain(log, reading)

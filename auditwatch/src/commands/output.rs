@@ -51,7 +51,7 @@ impl Destination {
         let shown = path.display();
         let cannot = || format!("cannot write to {shown}");
         if fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device()) {
-            bail!("cannot write to {shown}: it is a block device; name a regular file");
+            bail!("cannot write to {shown}: it is a block device; use a regular file");
         }
         let file = OpenOptions::new()
             .write(true)
@@ -116,7 +116,9 @@ pub fn is_closed_pipe(error: &Error) -> bool {
 pub(super) fn explain(written: io::Result<()>) -> Result<()> {
     written.map_err(|error| match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            anyhow!("cannot write the output: {error}; make room, or send the output elsewhere")
+            anyhow!(
+                "cannot write the output: {error}; free some space, or write to another file system"
+            )
         }
         _ => Error::from(error).context("cannot write the output"),
     })

@@ -30,7 +30,7 @@ pub(super) async fn watch(
         Step::Ready(words) => say(words),
         Step::Counting => {
             say(vec![format!(
-                "watching for {}; Ctrl-C ends it early",
+                "tracing for {}; Ctrl-C ends the trace early",
                 units::duration(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
             )]);
             progress = Some(Progress::new(length));

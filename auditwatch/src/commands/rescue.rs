@@ -77,7 +77,7 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     // Without it the kernel shows of other users' tasks neither where they sleep nor that it hides it.
     ensure!(
         facts.privileges.has("CAP_SYS_PTRACE") != Some(false),
-        "where tasks sleep cannot be seen without CAP_SYS_PTRACE: run as root"
+        "cannot see where tasks sleep: this process lacks CAP_SYS_PTRACE; run as root"
     );
     let mut host = Host {
         now: KernelNow::open(&facts),
@@ -178,7 +178,7 @@ impl Host {
     ) -> Result<()> {
         if report.verdict == Verdict::NotKnown {
             bail!(
-                "refused: {}; raise the limit by hand (auditctl -b N), and try again",
+                "refused: {}; raise the limit with auditctl -b N, then try again",
                 report.explanation.join("; ")
             );
         }
@@ -199,7 +199,7 @@ impl Host {
         if let Some((id, plan)) = raised {
             self.lower(facts, &root, id, &plan, report)
                 .with_context(|| {
-                    format!("the limit stays raised; auditwatch undo {id} takes it back")
+                    format!("cannot lower the limit; revert it with auditwatch undo {id}")
                 })?;
         }
         done
@@ -249,7 +249,7 @@ impl Host {
         while left > 0 {
             if Instant::now() > deadline {
                 let sent = counted(sent, "record");
-                let what = format!("gave up after {sent}: {left} still stuck");
+                let what = format!("stopped after {sent}: {left} still stuck");
                 self.step(report, what, left);
                 return Ok(());
             }
@@ -265,11 +265,7 @@ impl Host {
             left = self.effect(stuck, before);
             if left < before {
                 fruitless = 0;
-                let what = format!(
-                    "record {sent} ({}): {} went on",
-                    means.name(),
-                    before - left
-                );
+                let what = format!("record {sent} ({}): {} freed", means.name(), before - left);
                 self.step(report, what, left);
                 continue;
             }
@@ -278,7 +274,7 @@ impl Host {
                 fruitless = 0;
                 let next = means.next(queue.limit);
                 let what = format!(
-                    "{} has no effect (a rule may filter it): {} instead",
+                    "{} has no effect (a rule may filter it); trying {}",
                     means.name(),
                     next.name()
                 );
@@ -320,7 +316,7 @@ impl Host {
         loop {
             let queue = self.queue();
             if !queue.takes_a_message() {
-                bail!("the queue is filling up, and moves by itself");
+                bail!("nothing sent: the queue is filling, so the kernel retries by itself");
             }
             messenger.send(means, queue.limit)?;
             let after = self.shorter_retry(before);
@@ -365,7 +361,7 @@ impl Host {
         report: &mut RescueReport,
     ) -> Result<(u64, Plan)> {
         let (Some(depth), Some(old)) = (state.depth, state.limit) else {
-            bail!("the limit in force is not known");
+            bail!("cannot raise the limit: the present limit is unknown");
         };
         let new = depth.max(old).saturating_mul(2).saturating_add(1024);
         let target = Target {
@@ -390,7 +386,7 @@ impl Host {
         );
         if let Some(refusal) = outcome.refusal() {
             bail!(
-                "refused: the limit would have to be raised to {new} first; {}",
+                "refused: the limit must be raised to {new} first; {}",
                 refusal.message
             );
         }
@@ -398,7 +394,7 @@ impl Host {
             purpose: Purpose::Rescue,
             by: who(),
             why: Why {
-                evidence: "tasks wait for room in a queue over its limit".to_owned(),
+                evidence: "tasks stall because the queue is over its limit".to_owned(),
                 reasons: report.explanation.clone(),
             },
             target,
@@ -452,7 +448,7 @@ impl Host {
         let sleepers = tasks::audit_sleepers().len();
         if !safe {
             let stays = format!(
-                "backlog_limit stays {}: lower is not safe now; auditwatch undo {id} takes it back later",
+                "backlog_limit stays {}: lowering it is not safe now; revert it later with auditwatch undo {id}",
                 change.new
             );
             self.step(report, stays, sleepers);
@@ -463,7 +459,7 @@ impl Host {
             journal: JournalFile::open(root)?,
             kernel: Some(Kernel::open(KernelNow::open(facts))?),
         };
-        let stays = hands.take_back(id, plan, "all are free")?;
+        let stays = hands.take_back(id, plan, "all tasks are free")?;
         let what = if stays.is_empty() {
             format!("backlog_limit {} -> {}", change.new, change.old)
         } else {

@@ -48,7 +48,7 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
     let path = args.root.as_deref().unwrap_or(Path::new("/"));
     let root = Root::open(path).with_context(|| {
         format!(
-            "cannot open {}, the root; name the directory where the disk is mounted",
+            "cannot open the root {}; use the directory where the disk is mounted",
             path.display()
         )
     })?;
@@ -111,18 +111,18 @@ fn notes(host: &HostRules) -> Vec<String> {
     let mut notes = Vec::new();
     if !host.is_whole {
         notes.push(
-            "the root has no /usr/bin, so that paths, users and groups of rules are looked up on this host"
+            "the root has no /usr/bin; paths, users and groups in rules are looked up on this host"
                 .to_owned(),
         );
     }
     if host.hz.from.is_none() {
         notes.push(format!(
-            "no kernel configuration was found: {} ticks a second are taken for the kernel's",
+            "no kernel configuration found; assuming {} ticks per second",
             host.hz.value
         ));
     }
     notes.push(
-        "the load is that of auditd 3.0.9: augenrules --load, or auditctl -R where there is no rules.d"
+        "rules are loaded as auditd 3.0.9 does: augenrules --load, or auditctl -R if there is no rules.d"
             .to_owned(),
     );
     notes

@@ -53,7 +53,7 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     let others = parts.others(|part| later(hands.journal.journal(), &change, part));
     if !others.is_empty() {
         bail!(
-            "change {} is not taken back: {}; nothing was touched",
+            "cannot revert change {}: {}; nothing changed",
             change.id,
             others.join("; ")
         );
@@ -70,12 +70,7 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
     if !args.dry_run {
         report.stays = hands
             .take_back(change.id, &change.plan, "auditwatch undo")
-            .with_context(|| {
-                format!(
-                    "change {} is not taken back altogether; try again",
-                    change.id
-                )
-            })?;
+            .with_context(|| format!("change {} is only partly reverted; try again", change.id))?;
         report.state = State::Reverted;
     }
     let mut out = io::stdout();
@@ -126,13 +121,13 @@ fn nothing(args: &UndoArgs) -> Result<ExitCode> {
 fn find(journal: &Journal, id: Option<u64>) -> Result<Option<&Change>> {
     let Some(change) = journal.to_undo(id) else {
         return match id {
-            Some(id) => bail!("there is no change {id}; auditwatch history lists them"),
+            Some(id) => bail!("no change {id}; auditwatch history lists all changes"),
             None => Ok(None),
         };
     };
     if change.state.is_undone() {
         bail!(
-            "change {} was taken back already ({})",
+            "change {} is already reverted ({})",
             change.id,
             change.state.name()
         );
@@ -154,12 +149,10 @@ fn later(journal: &Journal, change: &Change, part: Part<'_>) -> Option<String> {
         .collect();
     match later.as_slice() {
         [] => None,
-        [one] => Some(format!(
-            "auditwatch's own change {one} came after it: undo that first"
-        )),
+        [one] => Some(format!("change {one} came after it; undo {one} first")),
         // Each is in the way of the one before it.
         [.., last] => Some(format!(
-            "auditwatch's own changes {} came after it: undo them first, {last} before the others",
+            "changes {} came after it; undo them first, beginning with {last}",
             later.join(", ")
         )),
     }

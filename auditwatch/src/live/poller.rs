@@ -36,7 +36,7 @@ impl Way {
             return Ok(Self::Memory(Box::new(memory)));
         }
         if let Some(why) = question::why_not(None) {
-            bail!("netlink was not asked: {why}");
+            bail!("netlink was not used: {why}");
         }
         Ok(Self::Netlink(AuditSocket::open()?))
     }

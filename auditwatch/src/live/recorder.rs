@@ -87,7 +87,7 @@ impl Recorder {
         let (place, file) = Place::create(path)
             .map_err(|error| match error {
                 Errno::EXIST => {
-                    anyhow::anyhow!("it is there already; remove it, or name another file")
+                    anyhow::anyhow!("it exists already; remove it, or use another file")
                 }
                 _ => io::Error::from(error).into(),
             })
@@ -152,7 +152,7 @@ impl Recorder {
     }
 
     fn fail(&mut self, error: io::Error) {
-        let what = format!("the recording {} breaks off", self.path.display());
+        let what = format!("the recording {} is incomplete", self.path.display());
         self.failure = Some(anyhow::Error::from(error).context(what));
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         let (other, path) = (directory.path().join("other"), directory.path().join("r"));
         std::os::unix::fs::symlink(&other, &path).expect("a link");
         let error = Recorder::create(&path).err().expect("it is there");
-        assert!(format!("{error:#}").contains("there already"), "{error:#}");
+        assert!(format!("{error:#}").contains("exists already"), "{error:#}");
         assert!(!other.exists());
     }
 

@@ -50,8 +50,7 @@ pub(crate) fn read_all(
             Ok(read) => {
                 ensure!(
                     read as u64 <= MAX_LINE_BYTES,
-                    "line {} of the recording has more than {} MiB: no recording of auditwatch has a \
-                     line that long",
+                    "line {} is longer than {} MiB: not a recording of auditwatch",
                     replay.lines() + 1,
                     MAX_LINE_BYTES >> 20
                 );
@@ -75,8 +74,8 @@ fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
     // The decompressor's only word for it.
     if error.to_string().contains("too much memory") {
         return anyhow!(
-            "the recording asks for more than {} MiB to be decompressed, as after zstd --ultra or \
-             --long; if you trust it: zstd -dc --long=31 FILE | auditwatch replay -",
+            "decompression needs more than {} MiB of memory, as after zstd --ultra or --long; if you trust the \
+             file: zstd -dc --long=31 FILE | auditwatch replay -",
             (1_u32 << MAX_WINDOW_LOG) >> 20
         );
     }
@@ -84,16 +83,16 @@ fn explain(error: io::Error, replay: &Replay) -> anyhow::Error {
     // `begin` and the zero point.
     if lines < 2 {
         return anyhow!(
-            "the recording is damaged before its first sample ({error}): there is nothing to sum up"
+            "the recording is damaged before its first sample ({error}); it has no data"
         );
     }
     let what = if replay.is_whole() {
-        "the recording has all its lines, and its file is damaged, in them or behind them"
+        "the recording has all its lines, but the file is damaged"
     } else {
         "the recording is damaged"
     };
     anyhow!(
-        "{what}: line {lines} is the last that could be read ({error}); to see what there is: \
+        "{what}: line {lines} is the last readable line ({error}); to replay up to there: \
          zstd -dc FILE | head -n {lines} | auditwatch replay -"
     )
 }

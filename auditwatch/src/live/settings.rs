@@ -28,13 +28,15 @@ impl KernelNow {
         };
         match KernelMemory::open(&facts.symbols, facts.types.as_ref()) {
             Ok(memory) => now.memory = Some(memory),
-            Err(error) => now.missing.push(format!("the kernel's memory: {error}")),
+            Err(error) => now
+                .missing
+                .push(format!("cannot read the kernel's memory: {error}")),
         }
         if now.knows_all() {
             return now;
         }
         if let Some(why) = question::why_not(now.memory.as_ref()) {
-            now.missing.push(format!("netlink was not asked: {why}"));
+            now.missing.push(format!("netlink was not used: {why}"));
             return now;
         }
         match AuditSocket::open() {
@@ -103,11 +105,11 @@ fn complete(state: &mut KernelState, status: &AuditStatus) {
 pub(crate) fn read_back(now: &mut KernelNow, socket: &mut AuditSocket) -> Result<KernelState> {
     let mut state = now.without_asking().unwrap_or_default();
     if !state.is_over_limit() {
-        let status = socket.status().context("cannot read the setting back")?;
+        let status = socket.status().context("cannot verify the setting")?;
         state.limit = Some(status.backlog_limit);
         state.wait_time_jiffies = status.backlog_wait_time_jiffies.or(state.wait_time_jiffies);
         complete(&mut state, &status);
     }
-    state.limit.context("cannot read the setting back")?;
+    state.limit.context("cannot verify the setting")?;
     Ok(state)
 }

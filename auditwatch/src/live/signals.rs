@@ -65,7 +65,7 @@ impl Signals {
     pub(crate) fn watch() -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let watch = |number: c_int| {
-            let cannot = || format!("cannot watch for signal {number}");
+            let cannot = || format!("cannot handle signal {number}");
             // Ours runs first, so that the loop sees what it has noted.
             on_arrival(number, Arc::clone(&shared)).with_context(cannot)?;
             signal(SignalKind::from_raw(number)).with_context(cannot)

@@ -89,7 +89,7 @@ impl Live {
             Err(error) if source == SourceChoice::Auto && can_fall_back(&error) => {
                 let reason = format!("{:#}", anyhow::Error::from(error));
                 Self::poll(interval, facts, Some(reason.clone())).with_context(|| {
-                    format!("neither source works here; {reason}; and polling does not either")
+                    format!("cannot trace this host: {reason}; polling does not work either")
                 })
             }
             Err(error) => Err(error.into()),
@@ -116,7 +116,7 @@ impl Live {
             Means::Poll(_) => {
                 let mut words = Vec::new();
                 if let Some(reason) = &self.reason {
-                    words.push(format!("polling instead of counting: {reason}"));
+                    words.push(format!("falling back to netlink polling: {reason}"));
                 }
                 words.extend(self.notes.iter().cloned());
                 words
@@ -245,13 +245,11 @@ impl Live {
         if let Err(risk) = probe.may_detach() {
             let _ = writeln!(
                 io::stderr(),
-                "auditwatch: the programs stay in the kernel for now, since taking them out makes audit records as \
-                 loading them does: {risk}. Ctrl-C takes them out now, at that risk"
+                "auditwatch: waiting to detach the BPF programs, because detaching makes audit records too: {risk}. \
+                 Ctrl-C detaches them now, at that risk"
             );
-            let mut interrupt =
-                signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-            let mut terminate =
-                signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+            let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+            let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
             while probe.may_detach().is_err() {
                 tokio::select! {
                     _ = interrupt.recv() => break,
@@ -334,27 +332,26 @@ fn notes(left_out: &[Role], facts: &Facts, probe: &Probe) -> Vec<String> {
     let mut notes = probe.blind_spots().to_vec();
     if !left_out.is_empty() {
         notes.push(format!(
-            "hooks left out as --leave-out asks: {}; what they count is not measured",
+            "hooks not attached (--leave-out): {}; their counts are not measured",
             names(left_out)
         ));
     }
     if facts.symbols.is_empty() {
         notes.push(
-            "/proc/kallsyms cannot be read, so that the kernel's own counters are not; depth is known once \
-             a record has passed"
+            "cannot read /proc/kallsyms, so the kernel's own counters are not read; depth is unknown until the \
+             first record"
                 .to_owned(),
         );
     } else if facts.symbols.address("audit_queue").is_none() {
         notes.push(
-            "kallsyms shows no addresses of the kernel's variables (CAP_SYSLOG, kernel.kptr_restrict, \
-             CONFIG_KALLSYMS_ALL), so that its own counters are not read; depth is known once a record has \
-             passed"
+            "/proc/kallsyms hides the kernel's variables (CAP_SYSLOG, kernel.kptr_restrict, \
+             CONFIG_KALLSYMS_ALL), so its own counters are not read; depth is unknown until the first record"
                 .to_owned(),
         );
     }
     if let Some(why) = &facts.types_missing {
         notes.push(format!(
-            "the kernel offers no BTF ({why}): depth, bytes and stalls are not measured"
+            "the kernel has no BTF ({why}): depth, bytes and stalls are not measured"
         ));
     }
     // Many hooks share a reason; it is said once.
@@ -415,7 +412,7 @@ pub(crate) fn monotonic_ns() -> Result<u64> {
     if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) } != 0 {
         return Err(io::Error::last_os_error()).context("cannot read the clock");
     }
-    let seconds = u64::try_from(time.tv_sec).context("the clock is before its start")?;
-    let nanos = u64::try_from(time.tv_nsec).context("the clock is before its start")?;
+    let seconds = u64::try_from(time.tv_sec).context("the clock is negative")?;
+    let nanos = u64::try_from(time.tv_nsec).context("the clock is negative")?;
     Ok(seconds * 1_000_000_000 + nanos)
 }

@@ -45,7 +45,7 @@ pub(crate) fn report(basics: &Basics) -> Result<StatusReport> {
         ..Inputs::default()
     };
     match question::why_not(memory.as_ref()) {
-        Some(why) => inputs.netlink_missing = Some(format!("netlink was not asked: {why}")),
+        Some(why) => inputs.netlink_missing = Some(format!("netlink was not used: {why}")),
         None => ask_netlink(&mut inputs),
     }
     let pid = state

@@ -39,7 +39,7 @@ impl CpuSampler {
     /// Puts the samplers in place, one on each CPU; the error says why not.
     pub(super) fn attach(object: &mut Object, code: &AuditCode) -> Result<Self, String> {
         if code.is_empty() {
-            return Err("kallsyms does not say where the audit code is".to_owned());
+            return Err("/proc/kallsyms does not have the address of the audit code".to_owned());
         }
         object.load(PROGRAM, 0).map_err(|error| one_line(&error))?;
         for cpu in online_cpus().map_err(|(file, error)| format!("{file}: {error}"))? {

@@ -12,12 +12,11 @@ use crate::probe::load_guard::LoadRisk;
 pub enum ProbeError {
     /// Built with `AYA_BUILD_SKIP=1`.
     #[error(
-        "this auditwatch was built without its BPF programs (AYA_BUILD_SKIP); build it again without \
-         that variable"
+        "this auditwatch has no BPF programs: it was built with AYA_BUILD_SKIP; build it without that variable"
     )]
     NoPrograms,
     /// The kernel does not let this process use BPF at all.
-    #[error("the kernel refuses BPF to this process: {cause}; {remedy}")]
+    #[error("the kernel does not permit BPF: {cause}; {remedy}")]
     Refused {
         /// What the kernel said.
         cause: String,
@@ -25,7 +24,7 @@ pub enum ProbeError {
         remedy: &'static str,
     },
     /// A hook that the counts rest on is not to be had.
-    #[error("cannot hook {function}, without which nothing can be counted: {cause}")]
+    #[error("cannot attach to {function}, which every count needs: {cause}")]
     EssentialHook {
         /// The kernel function.
         function: String,
@@ -65,13 +64,13 @@ pub enum ProbeError {
         source: Box<ProgramError>,
     },
     /// Facts about a loaded program could not be read.
-    #[error("cannot read the facts of a loaded program")]
+    #[error("cannot read the properties of a loaded BPF program")]
     Info(#[source] io::Error),
 }
 
 /// Advice for a process that may not use BPF.
 pub(super) const REFUSED_REMEDY: &str = "run as root (or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG) \
-    outside of a container; `auditwatch doctor` names the cause, and whether --source poll works here";
+    outside a container; `auditwatch doctor` shows the cause, and whether --source poll works";
 
 /// The object could not be prepared.
 #[derive(Debug, Error)]
@@ -86,7 +85,7 @@ pub enum ObjectError {
     #[error(transparent)]
     Map(#[from] MapError),
     /// The values of a map cannot be written.
-    #[error("cannot write the first values of the map {map}")]
+    #[error("cannot initialize the map {map}")]
     Values {
         /// Its name.
         map: String,
@@ -135,7 +134,7 @@ pub(super) fn refusal(error: &MapError) -> Option<ProbeError> {
     };
     matches!(io_error.raw_os_error(), Some(libc::EPERM | libc::EACCES)).then(|| {
         ProbeError::Refused {
-            cause: format!("creating a map gives {io_error}"),
+            cause: format!("cannot create a map: {io_error}"),
             remedy: REFUSED_REMEDY,
         }
     })
@@ -152,7 +151,7 @@ pub(super) fn is_refusal(error: &ProgramError) -> bool {
 }
 
 /// Why a program is refused that reads the kernel's memory, and the way out.
-const LOCKED_DOWN: &str = "the kernel lets no program read its memory, as with lockdown=confidentiality; boot with \
+const LOCKED_DOWN: &str = "the kernel does not let BPF programs read its memory (lockdown=confidentiality); boot with \
     lockdown=integrity, or use --source poll";
 
 /// Whether the verifier does not know the helpers that read the kernel's memory. All kernels from 5.5 on have them: it is

@@ -48,15 +48,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum LoadRisk {
     /// The host panics when it loses a record.
     #[error(
-        "loading BPF programs can panic this host: its failure mode is 2 (auditctl -f 2), each load makes an audit \
-         record that cannot wait, and {0}. Keep these records out first: auditctl -a always,exclude -F msgtype=BPF; \
-         or take the risk: --accept-panic-risk"
+        "loading BPF programs can panic this host: a lost record panics it (auditctl -f 2), each load makes an audit \
+         record that cannot wait, and {0}. Exclude these records first: auditctl -a always,exclude -F msgtype=BPF; \
+         or accept the risk: --accept-panic-risk"
     )]
     Panic(String),
     /// It is not known whether it does.
     #[error(
-        "loading BPF programs could panic this host: its failure mode is not known ({0}). Run as root on the host, \
-         where /proc/kcore or audit netlink tells it; or take the risk: --accept-panic-risk"
+        "loading BPF programs could panic this host: its failure mode is unknown ({0}). Run as root on the host, so \
+         that /proc/kcore or audit netlink can be read; or accept the risk: --accept-panic-risk"
     )]
     Unknown(String),
 }
@@ -180,7 +180,7 @@ impl LoadGuard {
         }
         let state = self.state().map_err(|error| {
             LoadRisk::Unknown(match why_no_memory {
-                Some(why) => format!("the kernel's memory: {why}; {error}"),
+                Some(why) => format!("cannot read the kernel's memory: {why}; {error}"),
                 None => error,
             })
         })?;
@@ -188,22 +188,22 @@ impl LoadGuard {
             return Ok(());
         }
         let Some(failure) = state.failure else {
-            return Err(LoadRisk::Unknown("the kernel does not say".to_owned()));
+            return Err(LoadRisk::Unknown("no source has it".to_owned()));
         };
         if failure == PANIC && state.enabled == Some(0) {
             return Ok(());
         }
         let excluded = self
             .rules(filter_rule::EXCLUDE, &state)
-            .map_err(|why| LoadRisk::Panic(format!("the rules in force cannot be read ({why})")))?;
+            .map_err(|why| LoadRisk::Panic(format!("the audit rules cannot be read ({why})")))?;
         if !keeps_out(&excluded, BPF_RECORD) {
-            return Err(LoadRisk::Panic("no exclude rule keeps it out".to_owned()));
+            return Err(LoadRisk::Panic("no exclude rule filters it".to_owned()));
         }
         // Other records of ours wait for room as everybody's do, unless nobody waits here.
         if state.wait_time_jiffies == Some(0) && self.is_audited(&state) != Some(false) {
             return Err(LoadRisk::Panic(
-                "the wait time is 0 while a rule audits the bpf system call, which is made often; set a wait time, \
-                 or leave that rule out"
+                "the wait time is 0 while a rule audits the bpf system call, which is called often; set a wait time, \
+                 or remove that rule"
                     .to_owned(),
             ));
         }
@@ -267,7 +267,7 @@ impl LoadGuard {
         question: impl FnOnce(&mut AuditSocket) -> Result<T, NetlinkError>,
     ) -> Result<T, String> {
         if let Some(why) = question::why_not(self.memory.as_ref()) {
-            return Err(format!("netlink was not asked: {why}"));
+            return Err(format!("netlink was not used: {why}"));
         }
         AuditSocket::open()
             .and_then(|mut socket| question(&mut socket))
@@ -282,7 +282,7 @@ impl LoadGuard {
             return lists.rules(memory, list).map_err(|error| error.to_string());
         }
         if state.is_half_full() {
-            return Err("the queue is more than half full, so netlink was not asked".to_owned());
+            return Err("netlink was not used: the queue is more than half full".to_owned());
         }
         let rules = self.ask(AuditSocket::rules)?;
         Ok(rules.into_iter().filter(|rule| rule.list == list).collect())

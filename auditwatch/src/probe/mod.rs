@@ -126,15 +126,15 @@ impl Probe {
             CpuSampler::attach(&mut object, symbols.audit_code())
                 .map_err(|cause| {
                     blind_spots.push(format!(
-                        "how much of the command's system time is audit's is not measured: {cause}"
+                        "audit's share of COMMAND's system time is not measured: {cause}"
                     ));
                 })
                 .ok()
         } else {
             if extent.follows_command {
                 blind_spots.push(
-                    "what the command does is not counted apart: the kernel's types do not tell who \
-                     descends from whom"
+                    "COMMAND's records are not counted separately: the kernel's types do not give the parent of a \
+                     task"
                         .to_owned(),
                 );
             }

@@ -32,7 +32,7 @@ pub fn plan(report: &ApplyReport) -> String {
                 text.row("kernel", &setting(change));
             }
         }
-        Runtime::AlreadySo => text.row("kernel", "has it already"),
+        Runtime::AlreadySo => text.row("kernel", "already set"),
         Runtime::PendingReboot => text.row("kernel", "locked until reboot (-e 2): pending reboot"),
         Runtime::NotAsked => {}
     }
@@ -44,10 +44,10 @@ pub fn plan(report: &ApplyReport) -> String {
         }
     }
     if report.target.persist && report.files.is_empty() {
-        text.row("files", "need no change");
+        text.row("files", "no change needed");
     }
     text.at_boot("boot, before", report.at_boot_before.as_ref());
-    text.at_boot("boot, now", report.at_boot.as_ref());
+    text.at_boot("boot, after", report.at_boot.as_ref());
     for finding in &report.findings {
         let name = match finding.severity {
             Severity::Note => "note",
@@ -57,7 +57,7 @@ pub fn plan(report: &ApplyReport) -> String {
         text.row(name, &finding.message);
     }
     for command in &report.by_hand {
-        text.row("by hand", command);
+        text.row("manual step", command);
     }
     text.0
 }
@@ -68,22 +68,22 @@ pub fn outcome(report: &ApplyReport) -> String {
     let mut text = Text::default();
     if let Some(watch) = &report.watch {
         if watch.worse.is_empty() {
-            text.row("watched", "nothing got worse");
+            text.row("monitored", "no regression");
         }
         for line in &watch.worse {
-            text.row("worse", line);
+            text.row("regression", line);
         }
     }
     text.row(
         "state",
         &match (report.dry_run, report.state) {
-            (true, _) => "nothing was done (--dry-run)".to_owned(),
+            (true, _) => "nothing changed (--dry-run)".to_owned(),
             (false, None) if report.settings.is_empty() && report.files.is_empty() => {
                 "nothing to do".to_owned()
             }
-            (false, None) => "not done yet".to_owned(),
+            (false, None) => "not applied yet".to_owned(),
             (false, Some(State::Verified)) if report.pending_reboot => {
-                "done in the files; the running kernel stays as it is until it boots (-e 2)"
+                "files changed; the running kernel keeps its settings until reboot (-e 2)"
                     .to_owned()
             }
             (false, Some(state)) => in_words(state).to_owned(),
@@ -103,25 +103,25 @@ pub fn undo(report: &UndoReport) -> String {
     for part in &report.parts.settings {
         let SettingChange { field, old, new } = part.change;
         let line = match part.standing {
-            PartState::Ours => format!("{} {new} back to {old}", field.name()),
-            PartState::AsBefore => format!("{} is {old} already", field.name()),
-            PartState::Others | PartState::Unknown => format!("{} is left alone", field.name()),
+            PartState::Ours => format!("{} {new} -> {old}", field.name()),
+            PartState::AsBefore => format!("{} is already {old}", field.name()),
+            PartState::Others | PartState::Unknown => format!("{} is not changed", field.name()),
         };
         text.row("kernel", &line);
     }
     for part in &report.parts.files {
         let does = match part.standing {
-            PartState::Ours => "back as it was",
-            PartState::AsBefore => "is as it was already",
-            PartState::Others | PartState::Unknown => "is left alone",
+            PartState::Ours => "restored",
+            PartState::AsBefore => "already as before",
+            PartState::Others | PartState::Unknown => "not changed",
         };
-        text.row("file", &format!("{} {does}", part.path.display()));
+        text.row("file", &format!("{} ({does})", part.path.display()));
     }
     for stays in &report.stays {
-        text.row("stays", stays);
+        text.row("not reverted", stays);
     }
     let state = if report.dry_run {
-        "nothing was done (--dry-run)"
+        "nothing changed (--dry-run)"
     } else {
         in_words(report.state)
     };
@@ -133,7 +133,7 @@ pub fn undo(report: &UndoReport) -> String {
 #[must_use]
 pub fn history(journal: &Journal) -> String {
     if journal.changes.is_empty() {
-        return "nothing was changed by auditwatch here\n".to_owned();
+        return "no changes: auditwatch has changed nothing here\n".to_owned();
     }
     let mut text = Text::default();
     for change in &journal.changes {
@@ -151,7 +151,10 @@ pub fn history(journal: &Journal) -> String {
             text.row("  kernel", &setting(one));
         }
         if change.plan.pending_reboot {
-            text.row("  kernel", "was locked (-e 2): the next boot brings it");
+            text.row(
+                "  kernel",
+                "was locked (-e 2); takes effect at the next boot",
+            );
         }
         for file in &change.plan.files {
             let does = if file.before.is_some() {
@@ -172,7 +175,7 @@ fn by(change: &Change) -> String {
     let by = &change.plan.by;
     let mut text = format!("uid {}", by.uid);
     if let Some(loginuid) = by.loginuid {
-        let _ = write!(text, ", logged in as uid {loginuid}");
+        let _ = write!(text, ", loginuid {loginuid}");
     }
     if let Some(user) = &by.sudo_user {
         let _ = write!(text, ", sudo by {user}");
@@ -192,13 +195,13 @@ fn setting(change: &SettingChange) -> String {
 
 const fn in_words(state: State) -> &'static str {
     match state {
-        State::Planned => "planned, and interrupted before anything is known to be done",
+        State::Planned => "planned; interrupted before the first step was recorded",
         State::RuntimeSet => "interrupted after the kernel was set",
         State::Persisted => "interrupted after the files were written",
         State::Verified => "done",
-        State::Reverting => "interrupted while it was taken back",
-        State::Reverted => "taken back",
-        State::Failed => "failed, and nothing of it is in force",
+        State::Reverting => "interrupted during the revert",
+        State::Reverted => "reverted",
+        State::Failed => "failed; nothing of it is in force",
     }
 }
 
@@ -244,7 +247,7 @@ impl Text {
         let Some(at_boot) = at_boot else { return };
         let limit = at_boot
             .backlog_limit
-            .map_or_else(|| "not known".to_owned(), |limit| limit.to_string());
+            .map_or_else(|| "unknown".to_owned(), |limit| limit.to_string());
         let by = at_boot
             .decided_by
             .as_ref()
@@ -253,11 +256,11 @@ impl Text {
         if at_boot.enabled == Some(2) {
             self.row(
                 "",
-                "the rules lock the settings until the boot after (-e 2)",
+                "the rules lock the settings (-e 2) until the boot after that",
             );
         }
         if let Some(stopped) = &at_boot.stopped_at {
-            self.row("", &format!("the load stops at {stopped}"));
+            self.row("", &format!("loading of the rules stops at {stopped}"));
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn text(report: &RescueReport) -> String {
             let _ = writeln!(text, "freed {freed} of {}", freed + left);
         }
         _ if report.verdict.is_stuck() && !report.asked_to_free => {
-            text.push_str("nothing was done; auditwatch rescue --yes frees them\n");
+            text.push_str("nothing changed; to free them: auditwatch rescue --yes\n");
         }
         _ => {}
     }

@@ -170,16 +170,16 @@ impl RescueReport {
                 said.push("nothing is stuck: no task sleeps in the audit code".to_owned());
             }
             Verdict::Moving => said.push(format!(
-                "{} {} for room in the audit queue, and the queue moves: nothing is stuck",
+                "nothing is stuck: {} {} for room in the audit queue, and the queue moves",
                 tasks(sleeping),
                 verb(sleeping, "wait")
             )),
             Verdict::Stranded => {
                 said.push(format!(
-                    "{} {} in the audit code although the queue has room ({}): only another record or the \
-                     end of backlog_wait_time wakes {}",
+                    "{} {} stranded: asleep in the audit code although the queue has room ({}). Only another \
+                     record or the end of backlog_wait_time wakes {}",
                     tasks(self.stranded),
-                    verb(self.stranded, "sleep"),
+                    if self.stranded == 1 { "is" } else { "are" },
                     self.room(),
                     if self.stranded == 1 { "it" } else { "them" }
                 ));
@@ -190,35 +190,35 @@ impl RescueReport {
                     .count() as u64;
                 if senders > 0 {
                     said.push(format!(
-                        "{} of all sent an audit message (as auditctl -s does) while the queue was over its \
-                         limit: since Linux 5.17 such a sender takes a wake-up and passes none on, which leaves \
-                         others asleep; do not poll audit netlink under pressure",
+                        "{} of all sleeping tasks sent an audit message, as auditctl -s does, while the queue was \
+                         over its limit. Since Linux 5.17 such a sender uses up a wake-up, and other tasks stay \
+                         asleep; do not poll audit netlink while the queue is full",
                         tasks(senders)
                     ));
                 }
             }
             Verdict::Full => said.push(format!(
-                "{} {} for room in the audit queue, which is over its limit ({}){}",
+                "{} {} for room in the audit queue, which is full ({}){}",
                 tasks(sleeping),
                 verb(sleeping, "wait"),
                 self.room(),
                 match &self.auditd {
                     Some(auditd) if auditd.warning().is_none() =>
-                        format!("; {} runs, but takes records too slowly", auditd.name()),
+                        format!("; {} runs, but reads records too slowly", auditd.name()),
                     Some(_) => String::new(),
-                    None => "; auditd is slow, stopped or gone: look at it first".to_owned(),
+                    None => "; check auditd first: it is slow, stopped or gone".to_owned(),
                 }
             )),
             Verdict::NotKnown => said.push(format!(
-                "{} {} in the audit code, and whether the queue has room is unknown: its length can be read \
-                 neither from the kernel's memory nor by BPF",
+                "{} {} in the audit code; the queue depth is unknown, because neither the kernel's memory nor BPF \
+                 can be read",
                 tasks(sleeping),
                 verb(sleeping, "sleep")
             )),
             Verdict::RetryRests => said.push(format!(
-                "{} {} in the retry queue: the kernel tries again when another record comes, and not before",
+                "{} {} in the retry queue: the kernel retries only when another record comes",
                 counted(u64::from(self.retry_depth.unwrap_or(0)), "record"),
-                verb(u64::from(self.retry_depth.unwrap_or(0)), "rest")
+                verb(u64::from(self.retry_depth.unwrap_or(0)), "wait")
             )),
         }
         let warning = self.auditd.as_ref().and_then(Registered::warning);
@@ -230,7 +230,7 @@ impl RescueReport {
         match (self.depth, self.limit) {
             (Some(depth), Some(0)) => format!("{}, no limit", counted(depth.into(), "record")),
             (Some(depth), Some(limit)) => format!("{depth} of {limit} records"),
-            _ => "kauditd waits for a record, so it is empty".to_owned(),
+            _ => "empty: kauditd waits for a record".to_owned(),
         }
     }
 }
@@ -295,15 +295,15 @@ mod tests {
         assert_eq!(
             said('T', &[3]),
             [
-                "1 task waits for room in the audit queue, which is over its limit (65 of 64 records)",
+                "1 task waits for room in the audit queue, which is full (65 of 64 records)",
                 "auditd (pid 133) is stopped (T): kill -CONT 133"
             ]
         );
         assert_eq!(
             said('S', &[3, 4]),
             [
-                "2 tasks wait for room in the audit queue, which is over its limit (65 of 64 records); auditd \
-              (pid 133) runs, but takes records too slowly"
+                "2 tasks wait for room in the audit queue, which is full (65 of 64 records); auditd (pid 133) \
+              runs, but reads records too slowly"
             ]
         );
     }
@@ -317,7 +317,7 @@ mod tests {
         let quiet = [look(Some(0), Some(true), &[])];
         let report = RescueReport::of(&quiet, Some(&state), None);
         assert_eq!(report.verdict, Verdict::RetryRests);
-        assert!(report.explanation[0].starts_with("7 records rest"));
+        assert!(report.explanation[0].starts_with("7 records wait"));
         let mut moved = report.clone();
         assert!(moved.is_stuck_still());
         moved.retry_after = Some(7);

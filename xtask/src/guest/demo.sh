@@ -78,7 +78,7 @@ await "the queue is empty" is_drained
 show "auditwatch apply --recommended --policy cis --for 12s --yes"
 auditwatch apply --recommended --policy cis --for 12s --yes 2>/tmp/complaint &
 applying=$!
-await "apply watches" grep -q 'watching for' /tmp/complaint
+await "apply watches" grep -q 'tracing for' /tmp/complaint
 $storm >/dev/null 2>&1
 wait $applying || fail "apply failed: $(tail -n 1 /tmp/complaint)"
 echo

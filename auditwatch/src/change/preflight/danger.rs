@@ -28,15 +28,14 @@ pub(super) fn dangerous(target: &Target, facts: &Facts, found: &mut Found) {
     if panics_at_all && found.0.iter().all(|finding| finding.code != "panic") {
         found.warn(
             "panic",
-            "a lost record panics this host (-f 2): this change is in the safe direction, and is not taken \
-             back by itself"
+            "a lost record panics this host (-f 2): this change is safe, but is not reverted automatically"
                 .to_owned(),
         );
     }
     if !panics_at_all && target.backlog_wait_time == Some(0) {
         found.warn(
             "wait_time",
-            "a wait time of 0 keeps tasks from sleeping, and drops records at once when the queue is full"
+            "with a wait time of 0 tasks never stall, but records are dropped at once if the queue is full"
                 .to_owned(),
         );
     }
@@ -59,8 +58,8 @@ fn could_lose(
         found.refuse(
             "panic",
             format!(
-                "a lost record panics {host} (-f 2), and a limit of {new} is lower than the present one \
-                 ({old}); only a raise is safe here"
+                "a lost record panics {host} (-f 2), and limit {new} is lower than the present limit ({old}); only \
+                 a higher limit is safe"
             ),
         );
     }
@@ -70,8 +69,8 @@ fn could_lose(
         found.refuse(
             "panic",
             format!(
-                "a lost record panics {host} (-f 2), and a wait time of {new} jiffies instead of {old} makes \
-                 tasks give up sooner and lose theirs; leave --wait-time out"
+                "a lost record panics {host} (-f 2), and a shorter wait time ({new} jiffies, now {old}) makes a \
+                 loss more likely; omit --wait-time"
             ),
         );
     }

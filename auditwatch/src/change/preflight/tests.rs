@@ -228,7 +228,7 @@ fn a_limit_over_the_memory_budget_needs_force() {
     let budget = Some(64 << 20);
     let (code, message) = refused(18_594, &facts(budget, 64)).expect("a refusal");
     assert_eq!(code, "memory_budget");
-    for part in ["122 MiB", "64 MiB", "limit of 9709", "--force"] {
+    for part in ["122 MiB", "64 MiB", "apply 9709 or less", "--force"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(refused(9709, &facts(budget, 64)), None);

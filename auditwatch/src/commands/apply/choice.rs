@@ -40,12 +40,12 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
     } else if args.recommended {
         let (summary, evidence) =
             progress::watch(args.window, None, args.risk.accept_panic_risk).await?;
-        let says = format!("this host, watched for {}", duration(summary.duration_ns));
+        let says = format!("a trace of this host for {}", duration(summary.duration_ns));
         (summary, evidence, says)
     } else {
         let evidence = match args.limit {
-            Some(limit) => format!("the number given, {limit}"),
-            None => "the wait time given".to_owned(),
+            Some(limit) => format!("limit {limit} from the command line"),
+            None => "wait time from the command line".to_owned(),
         };
         return Ok(Choice {
             limit: args.limit,
@@ -73,10 +73,10 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
     );
     if answer.capped_by_budget {
         let or = answer.limit.map_or_else(String::new, |most| {
-            format!(", and `apply {most}` sets the most that it allows")
+            format!(", or apply {most}, the largest limit within the budget")
         });
         bail!(
-            "refused: {says} asks for a limit over the memory budget of {}: {}; --force applies it{or}",
+            "refused: {says} needs a limit over the memory budget of {}: {}; add --force to apply it{or}",
             bytes(MEMORY_BUDGET_BYTES),
             answer.reasons.join("; ")
         );
@@ -84,13 +84,16 @@ pub(super) async fn choose(args: &ApplyArgs) -> Result<Choice> {
     let limit = match (answer.verdict, answer.limit) {
         (Verdict::Raise | Verdict::Lower, Some(limit)) => {
             Some(u32::try_from(limit).ok().with_context(|| {
-                format!("a limit of {} is more than the kernel takes", count(limit))
+                format!(
+                    "limit {} is over the kernel's maximum of 4,294,967,295",
+                    count(limit)
+                )
             })?)
         }
         // What is in force suffices. That is no reason to write it anywhere: the next boot may bring more.
         (Verdict::Keep, _) => None,
         _ => bail!(
-            "{says} names no limit to apply ({}): {}",
+            "{says} gives no limit to apply ({}): {}",
             answer.verdict.name(),
             answer.reasons.join("; ")
         ),

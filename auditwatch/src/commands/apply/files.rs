@@ -59,7 +59,7 @@ pub(super) fn plan(
         if boot >= least {
             limit = None;
             by_hand.push(format!(
-                "# the files bring {boot} at the next boot, which suffices: they stay as they are"
+                "# no change to the files: the next boot sets {boot}, which is enough"
             ));
         }
     }
@@ -79,18 +79,18 @@ pub(super) fn plan(
         .filter(|&limit| cmdline_limit != Some(limit))
     {
         let now = cmdline_limit.map_or_else(
-            || "64, the kernel's own".to_owned(),
-            |limit| format!("{limit}, by audit_backlog_limit= on its command line"),
+            || "64 (the kernel's default)".to_owned(),
+            |limit| format!("{limit} (audit_backlog_limit= on the kernel command line)"),
         );
         by_hand.push(format!(
-            "# from boot until the rules are loaded the limit is {now}; for {limit} there too:"
+            "# early boot, before the rules are loaded, has limit {now}; to set {limit} there:"
         ));
         by_hand.push(manual_steps::boot_limit(&system, limit));
     }
     if !target.runtime && root.is_own() && !edited.edits.is_empty() {
         by_hand.push(
-            "# the files hold from the next boot on; for now: auditwatch apply N --runtime-only, or a restart \
-             of auditd, which loads all rules anew:"
+            "# the files take effect at the next boot; for now, run auditwatch apply N --runtime-only, or \
+             restart auditd, which reloads all rules:"
                 .to_owned(),
         );
         by_hand.push(manual_steps::restart_auditd(&system).to_owned());

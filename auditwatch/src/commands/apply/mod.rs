@@ -75,7 +75,7 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
     let terminal = || {
         ensure!(
             io::stdin().is_terminal(),
-            "there is no terminal to ask on; add --yes to apply it unasked, or --dry-run to see what it would do"
+            "cannot ask for confirmation: stdin is not a terminal; add --yes to apply, or --dry-run to see the plan"
         );
         Ok(())
     };
@@ -92,17 +92,14 @@ async fn apply(args: &ApplyArgs) -> Result<ExitCode> {
     }
     if asks {
         terminal()?;
-        ensure!(
-            ask(&prepared)?,
-            "nothing was changed: the answer was not yes"
-        );
+        ensure!(ask(&prepared)?, "nothing changed: not confirmed");
     }
     if interrupted && clear_the_way(&prepared)? {
         let anew = prepare(args, &choice)?;
         if asks && anew.plan != prepared.plan && !is_empty(&anew.plan) {
             ensure!(
                 ask(&anew)?,
-                "nothing but the interrupted change was taken back: the answer was not yes"
+                "not confirmed: the interrupted change was reverted, and nothing else changed"
             );
         }
         prepared = anew;
@@ -145,9 +142,9 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
     refuse(args, &outcome)?;
     let files = if target.persist {
         let way_out = if is_live {
-            "nothing has changed (--runtime-only sets the running kernel alone)"
+            "nothing changed (--runtime-only sets only the running kernel)"
         } else {
-            "nothing has changed"
+            "nothing changed"
         };
         let files = files::plan(&root, &target, hz, choice).context(way_out)?;
         for change in &files.changes {
@@ -223,10 +220,10 @@ fn clear_the_way(prepared: &Prepared) -> Result<bool> {
         change.state.name()
     );
     if change.state != State::Reverting && change.plan.target == prepared.plan.target {
-        say(vec![format!("{was}; it is finished now")]);
+        say(vec![format!("{was}; finishing it now")]);
         return Ok(false);
     }
-    say(vec![format!("{was}; it is taken back first")]);
+    say(vec![format!("{was}; reverting it first")]);
     let kernel = if prepared.now.is_some() && !change.plan.settings.is_empty() {
         Some(Kernel::open(KernelNow::open(&prepared.facts))?)
     } else {
@@ -241,9 +238,9 @@ fn clear_the_way(prepared: &Prepared) -> Result<bool> {
         .take_back(
             change.id,
             &change.plan,
-            "interrupted, and another change came",
+            "interrupted; superseded by another change",
         )
-        .with_context(|| format!("{was}, and cannot be taken back"))?;
+        .with_context(|| format!("{was}; cannot revert it"))?;
     say(stays);
     Ok(true)
 }
@@ -292,7 +289,7 @@ async fn carry_out(
                 let note = format!("{error:#}");
                 hands.journal.step(id, State::Failed, Some(note))?;
                 return Err(error.context(
-                    "cannot look on, so that nothing was changed; --watch 0 goes without",
+                    "cannot monitor the change, so nothing changed; --watch 0 applies it without monitoring",
                 ));
             }
         }
@@ -326,11 +323,11 @@ fn target(args: &ApplyArgs, choice: &Choice, hz: Option<u32>) -> Result<Target> 
     let wait_time = match (args.wait_time, hz) {
         (None, _) => None,
         (Some(seconds), Some(hz)) => Some(seconds.checked_mul(hz).with_context(|| {
-            format!("a wait time of {seconds} s is more than the kernel takes; name 600 or less")
+            format!("--wait-time {seconds}s is over the kernel's maximum; use 600s or less")
         })?),
         (Some(_), None) => bail!(
-            "the kernel counts the wait time in ticks, and how many make a second is in no readable \
-             configuration of it; leave --wait-time out"
+            "cannot convert --wait-time to kernel ticks: no readable kernel configuration has the tick rate; \
+             omit --wait-time"
         ),
     };
     Ok(Target {
@@ -428,7 +425,7 @@ async fn begin_watch(
     } else {
         let look = length.min(LOOK_BEFORE);
         say(vec![format!(
-            "looking for {} s at how it is before the change",
+            "measuring for {} s before the change",
             look.as_secs()
         )]);
         let (before, interrupted) = onlooker.window(look).await?;
@@ -448,7 +445,7 @@ async fn look_on(
     panics: bool,
 ) -> Result<Relapse> {
     say(vec![format!(
-        "done; looking on for {} s (Ctrl-C ends that early, and keeps the change)",
+        "applied; monitoring for {} s (Ctrl-C ends monitoring and keeps the change)",
         length.as_secs()
     )]);
     let (after, _) = onlooker.window(length).await?;
@@ -459,13 +456,12 @@ async fn look_on(
     }
     if panics {
         say(vec![format!(
-            "it got worse: {}; but a lost record panics this host (-f 2), so that nothing is taken back by \
-             itself",
+            "regression: {}. The change is not reverted: a lost record would panic this host (-f 2)",
             relapse.worse.join("; ")
         )]);
         return Ok(relapse);
     }
-    let why = format!("it got worse: {}", relapse.worse.join("; "));
+    let why = format!("regression: {}", relapse.worse.join("; "));
     let stays = hands.take_back(id, plan, &why)?;
     relapse.reverted = stays.is_empty();
     say(stays);

@@ -57,8 +57,8 @@ impl Onlooker {
 
     /// Counts for so long, or until a signal; whether it was a signal.
     pub(super) async fn window(&mut self, length: Duration) -> Result<(Window, bool)> {
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
         let mut window = Window::default();
         let mut waiting_ns = 0;
         let end = tokio::time::Instant::now() + length;

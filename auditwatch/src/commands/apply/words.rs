@@ -64,7 +64,7 @@ pub(super) fn comment(choice: &Choice) -> Vec<String> {
     );
     let mut lines = vec![format!("{} by {user}: {}", utc_now(), choice.why.evidence)];
     lines.extend(choice.why.reasons.first().cloned());
-    lines.push("auditwatch undo takes it back".to_owned());
+    lines.push("revert with: auditwatch undo".to_owned());
     lines
 }
 
@@ -79,9 +79,9 @@ fn utc_now() -> String {
 /// Asks on the terminal.
 pub(super) fn agreed() -> Result<bool> {
     let mut err = io::stderr();
-    write!(err, "Apply it? [y/N] ")
+    write!(err, "Apply this change? [y/N] ")
         .and_then(|()| err.flush())
-        .context("cannot ask")?;
+        .context("cannot ask for confirmation")?;
     let mut answer = String::new();
     io::stdin()
         .lock()

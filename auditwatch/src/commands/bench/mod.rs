@@ -61,8 +61,8 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::Restore => {
             setup::ensure_root()?;
             match keeper::recover(&Lock::take()?)? {
-                Some(changes) => print(&format!("put back: {}\n", changes.in_words())),
-                None => print("nothing of a bench is left behind\n"),
+                Some(changes) => print(&format!("restored: {}\n", changes.in_words())),
+                None => print("nothing to restore\n"),
             }
         }
         BenchCommand::Keeper { lock } => keeper::run(*lock).map(|()| ExitCode::SUCCESS),
@@ -87,9 +87,9 @@ fn until_done(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
             let mut hangup = signal(SignalKind::hangup())?;
             tokio::select! {
                 done = work => done,
-                _ = interrupt.recv() => bail!("interrupted; what the storm had changed is put back"),
-                _ = terminate.recv() => bail!("terminated; what the storm had changed is put back"),
-                _ = hangup.recv() => bail!("the terminal is gone; what the storm had changed is put back"),
+                _ = interrupt.recv() => bail!("interrupted; the host's settings are restored"),
+                _ = terminate.recv() => bail!("terminated; the host's settings are restored"),
+                _ = hangup.recv() => bail!("the terminal was closed; the host's settings are restored"),
             }
         })
 }
@@ -103,7 +103,7 @@ fn storm(name: &str) -> Result<Storm> {
     } else {
         of_library(name)?.to_owned()
     };
-    Storm::parse(&text).with_context(|| format!("the storm {name} makes no sense"))
+    Storm::parse(&text).with_context(|| format!("cannot parse the storm {name}"))
 }
 
 /// Reads a storm file. Anything else than a regular file is not opened: a device can act on that, or have no
@@ -127,9 +127,7 @@ fn read(path: &Path) -> Result<String> {
 
 fn of_library(name: &str) -> Result<&'static str> {
     library::find(name).ok_or_else(|| {
-        anyhow!(
-            "there is no storm `{name}`: no file of that name, and none in the library (bench list)"
-        )
+        anyhow!("no storm `{name}`: neither a file nor a name from auditwatch bench list")
     })
 }
 

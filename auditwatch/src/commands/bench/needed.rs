@@ -69,12 +69,12 @@ pub(super) async fn run(args: &NeededArgs) -> Result<ExitCode> {
     };
     let verdict = match finding {
         Finding::NoLimitHelps => style.yellow(&format!(
-            "{}: loses records or stalls without any limit; something else is the bottleneck",
+            "{}: no limit helps: records are lost or tasks stall even without a limit",
             shown(&storm.name)
         )),
         Finding::Needed { limit, hurts_at } => {
             let (least, most) = needed.peaks.unwrap_or_default();
-            let but = hurts_at.map_or_else(String::new, |at| format!(", not at {at}"));
+            let but = hurts_at.map_or_else(String::new, |at| format!(", but not at {at}"));
             style.green(&format!(
                 "{}: needs limit {limit}: clean in 3 runs there{but}; peak depth {least} to {most} in clean \
                  runs",
@@ -99,7 +99,7 @@ fn unsettled(runs: u32, storm: &str, next: u32) -> String {
         limit => format!("at limit {limit}"),
     };
     format!(
-        "{runs} not settle which limit {storm} needs; the next run would be {next}. Give it more runs (--runs; a \
+        "{runs} not settle which limit {storm} needs; the next run would be {next}. Allow more with --runs (a \
          search takes 6 or more). If 12 are not enough, the need varies too much from run to run"
     )
 }
@@ -107,7 +107,7 @@ fn unsettled(runs: u32, storm: &str, next: u32) -> String {
 fn trial(report: &BenchReport) -> Result<Trial> {
     ensure!(
         report.agrees,
-        "trace and truth disagree at limit {}, so that the run proves nothing: {:?}",
+        "the trace disagrees with the ground truth at limit {}, so the run is not valid: {:?}",
         report.limit,
         report.checks
     );

@@ -174,7 +174,7 @@ fn apply(setup: &mut Setup, storm: &Storm) -> Result<()> {
             let hz = setup
                 .facts
                 .hz
-                .context("the kernel's clock rate is not known, and wait_time_ms needs it")?;
+                .context("cannot set wait_time_ms: the kernel's tick rate is unknown")?;
             let jiffies = ms.saturating_mul(u64::from(hz)).div_ceil(1000);
             Some(u32::try_from(jiffies).context("wait_time_ms is too long")?)
         }
@@ -199,8 +199,8 @@ fn ensure_heard(producers: &[ProducerReport], attempted: Option<u64>) -> Result<
     let events: u64 = producers.iter().map(|producer| producer.events).sum();
     ensure!(
         events == 0 || attempted != Some(0),
-        "the storm made {events} events and not one record: a rule `-a never,task` or an exclude rule of \
-         this host keeps them out; see auditctl -l"
+        "the storm made {events} events but no record: a rule of this host filters them (`-a never,task` or \
+         an exclude rule); see auditctl -l"
     );
     match producers.iter().find(|producer| producer.failed > 0) {
         Some(producer) => bail!(
@@ -208,7 +208,7 @@ fn ensure_heard(producers: &[ProducerReport], attempted: Option<u64>) -> Result<
             producer.failed,
             producer.events,
             producer.name,
-            producer.failure.as_deref().unwrap_or("for no known reason")
+            producer.failure.as_deref().unwrap_or("reason unknown")
         ),
         None => Ok(()),
     }
@@ -232,10 +232,7 @@ impl View<'_> {
             return Ok(());
         }
         self.next = now + self.interval;
-        ensure!(
-            !participants.consumer.has_died(),
-            "the consumer has died: somebody killed it"
-        );
+        ensure!(!participants.consumer.has_died(), "the consumer was killed");
         if let Some(sample) = self.live.sample()? {
             let interval = self.log.push(sample);
             (self.watch)(&interval, participants.board.get(Slot::Events));
@@ -356,7 +353,7 @@ impl Rest {
     fn is_reached(&mut self, live: &mut Live, participants: &Participants) -> Result<bool> {
         let state = live
             .state()?
-            .context("this host offers no look at the queue without asking")?;
+            .context("cannot read the queue without a netlink request")?;
         let progress = participants.consumer.progress(&participants.board);
         let at_rest = state.depth == Some(0)
             && state.in_hand.unwrap_or(0) == 0
@@ -367,7 +364,7 @@ impl Rest {
         self.looks = if at_rest { self.looks + 1 } else { 0 };
         ensure!(
             Instant::now() < self.deadline,
-            "the queue is not empty after {} s: {} records, {} to be sent again",
+            "the queue is not empty after {} s: {} records, and {} in the retry queue",
             self.patience.as_secs(),
             state.depth.unwrap_or(0),
             state.retry_depth.unwrap_or(0)

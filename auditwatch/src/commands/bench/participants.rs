@@ -35,7 +35,7 @@ pub(super) struct Participants {
 impl Participants {
     /// Puts everybody in place.
     pub(super) async fn assemble(setup: &mut Setup, storm: &Storm) -> Result<Self> {
-        let board = Board::create().context("cannot make the board")?;
+        let board = Board::create().context("cannot create the shared counters")?;
         let directory = setup.directory.make_unique("run-")?;
         let consumer = Consumer::start(
             &storm.consumer,
@@ -104,12 +104,15 @@ impl Producers {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("cannot start the producers")?;
-        let pid = child.id().context("the producers have ended")?;
+            .context("cannot start the producer process")?;
+        let pid = child.id().context("the producer process has ended")?;
         setup
             .keeper
             .announce(|changes| changes.children.extend(ChildId::of(pid)))?;
-        let mut words = child.stdin.take().context("the producers have no input")?;
+        let mut words = child
+            .stdin
+            .take()
+            .context("the producer process has no stdin")?;
         let mut order = serde_json::to_vec(&ProducersOrder {
             storm: storm.clone(),
             board: board.path().into(),
@@ -120,7 +123,7 @@ impl Producers {
         let reports = child
             .stdout
             .take()
-            .context("the producers have no output")?;
+            .context("the producer process has no stdout")?;
         Ok(Self {
             child,
             words,
@@ -134,14 +137,14 @@ impl Producers {
         self.words
             .write_all(b"begin\n")
             .await
-            .context("the producers are gone")
+            .context("the producer process has ended")
     }
 
     /// What became of the phase, when it has ended.
     pub(super) async fn reports(&mut self) -> Result<Vec<ProducerReport>> {
         let line = self.reports.next_line().await?;
-        let line = line.context("the producers ended before the storm did")?;
-        serde_json::from_str(&line).context("the producers make no sense")
+        let line = line.context("the producer process ended before the storm")?;
+        serde_json::from_str(&line).context("cannot parse the report of the producer process")
     }
 
     async fn end(self) -> Result<()> {
@@ -150,7 +153,7 @@ impl Producers {
         } = self;
         drop(words);
         let status = child.wait().await?;
-        ensure!(status.success(), "the producers ended with {status}");
+        ensure!(status.success(), "the producer process failed: {status}");
         Ok(())
     }
 }

@@ -67,12 +67,12 @@ impl Setup {
         if let Some(pid) = lives {
             ensure!(
                 yes,
-                "an auditd lives here (process {pid}){}; with --yes the storm runs all the same",
+                "refused: auditd is running (pid {pid}){}; add --yes to run the storm anyway",
                 if stays {
-                    ", and the storm's records would stand in its log"
+                    ", and would write the storm's records to its log"
                 } else {
-                    ", and would be stopped for the storm, so that this host's events are not logged \
-                     meanwhile; it is started again afterwards"
+                    ". It would be stopped during the storm, so this host's events would not be logged; it is \
+                     started again afterwards"
                 }
             );
         }
@@ -100,7 +100,7 @@ impl Setup {
 pub(super) fn ensure_root() -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
-        "a bench changes audit settings and rules, which takes root: run it by sudo"
+        "bench changes audit settings and rules, which needs root; run it with sudo"
     );
     Ok(())
 }
@@ -121,11 +121,11 @@ fn working_directory(keeper: &mut Keeper) -> Result<Directory> {
 fn refuse(status: &AuditStatus) -> Result<()> {
     match (status.failure, status.enabled) {
         (2, _) => bail!(
-            "a lost record panics this host (auditctl -f 2), and storms lose records; set -f 1 first"
+            "refused: storms lose records, and a lost record panics this host (auditctl -f 2); set -f 1 first"
         ),
         (_, 2) => bail!(
-            "the audit settings are locked until reboot (auditctl -e 2), so that no storm can set or \
-             restore them; take -e 2 out of the rules and reboot"
+            "refused: the audit settings are locked until reboot (auditctl -e 2), so a storm cannot set or \
+             restore them; remove -e 2 from the rules and reboot"
         ),
         _ => Ok(()),
     }

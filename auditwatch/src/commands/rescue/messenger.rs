@@ -39,7 +39,7 @@ impl Means {
         match self {
             Self::Message => "a USER message",
             Self::MessageWhileOff => "a USER_AVC message",
-            Self::SameLimit => "backlog_limit set to what it is",
+            Self::SameLimit => "setting backlog_limit to its present value",
         }
     }
 
@@ -58,7 +58,7 @@ impl Means {
             (Self::MessageWhileOff, _) => control::user_message_while_off(socket, TEXT),
             (Self::Message | Self::SameLimit, _) => control::user_message(socket, TEXT),
         }
-        .context("cannot make a record")
+        .context("cannot send a record")
     }
 }
 
@@ -91,7 +91,7 @@ impl Messenger {
                 }
             })
             .context("cannot start a thread")?;
-        let tid = told.recv().context("the thread that sends is gone")?;
+        let tid = told.recv().context("the sender thread has ended")?;
         Ok(Self {
             tid: tid.unsigned_abs(),
             orders,
@@ -106,7 +106,7 @@ impl Messenger {
     pub(super) fn send(&mut self, means: Means, limit: Option<u32>) -> Result<()> {
         self.orders
             .send((means, limit))
-            .context("the thread that sends is gone")?;
+            .context("the sender thread has ended")?;
         for _ in 0..LOOKS {
             match self.outcomes.recv_timeout(PROMPT) {
                 Ok(outcome) => return outcome,
@@ -116,11 +116,11 @@ impl Messenger {
                     return Ok(());
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the thread that sends is gone"),
+                Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the sender thread has ended"),
             }
         }
         bail!(
-            "a message to the kernel is not through after {} s",
+            "the kernel has not accepted a message after {} s",
             (PROMPT * LOOKS).as_secs()
         )
     }

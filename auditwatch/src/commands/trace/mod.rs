@@ -37,10 +37,10 @@ use crate::{
 
 /// To change code that runs, the kernel waits until each task has slept once, and
 /// `kauditd` does not as long as the queue never empties.
-const SLOW_START: &str = "still putting the hooks in place: the kernel waits until each task has slept once, and \
-     a queue that never empties keeps kauditd from it (--attach kprobe does not wait); nothing is counted yet";
-const SLOW_END: &str = "still taking the hooks out: the kernel waits until each task has slept once, and a queue \
-     that never empties keeps kauditd from it; the summary follows";
+const SLOW_START: &str = "still attaching BPF programs; nothing is counted yet. The kernel waits until each task has \
+     slept once, and kauditd does not sleep until its queue is empty. --attach kprobe does not wait";
+const SLOW_END: &str = "still detaching BPF programs; the summary follows. The kernel waits until each task has \
+     slept once, and kauditd does not sleep until its queue is empty";
 
 /// Runs the command. `started` is when the process began.
 ///
@@ -221,7 +221,7 @@ async fn finish(
     notes.extend(
         own.as_ref()
             .err()
-            .map(|error| format!("the programs could not be taken out in order: {error:#}")),
+            .map(|error| format!("cannot detach the BPF programs cleanly: {error:#}")),
     );
     let (summary, recorded) = log.end(End {
         notes,

@@ -50,7 +50,7 @@ impl CannotRun {
                 error.to_string()
             },
             hint: match time {
-                Some(time) if is_missing => format!("; to trace for that long: --duration {time}"),
+                Some(time) if is_missing => format!("; to trace for a time, use --duration {time}"),
                 _ => String::new(),
             },
             status: if is_missing {
@@ -164,7 +164,7 @@ impl Workload {
     pub(super) async fn ended(&mut self) -> Result<()> {
         match &mut self.child {
             Some(child) => {
-                self.status = Some(child.wait().await.context("cannot wait for the command")?);
+                self.status = Some(child.wait().await.context("cannot wait for COMMAND")?);
                 self.ended = Some(Instant::now());
                 Ok(())
             }

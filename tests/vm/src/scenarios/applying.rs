@@ -261,7 +261,7 @@ fn others(scene: &mut Scene<'_>) -> Result<()> {
     let now = files(Path::new(ETC))?;
     let refused = auditwatch(scene, &["undo"])?;
     findings.equal("exit status", refused.code(), 1);
-    findings.that(refused.stderr.contains("backlog_limit is 7777"), || {
+    findings.that(refused.stderr.contains("backlog_limit is now 7777"), || {
         refused.stderr.clone()
     });
     findings.that(files(Path::new(ETC))? == now && limit()? == 7777, || {
@@ -274,7 +274,7 @@ fn others(scene: &mut Scene<'_>) -> Result<()> {
     let refused = auditwatch(scene, &["undo"])?;
     findings.equal("exit status", refused.code(), 1);
     findings.that(
-        refused.stderr.contains("zz-auditwatch.rules is not as"),
+        refused.stderr.contains("zz-auditwatch.rules differs"),
         || refused.stderr.clone(),
     );
     findings.equal("limit", limit()?, NEW);
@@ -367,8 +367,8 @@ fn watched(scene: &mut Scene<'_>) -> Result<()> {
         "--json",
     ];
     let mut process = start(scene, &words)?;
-    process.until("looking on", PATIENCE, |p| {
-        p.errors().contains("looking on")
+    process.until("monitoring", PATIENCE, |p| {
+        p.errors().contains("monitoring for")
     })?;
     findings.equal("limit while it looks on", limit()?, 100);
     let (storm, _) = stage.storm("--processes 4 --syscall 1000");

@@ -381,7 +381,7 @@ fn keeper_killed(scene: &mut Scene<'_>) -> Result<()> {
     host.is_back()?;
     let mut findings = Findings::default();
     findings.equal("exit status", ended.code(), 0);
-    findings.that(ended.stdout.starts_with("put back: limit 777, "), || {
+    findings.that(ended.stdout.starts_with("restored: limit 777, "), || {
         format!("it does not say what it put back: {}", ended.stdout)
     });
     let again = bench(scene, &["restore"])?.wait(PATIENCE)?;

@@ -126,7 +126,7 @@ fn recording_not_overwritten(scene: &mut Scene<'_>) -> Result<()> {
     scene.log.push(ended.stderr.clone());
     let mut findings = Findings::default();
     findings.equal("exit status", ended.code(), 1);
-    findings.that(ended.stderr.contains("there already"), || {
+    findings.that(ended.stderr.contains("exists already"), || {
         format!("the cause is not named: {}", ended.stderr)
     });
     findings.that(fs::read_to_string(&path)? == "precious", || {
