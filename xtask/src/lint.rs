@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::{
     cache::Cache,
-    ebpf_compiler, process,
+    ebpf_compiler, language, process,
     setup::{self, Part},
 };
 
@@ -21,6 +21,8 @@ const HOST: [&str; 3] = ["--workspace", "--exclude", "auditwatch-ebpf"];
 
 /// Where the known vulnerabilities are listed, for messages.
 const ADVISORIES: &str = "advisories";
+/// The name of the check of the English, for messages.
+const ENGLISH: &str = "English";
 
 /// Checks the sources.
 #[derive(Args, Debug)]
@@ -28,6 +30,9 @@ pub(crate) struct LintArgs {
     /// Do not check for known vulnerabilities, if the advisory database is out of reach.
     #[arg(long)]
     without_advisories: bool,
+    /// Check the English of documents and help texts only.
+    #[arg(long, conflicts_with = "without_advisories")]
+    english: bool,
 }
 
 /// One check.
@@ -38,6 +43,10 @@ struct Check {
 
 /// Runs the checks; fails if any of them did.
 pub(crate) fn run(args: &LintArgs) -> Result<ExitCode> {
+    if args.english {
+        language::run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let cache = Cache::open()?;
     setup::ensure(
         &cache,
@@ -51,6 +60,11 @@ pub(crate) fn run(args: &LintArgs) -> Result<ExitCode> {
             eprintln!("lint: {}: {error:#}", check.name);
             failed.push(check.name);
         }
+    }
+    println!("lint: {ENGLISH}");
+    if let Err(error) = language::run() {
+        eprintln!("lint: {ENGLISH}: {error:#}");
+        failed.push(ENGLISH);
     }
     if !args.without_advisories {
         println!("lint: {ADVISORIES}");

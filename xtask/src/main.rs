@@ -22,6 +22,7 @@ mod host_packages;
 mod image;
 mod kernels;
 mod kvm;
+mod language;
 mod lint;
 mod passes;
 mod process;
@@ -51,7 +52,7 @@ struct Cli {
 enum Task {
     /// Install what the other tasks need.
     Setup(setup::SetupArgs),
-    /// Check the sources: format, clippy, documentation, dependencies.
+    /// Check the sources: format, clippy, documentation, dependencies, English.
     Lint(lint::LintArgs),
     /// Run the tests, on this machine and in guests.
     Test(test::TestArgs),
