@@ -160,8 +160,12 @@ fn share_network(root: &Path) -> Result<()> {
     process::output(update.arg(root).arg("update-ca-certificates"))
         .context("cannot set up the certificates")?;
     let settings = process::output(Command::new("apt-config").arg("dump"))?;
-    let is_proxy = |line: &&str| line.starts_with("Acquire::http") && line.contains("roxy");
-    let proxies: Vec<&str> = settings.lines().filter(is_proxy).collect();
+    let is_of_archives = |line: &&str| {
+        let is_proxy = line.starts_with("Acquire::http") && line.contains("roxy");
+        // A mirror that is a snapshot has release files that have expired.
+        is_proxy || line.starts_with("Acquire::Check-Valid-Until")
+    };
+    let proxies: Vec<&str> = settings.lines().filter(is_of_archives).collect();
     write(
         &root.join("etc/apt/apt.conf.d/50network"),
         &(proxies.join("\n") + "\n"),
