@@ -375,9 +375,7 @@ impl Policy {
             Self::Cis => {
                 "CIS Benchmarks, \"Ensure audit_backlog_limit is sufficient\": 8192 or more"
             }
-            Self::Stig => {
-                "DISA STIG, V-274168 of Amazon Linux 2023 for one: less than 8192 is a finding"
-            }
+            Self::Stig => "DISA STIG, such as V-274168 of Amazon Linux 2023: 8192 or more",
         }
     }
 }

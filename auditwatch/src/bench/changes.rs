@@ -96,7 +96,7 @@ impl Changes {
                     format!(", wait time {jiffies} jiffies")
                 });
             words.push(format!(
-                "limit {}{wait_time}, rate limit {}, failure {}, enabled {} as they were",
+                "limit {}{wait_time}, rate limit {}, failure {}, enabled {}",
                 settings.backlog_limit, settings.rate_limit, settings.failure, settings.enabled
             ));
         }
@@ -104,7 +104,7 @@ impl Changes {
             words.push(format!("{} of its rules removed", self.rules.len()));
         }
         if self.auditd.is_some() {
-            words.push("auditd in its place".to_owned());
+            words.push("auditd started again".to_owned());
         }
         if !self.children.is_empty() {
             words.push(format!("{} of its processes ended", self.children.len()));
@@ -150,7 +150,7 @@ mod tests {
         };
         assert_eq!(
             changes.in_words(),
-            "limit 8192, wait time 15000 jiffies, rate limit 0, failure 1, enabled 0 as they were"
+            "limit 8192, wait time 15000 jiffies, rate limit 0, failure 1, enabled 0"
         );
         // A setting that the kernel does not have is left alone.
         let old = Settings {

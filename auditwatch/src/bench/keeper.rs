@@ -69,7 +69,7 @@ impl Keeper {
             let what = changes.in_words();
             let _ = writeln!(
                 io::stderr(),
-                "auditwatch: an earlier bench was killed; put back now: {}",
+                "auditwatch: an earlier bench was killed; restored now: {}",
                 shown(&what)
             );
         }

@@ -108,14 +108,14 @@ fn busy(file: &mut File) -> String {
         .unwrap_or_default();
     match holders.iter().position(ChildId::runs) {
         Some(0) => format!(
-            "another bench (process {}) is under way; wait for its end",
+            "another bench (pid {}) is running; wait until it ends",
             holders[0].pid
         ),
         Some(keeper) => format!(
-            "the keeper of another bench (process {}) still restores this host; wait for its end",
+            "another bench (pid {}) is still restoring this host; wait until it ends",
             holders[keeper].pid
         ),
-        None => "another bench begins or ends at this moment; try again".to_owned(),
+        None => "another bench is starting or ending; try again".to_owned(),
     }
 }
 

@@ -141,7 +141,7 @@ pub(super) fn of_disk(path: &Path) -> Result<Logs> {
     }
     if logs.sources.is_empty() {
         let mut words = format!(
-            "no readable log in {} (names: {})",
+            "no readable log in {} (looked for {})",
             shown.display(),
             NAMES.map(|name| format!("{name}*")).join(", ")
         );

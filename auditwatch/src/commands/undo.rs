@@ -127,7 +127,7 @@ fn find(journal: &Journal, id: Option<u64>) -> Result<Option<&Change>> {
     };
     if change.state.is_undone() {
         bail!(
-            "change {} is already reverted ({})",
+            "cannot revert change {}: it is not in force (state: {})",
             change.id,
             change.state.name()
         );

@@ -42,8 +42,8 @@ pub enum FileError {
     },
     /// There is a link in the file's place.
     #[error(
-        "{} is a symbolic link to {}: what is there may be managed by others, and is left alone; put a \
-         regular file in its place, or edit the other by hand",
+        "{} is a symbolic link to {}, a file that other software may manage; replace the link with a regular \
+         file, or edit the target yourself",
         path.display(), target.display()
     )]
     Link {
@@ -62,7 +62,7 @@ pub enum FileError {
     },
     /// It has other names.
     #[error(
-        "{} has {links} hard links, which would be parted from it; leave it one name",
+        "{} has {links} hard links, and replacing it would break them; remove the other links",
         path.display()
     )]
     HardLinks {
@@ -73,7 +73,7 @@ pub enum FileError {
     },
     /// Somebody else wrote it meanwhile.
     #[error(
-        "somebody else has changed {} in the meantime: it is left as they made it; look at it, and try again",
+        "another program changed {} meanwhile, so it is not written; check it, then try again",
         path.display()
     )]
     Changed {

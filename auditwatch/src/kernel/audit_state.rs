@@ -75,11 +75,11 @@ impl KernelState {
         }
         if self.failure == Some(2) {
             return Some(
-                "a lost record panics this host (failure mode 2), and a question while the queue is full can cost one",
+                "a lost record panics this host (failure mode 2), and a request can lose one if the queue is full",
             );
         }
         self.is_half_full().then_some(
-            "the queue is more than half full, and a question while it is full can leave tasks asleep",
+            "the queue is more than half full, and a request can strand tasks if it is full",
         )
     }
 

@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// What a poll cannot see, said at its top.
-pub const BLIND_SPOTS: &str = "polling sees the settings, the kernel's own count of lost records and \
-    the queue's length at the moment of each question. It cannot see how many records there are, why \
-    they are lost, silent loss, the peak of the queue, stalls, or who causes any of it";
+pub const BLIND_SPOTS: &str = "polling measures only the settings, the kernel's count of lost records, \
+    and the queue depth at each poll. Record counts, drop reasons, silent loss, peak depth, stalls and \
+    talkers are not measured";
 
 /// The shortest time between two questions.
 const SHORTEST: Duration = Duration::from_secs(1);

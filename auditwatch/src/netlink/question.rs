@@ -19,6 +19,5 @@ pub fn why_not(memory: Option<&KernelMemory>) -> Option<&'static str> {
     let somebody_waits = memory
         .and_then(KernelMemory::has_waiters)
         .unwrap_or_else(|| !tasks::audit_sleepers().is_empty());
-    somebody_waits
-        .then_some("tasks wait for room in the queue, and the question could keep them asleep")
+    somebody_waits.then_some("tasks wait for room in the queue, and a request could strand them")
 }

@@ -111,6 +111,7 @@ pub fn undo(report: &UndoReport) -> String {
     }
     for part in &report.parts.files {
         let does = match part.standing {
+            PartState::Ours if report.dry_run => "to be restored",
             PartState::Ours => "restored",
             PartState::AsBefore => "already as before",
             PartState::Others | PartState::Unknown => "not changed",
@@ -251,7 +252,7 @@ impl Text {
         let by = at_boot
             .decided_by
             .as_ref()
-            .map_or_else(String::new, |by| format!(", by {by}"));
+            .map_or_else(String::new, |by| format!(", set by {by}"));
         self.row(name, &format!("backlog_limit {limit}{by}"));
         if at_boot.enabled == Some(2) {
             self.row(

@@ -127,7 +127,7 @@ fn what_somebody_else_writes_meanwhile_is_kept() {
             edit(&outside);
             let edited = (fs::read_link(&outside).ok(), fs::read(&outside).ok());
             let error = place(staged).expect_err("somebody has changed it");
-            assert!(error.to_string().contains("somebody else has changed"));
+            assert!(error.to_string().contains("another program changed"));
             assert_eq!(
                 (fs::read_link(&outside).ok(), fs::read(&outside).ok()),
                 edited
