@@ -17,24 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use self::{markers::Counts, phrases::Phrases, text::Sentence};
 
 /// Files and directories that fail the check. Move a path here from [`MEASURED`] when its text is rewritten.
-const ENFORCED: [&str; 16] = [
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "docs/README.md",
-    "docs/apply.md",
-    "docs/change.md",
-    "docs/diagnose.md",
-    "docs/hooks.md",
-    "docs/laws.md",
-    "docs/persistence.md",
-    "docs/principles.md",
-    "docs/probe.md",
-    "docs/recommendation.md",
-    "docs/recordings.md",
-    "docs/storms.md",
-    "docs/testing.md",
-];
+const ENFORCED: [&str; 4] = ["docs", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
 /// Files and directories that are shown and do not fail.
 const MEASURED: [&str; 6] = [
     "README.md",

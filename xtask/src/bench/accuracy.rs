@@ -211,7 +211,7 @@ impl Score {
         if self.cases.is_empty() {
             let _ = writeln!(
                 rows,
-                "| {} | {truths} | no limit below hurts | | | | | | | |",
+                "| {} | {truths} | the need is below every tested limit | | | | | | | |",
                 self.storm
             );
         }
@@ -288,12 +288,12 @@ fn document(kernel: Release, scores: &[Score]) -> String {
     let errors: Vec<f64> = all.iter().filter_map(|case| case.loss_error_pct).collect();
     let mean = errors.iter().sum::<f64>() / float(errors.len().max(1) as u64);
     let mut text = format!(
-        "# How near the recommended limits are\n\n\
+        "# Accuracy of the recommended limits\n\n\
          Made by `cargo xtask bench accuracy --write`, in a guest with kernel {kernel} and one CPU whose clock counts\n\
-         instructions. For each storm of the library that a limit can help: the truth is the greatest length of the queue\n\
-         in {TRUTHS} runs without a limit. The storm then runs once at 64, at 320 and at a tenth of the truth, with the\n\
-         wait time at 0 (records are refused) and at 60 s (tasks wait), and that one trace is asked for the limit.\n\
-         [recommendation.md](recommendation.md) tells how it is found.\n\n\
+         instructions. It uses each storm of the library that a limit can help. The truth is the peak depth in {TRUTHS} runs\n\
+         without a limit. The storm then runs once at 64, at 320 and at a tenth of the truth, with the wait time at 0\n\
+         (records are refused) and at 60 s (tasks wait). Each of these traces gives one recommendation.\n\
+         [recommendation.md](recommendation.md) describes the method.\n\n\
          | cases with a number | recommended / truth | |\n|---|---|---|\n"
     );
     for (label, cases, range, words) in [
@@ -305,7 +305,7 @@ fn document(kernel: Release, scores: &[Score]) -> String {
             "1.0 to 1.3",
         ),
         (
-            "tasks waited, two ends (low confidence)",
+            "tasks waited, two estimates (low confidence)",
             pick(true, true),
             &GOOD_IF_FLAGGED,
             "1.0 to 2.7",

@@ -36,15 +36,15 @@ fn tables(results: &Results) -> String {
     [
         "### In the task that causes the record\n\n".to_owned(),
         page.task(),
-        "### In kauditd\n\nA record more, and a wake-up, however many records it is for.\n\n".to_owned(),
+        "### In kauditd\n\nFor each record, and for each wake-up, whatever its number of records.\n\n".to_owned(),
         page.kauditd(),
         "### Both together\n\n".to_owned(),
         page.total(),
-        "### Ratios\n\nOf what is added to a record: in the task, in both together. In bold what misses its bar.\n\n"
+        "### Ratios\n\nOf the instructions added to a record: in the task, in both together. Figures in bold miss their bar.\n\n"
             .to_owned(),
         page.ratios(results),
         "### Each hook of auditwatch\n\n\
-         What its cost lacks when the hook is left out: in the task, in kauditd, and for a wake-up of kauditd.\n\n"
+         The cost that disappears without the hook: in the task, in kauditd, and for a wake-up of kauditd.\n\n"
             .to_owned(),
         page.hooks(),
         "### auditwatch's programs by themselves\n\n\
@@ -54,7 +54,7 @@ fn tables(results: &Results) -> String {
         page.programs(),
         "### Where this comes from\n\n".to_owned(),
         page.origins(),
-        "What ran in the guests:\n\n".to_owned(),
+        "The commands in the guests:\n\n".to_owned(),
         page.commands(),
     ]
     .concat()

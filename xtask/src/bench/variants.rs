@@ -226,22 +226,22 @@ fn peers() -> Vec<Variant> {
         ),
         kfunc(
             LIKE[0],
-            "bpftrace kfunc: what auditwatch counts, full queues timed",
+            "bpftrace kfunc: auditwatch's counts, full queues timed",
             like(&KFUNC, true),
         ),
         kfunc(
             LIKE[1],
-            "bpftrace kfunc: what auditwatch counts, all records timed",
+            "bpftrace kfunc: auditwatch's counts, all records timed",
             like(&KFUNC, false),
         ),
         kprobe(
             LIKE[2],
-            "bpftrace kprobe: what auditwatch counts, full queues timed",
+            "bpftrace kprobe: auditwatch's counts, full queues timed",
             like(&KPROBE, true),
         ),
         kprobe(
             LIKE[3],
-            "bpftrace kprobe: what auditwatch counts, all records timed",
+            "bpftrace kprobe: auditwatch's counts, all records timed",
             like(&KPROBE, false),
         ),
     ]
