@@ -317,7 +317,7 @@ fn a_recording_that_breaks_off_is_said_to() {
         comparison
             .notes
             .iter()
-            .any(|note| note.contains(side) && note.contains("breaks off"))
+            .any(|note| note.contains(side) && note.contains("cut off"))
     };
     assert!(
         breaks_off("second") && !breaks_off("first"),

@@ -240,7 +240,7 @@ fn confidence_that_is_not_high_says_what_would_raise_it() {
     let answer = recommend(&load, &Options::default());
     assert!(answer.confidence < Confidence::High);
     assert!(
-        answer.confidence_reasons[0].contains("where nobody waits"),
+        answer.confidence_reasons[0].contains("at which no task stalls"),
         "{answer:?}"
     );
 }
@@ -321,7 +321,7 @@ fn the_memory_budget_is_a_cap() {
             .memory_worst_bytes
             .is_some_and(|bytes| bytes <= 1 << 20)
     );
-    assert!(says(&capped, "capped at 151") && says(&capped, "--memory-budget"));
+    assert!(says(&capped, "caps the limit at 151") && says(&capped, "--memory-budget"));
     assert!(capped.advice.iter().all(|advice| advice.spares.is_none()));
     // Whoever lifts it gets the whole.
     let forced = Options {

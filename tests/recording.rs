@@ -183,14 +183,14 @@ fn what_breaks_off_is_whole_up_to_there() {
     let doubts_end = |summary: &Summary| {
         let answer = summary.recommendation.as_ref().expect("an answer");
         let mut reasons = answer.confidence_reasons.iter();
-        answer.confidence < Confidence::High && reasons.any(|reason| reason.contains("breaks off"))
+        answer.confidence < Confidence::High && reasons.any(|reason| reason.contains("cut off"))
     };
     assert!(!doubts_end(&live().1));
     let lines = recorded();
     for kept in 2..lines.len() {
         let (intervals, summary) = replay(&lines[..kept]).expect("whole up to there");
         assert_eq!(intervals, live().0[..kept - 2]);
-        assert!(summary.notes.iter().any(|note| note.contains("breaks off")));
+        assert!(summary.notes.iter().any(|note| note.contains("cut off")));
         assert!(doubts_end(&summary), "{summary:?}");
     }
     assert!(matches!(replay(&lines[..1]), Err(RecordingError::NoSample)));

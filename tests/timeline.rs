@@ -137,22 +137,22 @@ fn the_verdict_is_plain() {
     let line = |samples: &[Sample]| verdict::line(&summary(samples));
     assert_eq!(
         line(&[sample(0, 0, 0), sample(30, 60_000, 1_204)]),
-        "lost 1,204 records in 30 s: backlog limit exceeded; peak depth 321 of 320"
+        "LOST 1,204 of 61,204 records (2.0 %) in 30 s: backlog limit exceeded"
     );
     assert_eq!(
         line(&[sample(0, 0, 0), sample(30, 60_000, 1)]),
-        "lost 1 record in 30 s: backlog limit exceeded; peak depth 321 of 320"
+        "LOST 1 of 60,001 records (< 0.1 %) in 30 s: backlog limit exceeded"
     );
     assert_eq!(
         line(&[sample(0, 0, 0), sample(1, 10, 0)]),
-        "nothing lost in 1 s; peak depth 12 of 320"
+        "no record lost in 1 s; peak depth 12 of 320"
     );
     let mut silent = sample(2, 10, 0);
     silent.hold.as_mut().expect("hooked").calls = 10;
     silent.delivery.as_mut().expect("hooked").delivered = 0;
     let line = line(&[sample(0, 0, 0), silent]);
     assert!(
-        line.starts_with("lost 10 records in 2 s: lost in silence"),
+        line.starts_with("LOST 10 of 10 records (100.0 %) in 2 s: silent loss"),
         "{line}"
     );
 }
@@ -162,7 +162,7 @@ fn a_summary_for_people_has_colour_only_where_it_is_wanted() {
     let summary = summary(&[sample(0, 0, 0), sample(30, 60_000, 1_204)]);
     let plain = table::summary(&summary, table::TOP, Style::plain());
     assert!(!plain.contains('\u{1b}'));
-    assert!(plain.ends_with("peak depth 321 of 320\n"), "{plain}");
+    assert!(plain.starts_with("LOST 1,204 of 61,204 records"), "{plain}");
     assert!(
         plain.contains("check      every record is accounted for"),
         "{plain}"

@@ -11,7 +11,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint, error::ErrorKind};
 use clap_complete::Shell;
 
-pub use self::printing::{DestinationArgs, Format, OutputArgs, PrintArgs};
+pub use self::printing::{DestinationArgs, DetailArgs, Format, OutputArgs, PrintArgs};
 use self::risk::{DoctorArgs, RiskArgs};
 use crate::hooks::plan::{Preference, Role};
 
@@ -247,6 +247,9 @@ pub struct TraceArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// How much is printed
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Where it is written
     #[command(flatten)]
     pub to: DestinationArgs,
@@ -294,6 +297,9 @@ pub struct ReplayArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// How much is printed
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Where it is written
     #[command(flatten)]
     pub to: DestinationArgs,
@@ -336,6 +342,9 @@ pub struct RecommendArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
+    /// How much is printed
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Where it is written
     #[command(flatten)]
     pub to: DestinationArgs,

@@ -126,12 +126,12 @@ impl Bottleneck {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Consumer => "the consumer takes less than comes",
+            Self::Consumer => "the arrival rate exceeds the consumer's service rate",
             Self::NoAuditd => "no auditd is registered",
-            Self::RateLimit => "the rate limit loses the records",
-            Self::Kauditd => "kauditd does not get the CPU",
+            Self::RateLimit => "records exceed the rate limit",
+            Self::Kauditd => "kauditd is starved of CPU",
             Self::Socket => "auditd's socket is full for too long",
-            Self::Memory => "the kernel has no memory for records",
+            Self::Memory => "the kernel is out of memory for records",
         }
     }
 }

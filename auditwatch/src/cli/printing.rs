@@ -42,6 +42,14 @@ impl PrintArgs {
     }
 }
 
+/// How much of a report is printed.
+#[derive(Debug, Args)]
+pub struct DetailArgs {
+    /// Show all details: the evidence for each advice, baselines, rules of thumb
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
 /// Where a report is written.
 #[derive(Debug, Args)]
 pub struct DestinationArgs {

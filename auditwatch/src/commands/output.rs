@@ -13,8 +13,13 @@ use clap::ColorChoice;
 
 use super::terminal;
 use crate::{
-    cli::{Format, PrintArgs},
-    render::{json, live::LiveTable, style::Style, table},
+    cli::{DetailArgs, Format, PrintArgs},
+    render::{
+        json,
+        live::LiveTable,
+        style::{Detail, Style},
+        table,
+    },
     trace::report::{Interval, Summary},
     untrusted::message,
 };
@@ -124,6 +129,15 @@ pub(super) fn explain(written: io::Result<()>) -> Result<()> {
     })
 }
 
+/// How much of a report the options ask for.
+pub(super) const fn detail(args: &DetailArgs) -> Detail {
+    if args.verbose {
+        Detail::Full
+    } else {
+        Detail::Brief
+    }
+}
+
 /// The output of one trace.
 pub(super) struct Output {
     out: Destination,
@@ -132,17 +146,19 @@ pub(super) struct Output {
     table: LiveTable,
     /// Talkers in the table.
     top: usize,
+    detail: Detail,
 }
 
 impl Output {
     /// An output as the options ask for.
-    pub(super) fn new(out: Destination, print: &PrintArgs) -> Self {
+    pub(super) fn new(out: Destination, print: &PrintArgs, detail: &DetailArgs) -> Self {
         Self {
             color: print.color,
             table: LiveTable::with_head_every(out.is_terminal().then_some(LINES_A_HEAD)),
             format: print.format(),
             out,
             top: print.top,
+            detail: self::detail(detail),
         }
     }
 
@@ -163,7 +179,7 @@ impl Output {
         let written = match self.format {
             Format::Json => json::line(&mut self.out, summary),
             Format::Table => {
-                let style = self.out.style(self.color);
+                let style = self.out.style(self.color).with_detail(self.detail);
                 let text = format!("\n{}", table::summary(summary, self.top, style));
                 self.out.text(&text)
             }

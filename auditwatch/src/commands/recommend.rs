@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use super::{
-    output::{Destination, explain as explain_failure},
+    output::{Destination, detail, explain as explain_failure},
     progress,
 };
 use crate::{
     cli::{Format, Policy, RecommendArgs},
     live::recording_file,
     recommend::{Options, explain, policy, recommend},
-    render::{json, recommendation},
+    render::{json, recommendation, style::Detail},
     untrusted::shown,
 };
 
@@ -46,7 +46,14 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
     explain_failure(if args.print.format() == Format::Json {
         json::tagged_line(&mut out, "recommendation", &answer)
     } else {
-        let mut text = recommendation::block(&answer, out.style(args.print.color));
+        let mut text = recommendation::block(
+            &answer,
+            out.style(args.print.color).with_detail(if args.explain {
+                Detail::Full
+            } else {
+                detail(&args.detail)
+            }),
+        );
         if args.explain {
             text.push('\n');
             for step in explain(&evidence, &answer) {

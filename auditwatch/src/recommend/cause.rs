@@ -23,7 +23,7 @@ use crate::{
 pub enum Cause {
     /// It is not auditd.
     OtherConsumer,
-    /// auditd's own work takes most of its time.
+    /// auditd is CPU-bound.
     Cpu,
     /// auditd could run and has no CPU for most of its time.
     CpuWait,
@@ -42,12 +42,12 @@ impl Cause {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::OtherConsumer => "it is not auditd who takes the records",
+            Self::OtherConsumer => "the consumer is not auditd",
             Self::Cpu => "auditd's own work takes most of its time",
-            Self::CpuWait => "auditd waits for a CPU most of its time",
+            Self::CpuWait => "auditd is starved of CPU",
             Self::FlushEachRecord => "auditd syncs its log with each record",
-            Self::FlushEveryFew => "auditd waits for its log to be synced, again and again",
-            Self::Rotation => "auditd pauses, as it does to rotate its logs",
+            Self::FlushEveryFew => "auditd waits for its log to be synced every few records",
+            Self::Rotation => "auditd pauses to rotate its logs",
             Self::Pauses => "the consumer pauses",
         }
     }
@@ -60,14 +60,14 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
         return Some((
             Cause::OtherConsumer,
             format!(
-                "not auditd but {} (process {}) takes the records: auditd.conf has no say in its pace",
+                "the consumer is {} (pid {}), not auditd: auditd.conf does not apply",
                 setup.name().unwrap_or_else(|| "?".to_owned()),
                 setup.pid
             ),
         ));
     }
     let pauses = format!(
-        "it paused {} times for {} together",
+        "it paused {} times ({} in total)",
         count(service.pauses.len() as u64),
         duration(service.paused_ns())
     );
@@ -82,7 +82,7 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
         return Some((
             Cause::FlushEachRecord,
             format!(
-                "auditd syncs its log with each record ({flush}): it takes {} for a record",
+                "auditd syncs its log with each record ({flush}), which takes {} a record",
                 duration(whole(service.record_ns))
             ),
         ));
@@ -93,8 +93,7 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
             (
                 Cause::FlushEveryFew,
                 format!(
-                    "auditd waits for the disk each freq = {} records ({flush}): half of the records \
-                     took {} at most, the mean is {}, and {pauses}",
+                    "auditd waits for the disk every freq = {} records ({flush}): the median record took {}, the mean is {}, and {pauses}",
                     conf.freq,
                     service.usual_ns.map_or_else(|| "?".to_owned(), duration),
                     duration(whole(service.record_ns))
@@ -104,7 +103,7 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
             (
                 Cause::Rotation,
                 format!(
-                    "{pauses}; it does so to rotate its logs ({})",
+                    "{pauses}, to rotate its logs ({})",
                     conf.cite("max_log_file", conf.max_log_file_mib, path)
                 ),
             )
@@ -126,8 +125,7 @@ fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
         return Some((
             Cause::Cpu,
             format!(
-                "of the {taken} that a record takes auditd itself runs for {}: it does not wait for its \
-                 disk",
+                "auditd runs for {} of the {taken} that a record takes: it is CPU-bound and does not wait for the disk",
                 duration(ran_ns)
             ),
         ));
@@ -136,7 +134,7 @@ fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
         (
             Cause::CpuWait,
             format!(
-                "of the {taken} that a record takes auditd could run and has no CPU for {}",
+                "auditd waits for a CPU for {} of the {taken} that a record takes",
                 // The scheduler's account is of the whole trace, the pace of records behind each other.
                 duration(waited_ns.min(whole(service.record_ns)))
             ),

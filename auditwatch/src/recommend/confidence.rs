@@ -115,8 +115,7 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Low,
             format!(
-                "what kauditd does without a CPU cannot be replayed: trace at a limit of {}, where the \
-                 queue's greatest length is the need",
+                "kauditd was starved of CPU, which the model cannot predict: set the limit to {} and trace again; the peak depth is then the need",
                 count(need.high)
             ),
         );
@@ -125,8 +124,7 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Low,
             format!(
-                "whether tasks that waited would have made up for it cannot be told: trace once more at a \
-                 limit of {}, where nobody waits",
+                "stalled tasks may or may not catch up later: set the limit to {}, at which no task stalls, and trace again",
                 count(need.high)
             ),
         );
@@ -134,8 +132,7 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Medium,
             format!(
-                "tasks waited, and their demand is what it would have been by their own clocks: trace once \
-                 more at a limit of {}, where nobody waits",
+                "the demand of stalled tasks is an estimate: set the limit to {}, at which no task stalls, and trace again",
                 count(need.high)
             ),
         );
@@ -143,14 +140,13 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
     if need.overload.is_some() {
         trust.at_most(
             Confidence::Medium,
-            "how long the load goes on decides what it needs: trace it to its end".to_owned(),
+            "the need depends on how long the load lasts: trace until it ends".to_owned(),
         );
     }
     if !service.socket_is_measured {
         trust.at_most(
             Confidence::Medium,
-            "the room of the consumer's socket is assumed, since it was hardly ever filled: trace at a \
-             time of more records"
+            "the size of the consumer's socket buffer is assumed, because it was hardly ever full: trace at a busier time"
                 .to_owned(),
         );
     }
@@ -158,7 +154,7 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Medium,
             format!(
-                "the consumer paused {} more than could be told: trace with a shorter --interval",
+                "the consumer paused {} more than could be timed: trace with a shorter --interval",
                 units::counted(service.pauses_without_time, "time")
             ),
         );
@@ -184,7 +180,7 @@ fn own_shortfalls(trust: &mut Trust, evidence: &Evidence) {
         trust.at_most(
             Confidence::Low,
             format!(
-                "these functions are not hooked: {}; `auditwatch doctor` says what keeps them from it",
+                "these functions are not hooked: {}; `auditwatch doctor` names the cause",
                 doubts.hooks.join(", ")
             ),
         );
@@ -192,14 +188,14 @@ fn own_shortfalls(trust: &mut Trust, evidence: &Evidence) {
     if doubts.breaks_off {
         trust.at_most(
             Confidence::Medium,
-            "the recording breaks off: what came later is not known".to_owned(),
+            "the recording is cut off: later records are unknown".to_owned(),
         );
     }
     if doubts.forgotten > 0 {
         trust.at_most(
             Confidence::Low,
             format!(
-                "{} {} too long ago to be kept: trace for less than an hour",
+                "{} {} too old to be kept: trace for less than an hour",
                 units::counted(doubts.forgotten, "attempt"),
                 was(doubts.forgotten)
             ),
@@ -209,11 +205,11 @@ fn own_shortfalls(trust: &mut Trust, evidence: &Evidence) {
     for (number, what) in [
         (
             doubts.missed,
-            "the kernel skipped the programs so often: trace with fewer other tracers about",
+            "the kernel skipped the BPF programs: trace while fewer other tracers run",
         ),
         (
             doubts.untracked,
-            "so many stalls could not be followed: trace with less that waits",
+            "stalls could not be followed: trace while fewer tasks stall",
         ),
     ] {
         if number.saturating_mul(100) > attempted {

@@ -40,10 +40,9 @@ pub(super) fn advice(
     } else if cause.is_none() {
         advice.push(
             Advice::new(
-                "make the consumer faster, or ask for fewer records",
+                "make the consumer faster, or narrow the rules",
                 pace_needed(need, service),
-                "its set-up does not say what makes it slow: look at its CPU time, its disk and what it \
-                 waits for",
+                "its configuration does not explain why it is slow: look at its CPU time and its disk",
             )
             .sparing(evidence.refused + evidence.stalls),
         );
@@ -57,7 +56,7 @@ fn pace_needed(need: &Need, service: &Service) -> String {
         || "a faster consumer needs a shorter queue".to_owned(),
         |overload| {
             format!(
-                "carries the load where a record then takes no more than {} (it takes {})",
+                "sufficient if a record then takes {} at most (now {})",
                 duration(1_000_000_000 / overload.per_s.max(1)),
                 duration(whole(service.record_ns))
             )
@@ -80,7 +79,7 @@ fn of_cause(
     let (action, other) = match cause {
         Cause::OtherConsumer => (
             format!(
-                "make {} faster, or give it less to do",
+                "make {} faster, or give it fewer records",
                 evidence
                     .setup
                     .as_ref()
@@ -91,15 +90,12 @@ fn of_cause(
         ),
         Cause::Cpu => (less_for_each(evidence.setup.as_ref(), &path), None),
         Cause::CpuWait => (
-            format!(
-                "let auditd go first: a higher priority_boost in {path}, or a CPU that others leave alone"
-            ),
+            format!("raise priority_boost in {path}, or reserve a CPU for auditd"),
             None,
         ),
         Cause::FlushEachRecord => (
             format!(
-                "set flush = incremental_async and freq = 50 in {path}, and have auditd read it again \
-                 (SIGHUP): a crash then loses up to so many records of the log"
+                "set flush = incremental_async and freq = 50 in {path}, then send auditd SIGHUP; a crash may then lose up to 50 records of the log"
             ),
             None,
         ),
@@ -110,9 +106,7 @@ fn of_cause(
             Some(at_usual_pace(service).unwrap_or_else(|| without_pauses(service))),
         ),
         Cause::Rotation => (
-            format!(
-                "let the log grow larger before it is rotated (max_log_file in {path}), on a faster disk"
-            ),
+            format!("rotate less often (raise max_log_file in {path}), or use a faster disk"),
             Some(without_pauses(service)),
         ),
         Cause::Pauses => (
@@ -134,7 +128,7 @@ fn of_cause(
             let advice = Advice::new(
                 action,
                 format!(
-                    "without that the need is {} in place of {}",
+                    "reduces the need from {1} to {0}",
                     count(then.records),
                     count(need.records)
                 ),
@@ -163,20 +157,19 @@ fn of_settings(setup: &ConsumerSetup, service: &Service) -> Vec<Advice> {
     if let Some(plugins) = setup.plugins.as_deref().filter(|names| !names.is_empty()) {
         advice.push(Advice::new(
             format!(
-                "switch off the plugins that nobody needs (active = no in {})",
+                "switch off unused plugins (active = no in {})",
                 conf.plugin_dir
             ),
-            "auditd hands each record to a queue for them, and they take CPU time of their own",
+            "plugins take CPU time for each record",
             format!("active: {}", plugins.join(", ")),
         ));
     }
     if conf.is_enriched {
         advice.push(Advice::new(
             format!("try log_format = raw in {path}"),
-            "auditd looks up no names; `auditwatch compare` of a trace with each tells by how much that is \
-             faster",
+            "auditd no longer looks up names; compare a trace with each setting to see the gain",
             format!(
-                "names are looked up for each record ({}), which takes {} in all",
+                "auditd looks up names for each record ({}), which takes {} in total",
                 conf.cite("log_format", "enriched", path),
                 duration(whole(service.record_ns))
             ),
@@ -185,9 +178,9 @@ fn of_settings(setup: &ConsumerSetup, service: &Service) -> Vec<Advice> {
     if setup.nice.is_some_and(|nice| nice >= 0) {
         advice.push(Advice::new(
             format!("set priority_boost = 4 in {path}"),
-            "auditd gets the CPU before those who make the records",
+            "auditd gets the CPU before the tasks that cause records",
             format!(
-                "auditd runs at a nice value of {} ({})",
+                "auditd runs at nice value {} ({})",
                 setup.nice.unwrap_or(0),
                 conf.cite("priority_boost", conf.priority_boost, path)
             ),
@@ -216,17 +209,16 @@ fn larger_socket(evidence: &Evidence, service: &Service, need: &Need) -> Option<
     }
     let advice = Advice::new(
         format!(
-            "give the consumer a larger socket: net.core.rmem_default = {then}, then start it again; it \
-             holds for all sockets made from then on"
+            "enlarge the consumer's socket buffer: set net.core.rmem_default = {then}, then restart the consumer; this applies to all new sockets"
         ),
         format!(
-            "{} records more fit into the socket: the need is {} in place of {}",
+            "{} more records fit into the socket buffer: the need is {} instead of {}",
             count(whole(roomy.socket_records - service.socket_records)),
             count(needed),
             count(need.records)
         ),
         format!(
-            "the socket holds {} records in {}{}",
+            "the socket buffer holds {} records in {}{}",
             count(whole(service.socket_records)),
             bytes(now),
             made_before(evidence.setup.as_ref(), now)
@@ -252,7 +244,7 @@ fn larger_socket(evidence: &Evidence, service: &Service, need: &Need) -> Option<
 pub(super) fn made_before(setup: Option<&ConsumerSetup>, now: u64) -> String {
     match setup.and_then(|setup| setup.rmem_default_bytes) {
         Some(default) if default != now => format!(
-            "; one made now would have {} (net.core.rmem_default)",
+            "; a new one would hold {} (net.core.rmem_default)",
             bytes(default)
         ),
         _ => String::new(),
@@ -271,7 +263,7 @@ pub(super) fn lost_behind(evidence: &Evidence) -> Option<(String, Vec<Advice>)> 
     let mut advice = Vec::new();
     let mut said = Vec::new();
     if state.logging_suspended == Some(true) {
-        said.push("auditd has suspended logging: it takes records and throws them away".to_owned());
+        said.push("auditd has suspended logging: it reads records and discards them".to_owned());
         let actions = setup.conf.as_ref().map_or_else(String::new, |conf| {
             format!(
                 "; space_left_action = {}, admin_space_left_action = {}, disk_full_action = {}",
@@ -280,8 +272,8 @@ pub(super) fn lost_behind(evidence: &Evidence) -> Option<(String, Vec<Advice>)> 
         });
         advice.push(
             Advice::new(
-                "make room on the log's disk, then let auditd log again",
-                "records that auditd takes are kept again; no limit touches that",
+                "free space on the log's disk, then let auditd resume logging",
+                "auditd writes records to the log again; no limit changes that",
                 format!("logging suspended = yes in {source}{actions}"),
             )
             .by(format!("kill -USR2 {}", setup.pid)),
@@ -306,8 +298,7 @@ pub(super) fn lost_behind(evidence: &Evidence) -> Option<(String, Vec<Advice>)> 
     if state.plugin_overflow == Some(true) || state.plugins_suspended == Some(true) {
         let size = state.plugin_queue.map_or_else(|| "?".to_owned(), count);
         said.push(format!(
-            "auditd's queue to its plugins (q_depth = {size}) overflowed: plugins missed records that the \
-             kernel delivered"
+            "auditd's plugin queue (q_depth = {size}) overflowed: plugins missed records that the kernel delivered"
         ));
         let names = setup
             .plugins
@@ -318,9 +309,9 @@ pub(super) fn lost_behind(evidence: &Evidence) -> Option<(String, Vec<Advice>)> 
             });
         advice.push(Advice::new(
             "raise q_depth in auditd.conf, or make the plugins faster",
-            "plugins get what the log gets; no limit touches that",
+            "plugins receive every record that the log receives; no limit changes that",
             format!(
-                "at most {} of {size} were in it, and it overflowed, by {source}{names}",
+                "its peak was {} of {size}, and it overflowed, according to {source}{names}",
                 state.plugin_depth_max.map_or_else(|| "?".to_owned(), count)
             ),
         ));
@@ -340,11 +331,11 @@ fn less_for_each(setup: Option<&ConsumerSetup>, path: &str) -> String {
         ways.push("fewer plugins".to_owned());
     }
     if ways.is_empty() {
-        return "have fewer records made, by narrower rules: auditd writes them raw, and has no plugins"
+        return "narrow the rules; auditd is already at its fastest (log_format = raw, no plugins)"
             .to_owned();
     }
     format!(
-        "give auditd less to do for each record ({}), or fewer records",
+        "reduce auditd's work for each record ({}), or narrow the rules",
         ways.join(", ")
     )
 }

@@ -84,7 +84,7 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why:
     reasons::pace(evidence, service, why);
     answer.trust(confidence::replayed(evidence, service, &need));
     if need.is_starved {
-        reasons::starved(evidence, &need, why);
+        reasons::starved(&need, why);
         answer.bottleneck = Some(Bottleneck::Kauditd);
         answer.curve = curve(evidence, service, need.high, None);
         // The need is not known, but a limit that was asked for at least holds what the replay can ask for at most.
@@ -222,7 +222,7 @@ fn other_cause(evidence: &Evidence, why: &mut Reasons) -> Option<Bottleneck> {
 /// Nobody lost a record to the limit, and nobody waited: the queue's greatest length is the need.
 fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why: &mut Reasons) {
     let (Some(depth), Some(current)) = (evidence.depth_max, evidence.limit) else {
-        why.say("how long the queue was is not known".to_owned());
+        why.say("the depth of the queue is unknown".to_owned());
         return;
     };
     answer.trust(confidence::unhurt(evidence));
@@ -238,7 +238,7 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, wh
     reasons::unhurt(evidence, depth, why);
     if current == 0 {
         answer.verdict = Verdict::Keep;
-        why.say("there is no limit (0): the queue may take all of the kernel's memory".to_owned());
+        why.say("there is no limit (0): the queue may use all of the kernel's memory".to_owned());
     } else if wanted > current || wishes.floor.is_some_and(|floor| floor > current) {
         answer.verdict = Verdict::Raise;
         name_limit(answer, wanted.max(current), evidence, wishes, why);
@@ -331,7 +331,7 @@ fn finish(
     if wishes.headroom <= 0.0 && sets {
         answer.confidence = answer.confidence.min(Confidence::Medium);
         answer.confidence_reasons.push(
-            "nothing was added to the need: two runs of a load differ by a few per cent".to_owned(),
+            "no headroom was added: two runs of one load differ by a few per cent".to_owned(),
         );
     }
     answer.breaks_rules = answer.limit.map(policy::broken_by).unwrap_or_default();

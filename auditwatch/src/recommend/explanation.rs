@@ -21,7 +21,7 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
     let mut steps = Vec::new();
     let mut step = |line: String| steps.push(line);
     step(format!(
-        "1. seen: {} attempts in {}, {} refused, {} stalls of {} together, queue at most {} of {}",
+        "1. measured: {} attempts in {}, {} dropped at the limit, {} stalls ({} in total), peak depth {} of {}",
         evidence.attempted.map_or_else(|| "?".to_owned(), count),
         duration(evidence.duration_ns),
         count(evidence.refused),
@@ -38,19 +38,18 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         ));
     }
     step(if evidence.attempted.is_none() {
-        "3. censored: not known; polling sees neither attempts nor the queue between two questions"
+        "3. hidden demand: unknown; polling sees neither attempts nor the queue between two looks"
             .to_owned()
     } else if evidence.hurt() {
         format!(
-            "3. censored: a queue that stood at its limit of {} says nothing of how long it would have \
-             grown",
+            "3. hidden demand: the queue stood at its limit of {}, so its depth does not show the need",
             evidence.lowest_limit.map_or_else(|| "?".to_owned(), count)
         )
     } else {
-        "3. censored: nothing; the queue never stood at its limit".to_owned()
+        "3. hidden demand: none; the queue never reached its limit".to_owned()
     });
     step(format!(
-        "4. undone: {} records counted that were not made; tasks' clocks set back by {} of waiting",
+        "4. added to the demand: {} suppressed records; {} of stall time removed",
         count(whole(evidence.suppressed)),
         duration(evidence.stalled_ns)
     ));
@@ -58,11 +57,11 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         step(consumer(setup));
     }
     let Some(service) = &evidence.service else {
-        step("6. the consumer's pace is not known".to_owned());
+        step("6. the consumer's service rate is unknown".to_owned());
         return steps;
     };
     step(format!(
-        "6. drained: {} for a record, {} a second; a socket of {} records; {} {}",
+        "6. service: {} a record, {} records/s; a socket buffer of {} records; {} {}",
         duration(whole(service.record_ns)),
         count(whole(1e9 / service.record_ns)),
         count(whole(service.socket_records)),
@@ -70,7 +69,7 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         plural(service.pauses.len() as u64, "pause")
     ));
     step(format!(
-        "7. replayed through both queues: {} records would have been in the way",
+        "7. replay without a limit: peak depth {}",
         answer.needed.map_or_else(|| "?".to_owned(), count)
     ));
     let base = replay::unlimited(&evidence.arrivals, service).met;
@@ -80,7 +79,7 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
         .collect();
     moved.sort_by_key(|&(by, _)| std::cmp::Reverse(by));
     for (by, name) in moved {
-        step(format!("8. {name} would move the need by {}", count(by)));
+        step(format!("8. {name}: changes the need by {}", count(by)));
     }
     steps
 }
@@ -88,7 +87,7 @@ pub fn explain(evidence: &Evidence, answer: &Recommendation) -> Vec<String> {
 /// Who takes the records, and how it is set up.
 fn consumer(setup: &ConsumerSetup) -> String {
     let who = format!(
-        "5. taken by {} (process {})",
+        "5. consumer: {} (pid {})",
         setup.name().unwrap_or_else(|| "?".to_owned()),
         setup.pid
     );
@@ -101,9 +100,11 @@ fn consumer(setup: &ConsumerSetup) -> String {
         Some(names) => names.join(", "),
     };
     let state = match (setup.state.as_ref(), setup.state_age_ns) {
-        (Some(_), Some(ns)) => format!("its own report is {} old", duration(ns)),
-        (Some(_), None) => "its own report has no date".to_owned(),
-        (None, _) => "no report of its own (auditctl --signal state has it write one)".to_owned(),
+        (Some(_), Some(ns)) => format!("its state report is {} old", duration(ns)),
+        (Some(_), None) => "its state report has no date".to_owned(),
+        (None, _) => {
+            "no state report (`auditctl --signal state` makes auditd write one)".to_owned()
+        }
     };
     format!(
         "{who} by {path}: flush = {}, freq = {}, log_format = {}, write_logs = {}, q_depth = {}, \
@@ -122,14 +123,14 @@ fn assumptions(evidence: &Evidence, service: &Service) -> Vec<(&'static str, u64
     let need = |service: &Service| replay::unlimited(&evidence.arrivals, service).met;
     vec![
         (
-            "a consumer slower by a tenth",
+            "a consumer 10 % slower",
             need(&Service {
                 record_ns: service.record_ns * 1.1,
                 ..service.clone()
             }),
         ),
         (
-            "no socket behind the queue",
+            "no socket buffer",
             need(&Service {
                 socket_records: 1.0,
                 ..service.clone()
@@ -143,7 +144,7 @@ fn assumptions(evidence: &Evidence, service: &Service) -> Vec<(&'static str, u64
             }),
         ),
         (
-            "a demand greater by a tenth",
+            "10 % more demand",
             replay::unlimited(
                 &evidence
                     .arrivals

@@ -39,37 +39,35 @@ impl Reasons {
 pub(super) fn not_measured(evidence: &Evidence) -> Option<String> {
     if !evidence.by_programs {
         return Some(
-            "netlink tells neither when records come nor how fast they go: nothing can be \
-             recommended from it"
-                .to_owned(),
+            "polling measures neither arrival rate nor service rate: no recommendation".to_owned(),
         );
     }
     if evidence.attempted.is_none() || evidence.limit.is_none() {
-        return Some("record attempts or the limit could not be read here".to_owned());
+        return Some("record attempts or the limit could not be read on this host".to_owned());
     }
     None
 }
 
 /// What would make a trace tell where this one could not.
 pub(super) fn measure_with_programs() -> String {
-    "run `auditwatch doctor`: it says what keeps the programs from measuring here".to_owned()
+    "run `auditwatch doctor`: it names the cause".to_owned()
 }
 
 /// The same where the load outlasted the trace.
 pub(super) fn trace_longer() -> String {
-    "trace again for longer, so that the load's end is within the trace".to_owned()
+    "trace again for longer, until the load has ended".to_owned()
 }
 
 /// What is wrong with the settings, whatever the load.
 pub(super) fn settings(evidence: &Evidence, why: &mut Reasons) {
     if evidence.hurt() && evidence.limit == Some(BOOT_LIMIT) {
-        why.say("the limit is 64, which is the kernel's default at boot".to_owned());
+        why.say("the limit is 64, the kernel's default at boot".to_owned());
     }
     if let Some(suspicion) = wait_time::suspicion(evidence) {
         why.say(suspicion);
         if evidence.panics() {
             why.say(
-                "it is left as it is: a loss makes the kernel panic (-f 2), and less waiting is more loss"
+                "the wait time stays: a lost record panics this host (-f 2), and a shorter wait loses more records"
                     .to_owned(),
             );
         }
@@ -88,13 +86,12 @@ pub(super) fn other_cause(
         Bottleneck::RateLimit => {
             let rate = evidence.rate_limit.unwrap_or(0);
             let because = format!(
-                "{number} records were lost to the rate limit of {rate} records a second, before they came \
-                 to the queue"
+                "{number} records exceeded the rate limit of {rate} records a second and never reached the queue"
             );
             why.say(because.clone());
             why.advise([Advice::new(
-                "switch the rate limit off, or raise it",
-                "the records come to the queue, which may then need a higher limit",
+                "switch off the rate limit, or raise it",
+                "these records reach the queue, which may then need a higher limit",
                 because,
             )
             .by("auditctl -r 0")
@@ -103,23 +100,23 @@ pub(super) fn other_cause(
         }
         Bottleneck::Memory => {
             let because =
-                format!("{number} records were lost because the kernel had no memory for them");
+                format!("{number} records were lost because the kernel was out of memory");
             why.say(because.clone());
             why.advise([Advice::new(
                 "free memory",
-                "the kernel can make records again; a longer queue would take more of it",
+                "the kernel can allocate records again; a longer queue would take more memory",
                 because,
             )
             .sparing(records)]);
         }
         Bottleneck::NoAuditd => {
             let because = format!(
-                "no auditd is registered: {number} records went to nobody (a few a second to the kernel log), whatever the limit"
+                "no auditd is registered: {number} records were lost, except for a few a second in the kernel log"
             );
             why.say(because.clone());
             why.advise([Advice::new(
-                "start auditd, or switch auditing off (auditctl -e 0)",
-                "somebody takes the records, or none are made",
+                "start auditd, or switch off auditing (auditctl -e 0)",
+                "a consumer reads the records, or the kernel makes none",
                 because,
             )
             .sparing(records)]);
@@ -127,8 +124,7 @@ pub(super) fn other_cause(
         }
         Bottleneck::Socket => {
             why.say(format!(
-                "{number} records left the queue and were lost since auditd did not take them: its socket \
-                 was full for too long, or it was gone{}",
+                "{number} records left the queue and were lost because auditd did not read them: its socket was full for too long, or auditd was gone{}",
                 evidence.socket_bytes.map_or_else(String::new, |now| format!(
                     " (it holds {}{})",
                     bytes(now),
@@ -136,9 +132,9 @@ pub(super) fn other_cause(
                 ))
             ));
             why.advise([Advice::new(
-                "find out what keeps auditd from reading",
-                "records that it takes in time leave the queue by no other way",
-                format!("{number} records were given up after the socket had been full for 100 ms each time"),
+                "find out why auditd does not read its socket",
+                "auditd receives every record that it reads in time",
+                format!("kauditd gave up {number} records after the socket was full for 100 ms several times"),
             )
             .sparing(records)]);
             silent(evidence, why);
@@ -154,13 +150,13 @@ fn silent(evidence: &Evidence, why: &mut Reasons) {
         return;
     }
     let because = format!(
-        "{} of them are in no counter of the kernel's: it was not booted with audit=1",
+        "{} of them are silent losses, which no counter of the kernel shows: it was not booted with audit=1",
         count(silent)
     );
     why.say(because.clone());
     why.advise([Advice::new(
-        "boot with audit=1 on the kernel's command line",
-        "what auditd does not take is held for it, up to the limit, and what is lost is counted",
+        "boot with audit=1 on the kernel command line",
+        "the kernel holds undelivered records for auditd, up to the limit, and counts every loss",
         because,
     )
     .sparing(silent)]);
@@ -168,24 +164,19 @@ fn silent(evidence: &Evidence, why: &mut Reasons) {
 
 pub(super) fn unhurt(evidence: &Evidence, depth: u64, why: &mut Reasons) {
     why.say(format!(
-        "nobody lost a record to the limit and nobody waited in {}; the queue was never longer than {} \
-         of {}",
+        "no record was dropped and no task stalled in {}; the peak depth was {} of {}",
         duration(evidence.duration_ns),
         count(depth),
         count(evidence.limit.unwrap_or(0))
     ));
-    why.say(
-        "that is what this load needed: a heavier one may need more, which this trace does not tell"
-            .to_owned(),
-    );
+    why.say("this is the need of this load; a heavier load may need more".to_owned());
 }
 
 /// Why it cannot be said that nobody was hurt, where that is so.
 pub(super) fn may_have_hurt(evidence: &Evidence, depth: u64, limit: u64) -> Option<String> {
     (limit > 0 && depth >= limit && !evidence.doubts.hooks.is_empty()).then(|| {
         format!(
-            "the queue was at its limit of {}, and who was refused or waited then was not measured, since \
-             these functions are not hooked: {}",
+            "the queue was at its limit of {}, but drops and stalls were not measured, because these functions are not hooked: {}",
             count(limit),
             evidence.doubts.hooks.join(", ")
         )
@@ -196,7 +187,7 @@ pub(super) fn may_have_hurt(evidence: &Evidence, depth: u64, limit: u64) -> Opti
 pub(super) fn cannot_tell(evidence: &Evidence) -> Option<String> {
     (!evidence.doubts.hooks.is_empty()).then(|| {
         format!(
-            "how much was asked for is known only in part, since these functions are not hooked: {}",
+            "the demand is known only in part, because these functions are not hooked: {}",
             evidence.doubts.hooks.join(", ")
         )
     })
@@ -217,15 +208,14 @@ pub(super) fn too_few(evidence: &Evidence, few: u64) -> Option<String> {
 
 pub(super) fn no_pace(evidence: &Evidence) -> String {
     if evidence.auditd_pid == Some(0) {
-        return "no auditd is registered, so that its pace is not known".to_owned();
+        return "no auditd is registered, so its service rate is unknown".to_owned();
     }
     if evidence.doubts.hooks.is_empty() {
-        "auditd was hardly ever seen with a second record to read, so that its pace is not known: \
-         the queue did not wait for auditd"
+        "auditd's service rate is unknown: its socket hardly ever held a second record, so the queue did not wait for auditd"
             .to_owned()
     } else {
         format!(
-            "auditd's pace is not known, since these functions are not hooked: {}",
+            "auditd's service rate is unknown, because these functions are not hooked: {}",
             evidence.doubts.hooks.join(", ")
         )
     }
@@ -235,8 +225,7 @@ pub(super) fn no_pace(evidence: &Evidence) -> String {
 pub(super) fn what_happened(evidence: &Evidence, why: &mut Reasons) {
     if evidence.refused > 0 {
         why.say(format!(
-            "{} {} dropped at a limit of {}; another {} {} never created: when an event's first record is \
-             dropped, the kernel skips the rest, and no counter shows it",
+            "{} {} dropped at limit {}. Another {} {} never created: when an event's first record is dropped, the kernel skips the rest. No counter shows these",
             counted(evidence.refused, "record"),
             was(evidence.refused),
             count(evidence.lowest_limit.unwrap_or(0)),
@@ -246,8 +235,8 @@ pub(super) fn what_happened(evidence: &Evidence, why: &mut Reasons) {
     }
     if evidence.stalls > 0 {
         why.say(format!(
-            "tasks waited {} for room, {} in all and {} at most; demand is estimated with that time removed",
-            counted(evidence.stalls, "time"),
+            "{} ({} in total, {} at most); demand is estimated with stall time removed",
+            counted(evidence.stalls, "stall"),
             duration(evidence.stalled_ns),
             duration(evidence.longest_stall_ns)
         ));
@@ -258,7 +247,7 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
     let idle_ns = service.paused_ns();
     let pauses = if idle_ns > 0 {
         format!(
-            ", but for {} {} of {} together",
+            ", plus {} {} ({} in total)",
             service.pauses.len(),
             plural(service.pauses.len() as u64, "pause"),
             duration(idle_ns)
@@ -272,15 +261,14 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
         " (assumed)"
     };
     why.say(format!(
-        "{} takes {} for a record, {} a second at most{pauses}; its socket holds {} \
-         records{assumed}",
+        "{} reads at most {} records/s ({} each){pauses}; its socket buffer holds {} records{assumed}",
         evidence
             .setup
             .as_ref()
             .and_then(crate::auditd::ConsumerSetup::name)
             .unwrap_or_else(|| "auditd".to_owned()),
-        duration(whole(service.record_ns)),
         count(whole(1e9 / service.record_ns)),
+        duration(whole(service.record_ns)),
         count(whole(service.socket_records)),
     ));
     let demand: f64 = evidence
@@ -289,62 +277,55 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
         .map(|arrival| arrival.records)
         .sum();
     why.say(format!(
-        "total demand: {}, dropped and never created ones included",
+        "total demand: {}, including dropped and suppressed records",
         counted(whole(demand), "record")
     ));
 }
 
-pub(super) fn starved(evidence: &Evidence, need: &Need, why: &mut Reasons) {
+pub(super) fn starved(need: &Need, why: &mut Reasons) {
     why.say(format!(
-        "the queue was full while auditd's socket had room: kauditd did not get the CPU, and what a \
-         limit must bridge then is the scheduler's doing, between {} and {} records by this trace",
+        "the queue was full while auditd's socket had room: kauditd was starved of CPU. The need depends on the scheduler: between {} and {} records in this trace",
         count(need.low),
         count(need.high)
     ));
-    if evidence.stalls > 0 {
-        why.say("a trace in which tasks wait does not hold that information".to_owned());
-    }
 }
 
 pub(super) fn overload(service: &Service, overload: Overload, need: &Need, why: &mut Reasons) {
     why.say(format!(
-        "more comes than goes: {} records a second were asked for over {}, and the consumer takes {} at \
-         most",
+        "the arrival rate exceeds the service rate: {} records/s over {}, but the consumer reads at most {} records/s",
         count(overload.per_s),
         duration(overload.over_ns),
         count(whole(1e9 / service.record_ns))
     ));
     why.say(format!(
-        "the load seen so far would have needed {} records, and needs more with every second that it \
-         lasts",
+        "the load needed {} records so far, and needs more with every second that it lasts",
         count(need.records)
     ));
 }
 
 pub(super) fn cut_short(evidence: &Evidence) -> String {
     format!(
-        "the load had not ended after {}: the need is known only so far",
+        "the load had not ended after {}: the need so far is a lower bound",
         duration(evidence.duration_ns)
     )
 }
 
 pub(super) fn need(evidence: &Evidence, need: &Need, wishes: &Options, why: &mut Reasons) {
     why.say(format!(
-        "with a limit of {} nobody would have lost a record or waited; {:.0} % are added to it",
+        "a limit of {} would have prevented every drop and stall; {:.0} % headroom is added",
         count(need.records),
         wishes.headroom * 100.0
     ));
     if need.is_open_or_closed {
         why.say(format!(
-            "whether tasks that waited would have made up for it later cannot be told: {} if they keep \
-             to deadlines of their own, {} if each goes on from where it was",
+            "the need is {} if stalled tasks keep to their own deadlines, and {} if each continues where it stopped; the trace cannot distinguish these",
             count(need.low),
             count(need.high)
         ));
     }
     if evidence.doubts.missed > 0 {
         why.say(format!(
-            "the kernel skipped the programs {}",
+            "the kernel skipped the BPF programs {}",
             counted(evidence.doubts.missed, "time")
         ));
     }
@@ -352,7 +333,7 @@ pub(super) fn need(evidence: &Evidence, need: &Need, wishes: &Options, why: &mut
 
 pub(super) fn floor(limit: u64, floor: u64, wishes: &Options, why: &mut Reasons) {
     why.say(format!(
-        "{} would do, but {} asks for at least {}",
+        "{} would suffice, but {} requires at least {}",
         count(limit),
         wishes.floor_reason.as_deref().unwrap_or("--floor"),
         count(floor)
@@ -364,8 +345,7 @@ pub(super) fn over_budget(evidence: &Evidence, limit: u64, wishes: &Options, why
         .saturating_mul(evidence.record_max_bytes.unwrap_or(0))
         .saturating_mul(3);
     why.say(format!(
-        "{} records may take {} of kernel memory, all three queues full of the largest: more than the \
-         budget of {}",
+        "{} records may take {} of kernel memory if all three queues are full: more than the budget of {}",
         count(limit),
         bytes(worst),
         bytes(wishes.memory_budget_bytes)
@@ -380,7 +360,7 @@ pub(super) fn capped(evidence: &Evidence, wanted: u64, most: Option<u64>, why: &
         .saturating_mul(3);
     let instead = match most {
         Some(most) => format!(
-            "the limit is capped at {}, less than it should be",
+            "the memory budget caps the limit at {}, below the need",
             count(most)
         ),
         None => "no limit is recommended".to_owned(),
@@ -399,22 +379,21 @@ pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64, capped: bool
     let hurt = evidence.refused + evidence.stalls;
     let advice = Advice::new(
         format!(
-            "set the limit to {}, in the rules (-b {limit}) and on the kernel's command line \
-             (audit_backlog_limit={limit}), which holds until they are loaded",
+            "set the limit to {}, in the rules (-b {limit}) and on the kernel command line (audit_backlog_limit={limit}), which applies until the rules are loaded",
             count(limit)
         ),
         if capped {
-            "loses less than now, but not nothing: the memory budget allows no more".to_owned()
+            "fewer losses than now, but not zero: the memory budget allows no more".to_owned()
         } else if hurt > 0 {
             format!(
-                "spares the {} losses and stalls of this trace: nobody would have lost a record to the limit, or waited",
+                "would have prevented all {} drops and stalls of this trace",
                 count(hurt)
             )
         } else {
-            "this load has room, with what is added to it".to_owned()
+            "this load fits, with headroom".to_owned()
         },
         format!(
-            "{} records would have been in the way at once, and the limit is {}{}",
+            "the peak depth without a limit is {}, and the limit is {}{}",
             count(need),
             evidence.limit.map_or_else(|| "?".to_owned(), count),
             if evidence.limit == Some(BOOT_LIMIT) {

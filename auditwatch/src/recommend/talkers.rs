@@ -46,16 +46,13 @@ fn advice(evidence: &Evidence, share: &TalkerShare) -> Advice {
     let (action, name) = match &share.what {
         Talker::Key(key) => {
             let name = format!("key `{}`", word(&key.keys()));
-            (
-                format!("narrow the rules with {name} to what must be known"),
-                name,
-            )
+            (format!("narrow the rules with {name}"), name)
         }
         Talker::Comm(comm) => {
             let name = word(comm);
             (
                 format!(
-                    "exclude {name}, by a rule `never,exit` on its exe or subj before all others"
+                    "exclude {name} by a `never,exit` rule on its exe or subj, before all other rules (a security decision: its events are then no longer audited)"
                 ),
                 name,
             )
@@ -76,14 +73,14 @@ fn advice(evidence: &Evidence, share: &TalkerShare) -> Advice {
     match then {
         None => Advice::new(
             action,
-            "less, but still more than goes: no limit would hold what is left",
+            "fewer records, but the arrival rate still exceeds the service rate",
             because,
         )
         .sparing(0),
         Some(needed) if evidence.limit.is_some_and(|limit| limit >= needed) => Advice::new(
             action,
             format!(
-                "brings the need from {} to {}, which the present limit holds",
+                "reduces the need from {} to {}, below the current limit",
                 count(now.records),
                 count(needed)
             ),
@@ -94,7 +91,7 @@ fn advice(evidence: &Evidence, share: &TalkerShare) -> Advice {
         Some(needed) => Advice::new(
             action,
             format!(
-                "brings the need from {} to {}",
+                "reduces the need from {} to {}",
                 count(now.records),
                 count(needed)
             ),
@@ -211,7 +208,7 @@ mod tests {
         let load = evidence(40.0, 500);
         let told = talker_advice(&load, &[key(300)]);
         assert_eq!(told[0].needed, None, "{told:?}");
-        assert!(told[0].effect.contains("still more than goes"));
+        assert!(told[0].effect.contains("still exceeds the service rate"));
         let told = talker_advice(&load, &[key(600)]);
         assert_eq!(told[0].needed, Some(15), "{told:?}");
     }

@@ -61,7 +61,7 @@ fn mistaken(evidence: &Evidence) -> Option<(u64, u32)> {
 pub(super) fn suspicion(evidence: &Evidence) -> Option<String> {
     let (ticks, hz) = mistaken(evidence)?;
     Some(format!(
-        "backlog_wait_time is {} ticks of 1/{hz} s, which is {} here: it is not in milliseconds",
+        "backlog_wait_time is {} jiffies of 1/{hz} s, which is {} on this host: the unit is not milliseconds",
         count(ticks),
         duration(evidence.wait_time_ns?)
     ))
@@ -79,7 +79,7 @@ pub(super) fn wanted(evidence: &Evidence) -> Option<(WaitTime, Advice)> {
         let advice = Advice::new(
             format!("set the wait time to {}", duration(meant.ns)),
             format!(
-                "a task waits {} at most before its record is lost, not {}",
+                "a task stalls {} at most before its record is lost, instead of {}",
                 duration(meant.ns),
                 duration(evidence.wait_time_ns?)
             ),
@@ -93,11 +93,11 @@ pub(super) fn wanted(evidence: &Evidence) -> Option<(WaitTime, Advice)> {
         let default = WaitTime::default_for(evidence)?;
         let advice = Advice::new(
             format!(
-                "let tasks wait for room, for {} at most",
+                "let tasks wait up to {} for room in the queue",
                 duration(default.ns)
             ),
-            "a full queue holds tasks up; it does not make the kernel panic",
-            "the wait time is 0, and a loss makes the kernel panic (-f 2)",
+            "a full queue stalls tasks instead of panicking the kernel",
+            "the wait time is 0, and a lost record panics the kernel (-f 2)",
         )
         .by(default.command())
         .undone_by(Some(set(now)))
@@ -121,15 +121,15 @@ pub(super) fn trade(evidence: &Evidence, service: &Service, need: &Need) -> Opti
         let all: f64 = steady.iter().map(|arrival| arrival.records).sum();
         return Some(
             Advice::new(
-                "if no task may be held up: switch waiting off, and lose records",
+                "if no task may stall: set the wait time to 0 and accept losses",
                 format!(
-                    "nobody would wait, and {} of {} records ({:.0} %) would be lost by this trace",
+                    "no task would stall, and {} of {} records ({:.0} %) of this trace would be lost",
                     count(whole(lost)),
                     count(whole(all)),
                     lost / all.max(1.0) * 100.0
                 ),
                 format!(
-                    "tasks waited {} times for {} together",
+                    "tasks stalled {} times ({} in total)",
                     count(evidence.stalls),
                     duration(evidence.stalled_ns)
                 ),
@@ -142,13 +142,13 @@ pub(super) fn trade(evidence: &Evidence, service: &Service, need: &Need) -> Opti
     let late_ns = replay::waiting(&steady, service, limit).held_up_ns;
     Some(
         Advice::new(
-            "if no record may be lost: let tasks wait for room",
+            "if no record may be lost: let tasks wait for room in the queue",
             format!(
-                "no record would be lost, and the load would be held up by {}",
+                "no record would be lost, and the load would take {} longer",
                 duration(whole(late_ns))
             ),
             format!(
-                "{} records found no room, and the wait time is 0",
+                "{} records were dropped, and the wait time is 0",
                 count(evidence.refused)
             ),
         )
@@ -165,8 +165,7 @@ pub(super) fn longer_stalls(evidence: &Evidence, service: &Service, limit: u64) 
     }
     let full_ns = |limit: u64| whole(float(limit) * service.record_ns);
     Some(format!(
-        "should the queue fill all the same, a task waits about as long as auditd takes for all of it: \
-         {} at {} (now {}): a longer queue makes stalls rarer, not shorter",
+        "if the queue still fills, a stall lasts about {} at limit {} (now {}): a longer queue makes stalls rarer, not shorter",
         duration(full_ns(limit)),
         count(limit),
         duration(full_ns(now)),

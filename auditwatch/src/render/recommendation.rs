@@ -5,7 +5,7 @@ use super::{
     wrap::{command, hang},
 };
 use crate::{
-    recommend::{CurvePoint, Recommendation, Verdict},
+    recommend::{Advice, CurvePoint, Recommendation, Verdict},
     units::{bytes, count, count_within, duration_within},
     untrusted::shown,
 };
@@ -25,7 +25,7 @@ pub fn headline(answer: &Recommendation) -> String {
     match answer.verdict {
         Verdict::Keep => format!("keep the limit of {}", number(answer.current)),
         Verdict::Raise | Verdict::Lower => format!(
-            "{} the limit from {} to {}{}: needed {}{}, confidence {}",
+            "{} the limit from {} to {}{} (need: {}{}; confidence: {})",
             if answer.verdict == Verdict::Raise {
                 "raise"
             } else {
@@ -34,7 +34,7 @@ pub fn headline(answer: &Recommendation) -> String {
             number(answer.current),
             number(answer.limit),
             if answer.capped_by_budget {
-                " (the most that the memory budget allows)"
+                ", the most that the memory budget allows"
             } else {
                 ""
             },
@@ -46,13 +46,13 @@ pub fn headline(answer: &Recommendation) -> String {
             "no limit will help: {}{}",
             answer
                 .bottleneck
-                .map_or("the cause is not known", |bottleneck| bottleneck.in_words()),
+                .map_or("the cause is unknown", |bottleneck| bottleneck.in_words()),
             answer
                 .cause
                 .map_or_else(String::new, |cause| format!("; {}", cause.in_words()))
         ),
         Verdict::Unknown if answer.capped_by_budget => format!(
-            "no recommendation: needed {} (limit now {}), but the memory budget does not allow what it takes",
+            "no recommendation: the need is {} (limit now {}), which the memory budget does not allow",
             number(answer.needed),
             number(answer.current)
         ),
@@ -61,18 +61,15 @@ pub fn headline(answer: &Recommendation) -> String {
             .first()
             .filter(|reason| reason.ends_with(": no recommendation"))
             .cloned()
-            .unwrap_or_else(|| "this trace does not tell the limit that was needed".to_owned()),
+            .unwrap_or_else(|| "required limit unknown".to_owned()),
         Verdict::Unknown => match (answer.needed_low, answer.needed_high) {
             (Some(low), Some(high)) if low < high => format!(
-                "this trace does not tell the limit that was needed: between {} and {}",
+                "required limit unknown: between {} and {}",
                 count(low),
                 count(high)
             ),
-            (Some(low), _) => format!(
-                "this trace does not tell the limit that was needed: at least {}",
-                count(low)
-            ),
-            _ => "this trace does not tell the limit that was needed".to_owned(),
+            (Some(low), _) => format!("required limit unknown: at least {}", count(low)),
+            _ => "required limit unknown".to_owned(),
         },
     }
 }
@@ -80,7 +77,7 @@ pub fn headline(answer: &Recommendation) -> String {
 fn interval(answer: &Recommendation) -> String {
     match (answer.needed_low, answer.needed_high) {
         (Some(low), Some(high)) if low < high => {
-            format!(" (between {} and {})", count(low), count(high))
+            format!(", between {} and {}", count(low), count(high))
         }
         _ => String::new(),
     }
@@ -102,16 +99,16 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
     for reason in answer.reasons.iter().filter(|reason| **reason != headline) {
         text.push_str(&indented(&shown(reason).to_string()));
     }
-    if let (Some(memory), Some(worst), Some(folklore)) = (
-        answer.memory_bytes,
-        answer.memory_worst_bytes,
-        answer.memory_folklore_bytes,
-    ) {
+    if let (Some(memory), Some(worst)) = (answer.memory_bytes, answer.memory_worst_bytes) {
         text.push_str(&indented(&format!(
-            "full, it takes {} of kernel memory by the records of this trace, {} at worst \
-             (by the folklore of 8,970 B a record {})",
+            "a full queue takes {} of kernel memory, all three queues {} at most",
             bytes(memory),
-            bytes(worst),
+            bytes(worst)
+        )));
+    }
+    if let Some(folklore) = answer.memory_folklore_bytes.filter(|_| style.shows_all()) {
+        text.push_str(&indented(&format!(
+            "rule of thumb, limit x 8,970 B: {}",
             bytes(folklore)
         )));
     }
@@ -121,16 +118,16 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
         text.push('\n');
     }
     if !answer.breaks_rules.is_empty() {
-        let rules = "less than the 8,192 that these ask for, of audit_backlog_limit= on the kernel's command line too \
-                     (--policy keeps to them)";
-        text.push_str(&hang(&label("rules"), rules, LABEL, style));
-        for rule in &answer.breaks_rules {
+        let rules = "below the 8,192 that CIS and STIG require, also for audit_backlog_limit= on the kernel command line; \
+                     use --policy cis or --policy stig";
+        text.push_str(&hang(&label("baseline"), rules, LABEL, style));
+        for rule in answer.breaks_rules.iter().filter(|_| style.shows_all()) {
             text.push_str(&indented(&shown(rule).to_string()));
         }
     }
     let trust = shown(&answer.confidence_reasons.join("; ")).to_string();
     let trust = if trust.is_empty() {
-        "all that it rests on was measured"
+        "no estimates, one run"
     } else {
         &trust
     };
@@ -141,35 +138,7 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
         style,
     ));
     for (number, advice) in (1..).zip(&answer.advice) {
-        let begin = format!("{}{number}. ", label("advice"));
-        text.push_str(&hang(
-            &begin,
-            &shown(&advice.action).to_string(),
-            NUMBERED,
-            style,
-        ));
-        let mut detail = |name: &str, value: &str| {
-            let begin = format!("{}{name}: ", " ".repeat(NUMBERED));
-            text.push_str(&hang(
-                &begin,
-                &shown(value).to_string(),
-                NUMBERED + 2,
-                style,
-            ));
-        };
-        detail("effect", &advice.effect);
-        detail("because", &advice.evidence);
-        for (name, line) in [("command", &advice.command), ("undo", &advice.undo)] {
-            if let Some(line) = line {
-                let begin = format!("{}{name}: ", " ".repeat(NUMBERED));
-                text.push_str(&command(
-                    &begin,
-                    &shown(line).to_string(),
-                    NUMBERED + 2,
-                    style,
-                ));
-            }
-        }
+        text.push_str(&one_advice(number, advice, style));
     }
     if let Some(apply) = &answer.apply {
         text.push_str(&command(
@@ -190,7 +159,44 @@ pub fn block(answer: &Recommendation, style: Style) -> String {
     text
 }
 
-/// The curve as a plot: loss where records are refused, else the time held up.
+/// An advice with its number: the action, its evidence, and the commands.
+fn one_advice(number: u32, advice: &Advice, style: Style) -> String {
+    let mut text = String::new();
+    let begin = format!("{}  {number}. ", style.bold(&format!("{:<9}", "advice")));
+    text.push_str(&hang(
+        &begin,
+        &shown(&advice.action).to_string(),
+        NUMBERED,
+        style,
+    ));
+    let mut detail = |name: &str, value: &str| {
+        let begin = format!("{}{name}: ", " ".repeat(NUMBERED));
+        text.push_str(&hang(
+            &begin,
+            &shown(value).to_string(),
+            NUMBERED + 2,
+            style,
+        ));
+    };
+    if style.shows_all() {
+        detail("effect", &advice.effect);
+        detail("because", &advice.evidence);
+    }
+    for (name, line) in [("command", &advice.command), ("undo", &advice.undo)] {
+        if let Some(line) = line {
+            let begin = format!("{}{name}: ", " ".repeat(NUMBERED));
+            text.push_str(&command(
+                &begin,
+                &shown(line).to_string(),
+                NUMBERED + 2,
+                style,
+            ));
+        }
+    }
+    text
+}
+
+/// The curve as a plot: losses if there are any, else the time of stalls.
 fn curve(answer: &Recommendation, style: Style) -> String {
     let loses = answer.curve.iter().any(|point| point.lost > 0);
     let pick = |point: &CurvePoint| if loses { point.lost } else { point.stall_ns };
@@ -203,7 +209,7 @@ fn curve(answer: &Recommendation, style: Style) -> String {
         .clamp(1, BAR_CELLS);
     let mut text = style.dim(&format!(
         "{:>width$}  {:>9}  {:>7}  {:>10}  {:>9}  predicted\n",
-        "limit", "lost", "of all", "held up", "memory"
+        "limit", "lost", "of all", "stalled", "memory"
     ));
     for point in &answer.curve {
         let filled = (u128::from(pick(point)) * cells as u128)

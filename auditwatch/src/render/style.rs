@@ -80,9 +80,20 @@ pub const DEFAULT_WIDTH: usize = 80;
 /// Narrower ones are written to as if they had this many columns.
 const LEAST_WIDTH: usize = 20;
 
-/// Whether and how to colour, with which characters, how wide.
+/// How much of a report is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// The finding, its evidence, and what to do.
+    #[default]
+    Brief,
+    /// Everything.
+    Full,
+}
+
+/// Whether and how to colour, with which characters, how wide, and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
+    detail: Detail,
     colored: bool,
     unicode: bool,
     width: Option<usize>,
@@ -99,6 +110,7 @@ impl Style {
             ColorChoice::Auto => around.takes_escapes() && !around.forbids_color(),
         };
         Self {
+            detail: Detail::Brief,
             colored,
             unicode: around.takes_unicode(),
             width: around.width(),
@@ -109,10 +121,23 @@ impl Style {
     #[must_use]
     pub const fn plain() -> Self {
         Self {
+            detail: Detail::Brief,
             colored: false,
             unicode: false,
             width: None,
         }
+    }
+
+    /// The same with so much detail.
+    #[must_use]
+    pub const fn with_detail(self, detail: Detail) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// Whether everything is shown.
+    #[must_use]
+    pub fn shows_all(self) -> bool {
+        self.detail == Detail::Full
     }
 
     /// The same with colour.

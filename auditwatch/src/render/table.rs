@@ -1,4 +1,4 @@
-//! The summary for people: a label and a sentence each, the verdict last.
+//! The summary for people: the verdict first, then a label and a sentence each.
 
 use std::fmt::Write as _;
 
@@ -7,21 +7,28 @@ use crate::{
     hooks::health::roll_up,
     sample::Source,
     trace::{command_cost::CommandCost, report::Summary},
-    units::{bytes, count, duration, plural},
+    units::{bytes, count, counted, duration},
     untrusted::{NAME_COLUMNS, shown},
 };
 
-/// A share that may be off by more tells nobody anything.
-const TELLING_ERROR: f64 = 0.2;
+/// A share with a larger error is not shown.
+const LARGEST_ERROR: f64 = 0.2;
 /// Talkers that are shown unless asked otherwise.
 pub const TOP: usize = 10;
 /// Columns of the labels.
 const LABEL: usize = 11;
 
-/// The summary, its verdict last.
+/// The summary, its verdict first.
 #[must_use]
 pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
-    let mut text = String::new();
+    let line = verdict::line(summary);
+    let line = match (summary.lost, verdict::unmeasured(summary)) {
+        (Some(1..), _) => style.red(&line),
+        (_, None) => style.green(&line),
+        (_, Some(_)) => style.yellow(&line),
+    };
+    let mut text = hang("", &line, 2, style);
+    text.push('\n');
     let mut row = |name: &str, value: &str| {
         let label = format!("{}  ", style.bold(&format!("{name:<9}")));
         // What stands in columns goes on a little further in.
@@ -47,7 +54,10 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
             .map_or_else(String::new, |peak| format!(", {} at the peak", bytes(peak)));
         row(
             "memory",
-            &format!("{} a queued record{peak}", bytes(memory.record_mean_bytes)),
+            &format!(
+                "{} for each queued record{peak}",
+                bytes(memory.record_mean_bytes)
+            ),
         );
     }
     if let Some(line) = types(summary) {
@@ -79,7 +89,7 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
     if let Some(resets) = summary.auditd_resets.filter(|&resets| resets > 0) {
         row(
             "auditd",
-            &style.yellow(&format!("connection given up {} times", count(resets))),
+            &style.yellow(&format!("disconnected {} times", count(resets))),
         );
     }
     if let Some(rows) = &summary.talkers {
@@ -99,18 +109,10 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
     if let Some(answer) = &summary.recommendation {
         text.push_str(&recommendation::block(answer, style));
     }
-    let line = verdict::line(summary);
-    let line = match (summary.lost, verdict::unmeasured(summary)) {
-        (Some(1..), _) => style.red(&line),
-        (_, None) => style.green(&line),
-        (_, Some(_)) => style.yellow(&line),
-    };
-    text.push_str(&hang("", &line, 2, style));
     text
 }
 
-/// `ran 4.8 s: 5,118 records (1,066/s), 218 lost; ...` Whose a call is that the kernel skipped the program for
-/// nobody knows.
+/// `ran 4.8 s: 5,118 records (1,066/s), 218 lost; ...` Calls that the kernel ran no program for are not attributed.
 fn command_cost(cost: &CommandCost, some_are_missed: bool, style: Style) -> String {
     let mut text = cost
         .wall_ns
@@ -127,13 +129,12 @@ fn command_cost(cost: &CommandCost, some_are_missed: bool, style: Style) -> Stri
     }
     if let Some(stalls) = cost.stalls {
         match stalls.count {
-            0 => text.push_str("; no stall"),
+            0 => text.push_str("; no stalls"),
             number => {
                 let _ = write!(
                     text,
-                    "; {} {} held its tasks up for {}, the longest {}",
-                    count(number),
-                    plural(number, "stall"),
+                    "; {} ({} in total, longest {})",
+                    counted(number, "stall"),
                     duration(stalls.total_ns),
                     duration(stalls.max_ns)
                 );
@@ -144,10 +145,10 @@ fn command_cost(cost: &CommandCost, some_are_missed: bool, style: Style) -> Stri
         .system_ns
         .map_or_else(String::new, |ns| format!(" {}", duration(ns)));
     if let (Some(share), Some(error)) = (cost.system_in_audit, cost.system_in_audit_error) {
-        if error > TELLING_ERROR {
+        if error > LARGEST_ERROR {
             let _ = write!(
                 text,
-                "; system time{system}, too little to tell audit's part"
+                "; system time{system}, too little to measure audit's share"
             );
             return text;
         }
@@ -159,7 +160,7 @@ fn command_cost(cost: &CommandCost, some_are_missed: bool, style: Style) -> Stri
             error * 100.0
         );
     } else if cost.system_ns.is_some() {
-        let _ = write!(text, "; system time{system}, audit's part not measured");
+        let _ = write!(text, "; system time{system}, audit's share not measured");
     }
     text
 }
@@ -187,9 +188,9 @@ fn records(summary: &Summary) -> String {
         ("delivered", ledger.delivered),
         ("retried", ledger.retried.filter(|&n| n > 0)),
         ("held", ledger.held.filter(|&n| n > 0)),
-        ("put back", ledger.reheld.filter(|&n| n > 0)),
+        ("held again", ledger.reheld.filter(|&n| n > 0)),
         (
-            "ended by user rules",
+            "filtered by user rules",
             ledger.user_filtered.filter(|&n| n > 0),
         ),
         ("own", ledger.own.filter(|&n| n > 0)),
@@ -243,7 +244,7 @@ fn depth(summary: &Summary) -> String {
         ("p99", depth.p99),
         ("retry peak", depth.retry_max.filter(|&n| n > 0)),
         ("hold peak", depth.hold_max.filter(|&n| n > 0)),
-        ("left", depth.end.filter(|&n| n > 0).map(u64::from)),
+        ("at the end", depth.end.filter(|&n| n > 0).map(u64::from)),
     ] {
         if let Some(value) = value {
             parts.push(format!("{name} {}", count(value)));
@@ -261,7 +262,7 @@ fn stalls(summary: &Summary, style: Style) -> Option<String> {
     if let (Some(median), Some(p99)) = (stalls.p50_ns, stalls.p99_ns) {
         let _ = write!(
             line,
-            ", {} together, longest {}, median {}, p99 {}",
+            " ({} in total), longest {}, median {}, p99 {}",
             duration(stalls.total_ns),
             duration(stalls.max_ns),
             duration(median),
@@ -296,7 +297,10 @@ fn types(summary: &Summary) -> Option<String> {
 fn check(summary: &Summary, style: Style) -> String {
     match summary.ledger.residual {
         Some(0) => style.green("every record is accounted for"),
-        Some(residual) => style.yellow(&format!("{} records not accounted for", count(residual))),
-        None => "records cannot be accounted for with what was measured".to_owned(),
+        Some(residual) => style.yellow(&format!(
+            "counts may be off by {}",
+            counted(residual, "record")
+        )),
+        None => "not possible: some values were not measured".to_owned(),
     }
 }

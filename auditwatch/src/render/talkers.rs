@@ -9,8 +9,8 @@ use crate::{
 
 /// Entries of a line of shares.
 const MOST_SHARES: usize = 6;
-/// Victims that are named.
-const MOST_VICTIMS: usize = 3;
+/// Stalled commands that are named.
+const MOST_STALLED: usize = 3;
 
 /// The lines, each with its name; it is empty where the line goes on from the one above.
 pub(super) fn lines(
@@ -38,7 +38,7 @@ pub(super) fn lines(
                 _ => format!("{} more", count(talkers)),
             };
             if other.untold > 0 {
-                name = format!("{name}, {} records not told apart", count(other.untold));
+                name = format!("{name}, {} records unattributed", count(other.untold));
             }
             lines.push(line(&sums, attempted, &style.dim(&name), style));
         }
@@ -59,8 +59,8 @@ pub(super) fn lines(
             }
         }
     }
-    if let Some(victims) = victims(rows) {
-        lines.push(("victims", style.yellow(&victims)));
+    if let Some(stalled) = stalled(rows) {
+        lines.push(("stalled", style.yellow(&stalled)));
     }
     lines
 }
@@ -170,19 +170,19 @@ fn shares(list: &[Share], attempted: u64, none: &str) -> String {
 }
 
 /// Who slept longest.
-fn victims(rows: &[Talker]) -> Option<String> {
+fn stalled(rows: &[Talker]) -> Option<String> {
     let mut slept: Vec<&Talker> = rows.iter().filter(|row| row.sums.stalls > 0).collect();
     slept.sort_by_key(|row| std::cmp::Reverse(row.sums.stall_ns));
     let named: Vec<String> = slept
         .iter()
-        .take(MOST_VICTIMS)
+        .take(MOST_STALLED)
         .map(|row| {
             let longest = row
                 .sums
                 .stall_max_ns
-                .map_or_else(String::new, |ns| format!(", the longest {}", duration(ns)));
+                .map_or_else(String::new, |ns| format!(", longest {}", duration(ns)));
             format!(
-                "{} held up for {} in {} {}{longest}",
+                "{} {} in {} {}{longest}",
                 if row.comm.is_empty() {
                     "no task".to_owned()
                 } else {

@@ -1,9 +1,13 @@
-//! The verdict: the whole trace in one line of plain words.
+//! The verdict: the whole trace in one line, the first of the summary.
+
+use std::collections::BTreeMap;
 
 use crate::{
+    recommend::{Recommendation, Verdict},
     sample::Source,
-    trace::report::Summary,
-    units::{count, duration, plural},
+    trace::report::{Summary, Talker},
+    units::{count, counted, duration},
+    untrusted::{NAME_COLUMNS, clipped},
 };
 
 /// A reason for a loss, in words.
@@ -15,7 +19,7 @@ pub fn reason_in_words(reason: &str) -> &'static str {
         "out_of_memory" => "out of memory",
         "retry_overflow" => "retry queue overflow",
         "hold_overflow" => "hold queue overflow",
-        "silent" => "lost in silence (no auditd took them, and the kernel does not count it)",
+        "silent" => "silent loss (auditd did not read them, and the kernel does not count it)",
         _ => "another reason",
     }
 }
@@ -36,84 +40,156 @@ pub fn unmeasured(summary: &Summary) -> Option<&'static str> {
     }
 }
 
-/// The verdict on a trace.
+/// The verdict on a trace: the first line of its summary, with its number and the remedy.
 #[must_use]
 pub fn line(summary: &Summary) -> String {
-    let window = duration(summary.duration_ns);
     let lost = summary.lost.unwrap_or(0);
-    let mut parts: Vec<String> = Vec::new();
-    if lost > 0 {
-        let mut reasons: Vec<(u64, &str)> = summary
-            .ledger
-            .dropped
-            .by_reason()
-            .into_iter()
-            .filter_map(|(reason, dropped)| Some((dropped.filter(|&n| n > 0)?, reason)))
-            .collect();
-        reasons.sort_by_key(|&(dropped, _)| std::cmp::Reverse(dropped));
-        let why = match reasons.as_slice() {
-            [] if summary.source == Source::Poll => {
-                "the kernel's own count; polling cannot tell why".to_owned()
-            }
-            [] => "the kernel's own count; why was not measured".to_owned(),
-            [(_, reason)] => reason_in_words(reason).to_owned(),
-            many => many
-                .iter()
-                .map(|(dropped, reason)| format!("{} {}", count(*dropped), reason_in_words(reason)))
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        parts.push(format!(
-            "lost {} {} in {window}: {why}",
+    let mut parts = if lost > 0 {
+        let mut parts = vec![loss(summary, lost)];
+        parts.extend(source(summary));
+        parts
+    } else {
+        let mut parts = vec![without_loss(summary)];
+        parts.extend(summary.depth.max.map(|max| peak(summary, max)));
+        parts
+    };
+    parts.extend(stalls(summary));
+    parts.extend(summary.recommendation.as_ref().and_then(remedy));
+    parts.join("; ")
+}
+
+/// `LOST 1,145 of 48,398 records (2.4 %) in 10 s: backlog limit exceeded`
+fn loss(summary: &Summary, lost: u64) -> String {
+    let window = duration(summary.duration_ns);
+    let of = match summary.ledger.attempted.filter(|&all| all >= lost) {
+        Some(all) => format!(
+            "{} of {} ({})",
             count(lost),
-            plural(lost, "record")
-        ));
-    } else if summary.source == Source::Poll {
-        parts.push(format!(
-            "the kernel counted no loss in {window}; polling cannot see silent loss or stalls"
-        ));
-    } else if summary.ledger.drained.is_some_and(|drained| drained == 0)
-        && summary
-            .ledger
-            .attempted
-            .is_some_and(|attempted| attempted == 0)
-    {
-        parts.push(match summary.status.enabled {
+            counted(all, "record"),
+            share(lost, all)
+        ),
+        None => counted(lost, "record"),
+    };
+    let mut reasons: Vec<(u64, &str)> = summary
+        .ledger
+        .dropped
+        .by_reason()
+        .into_iter()
+        .filter_map(|(reason, dropped)| Some((dropped.filter(|&n| n > 0)?, reason)))
+        .collect();
+    reasons.sort_by_key(|&(dropped, _)| std::cmp::Reverse(dropped));
+    let why = match reasons.as_slice() {
+        [] if summary.source == Source::Poll => {
+            "by the kernel's own count; polling cannot see the reason".to_owned()
+        }
+        [] => "by the kernel's own count; the reason was not measured".to_owned(),
+        [(_, reason)] => reason_in_words(reason).to_owned(),
+        many => many
+            .iter()
+            .map(|(dropped, reason)| format!("{} {}", count(*dropped), reason_in_words(reason)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    format!("LOST {of} in {window}: {why}")
+}
+
+fn without_loss(summary: &Summary) -> String {
+    let window = duration(summary.duration_ns);
+    if summary.source == Source::Poll {
+        return format!(
+            "the kernel counted no loss in {window}; polling cannot see silent losses or stalls"
+        );
+    }
+    let ledger = &summary.ledger;
+    if ledger.drained == Some(0) && ledger.attempted == Some(0) {
+        return match summary.status.enabled {
             Some(0) => format!("no record in {window}: auditing is off"),
             _ => format!("no record in {window}"),
-        });
-    } else {
-        parts.push(match unmeasured(summary) {
-            None => format!("nothing lost in {window}"),
-            Some(what) if summary.lost.is_none() => format!("{what} in {window}"),
-            Some(what) => format!("no loss seen in {window} ({what})"),
-        });
+        };
     }
-    if let Some(max) = summary.depth.max {
-        let limit = summary.status.limit_end.map_or_else(String::new, |limit| {
-            if limit == 0 {
-                " (no limit)".to_owned()
-            } else {
-                format!(" of {}", count(u64::from(limit)))
-            }
-        });
-        parts.push(format!("peak depth {}{limit}", count(max)));
+    match unmeasured(summary) {
+        None => format!("no record lost in {window}"),
+        Some(what) if summary.lost.is_none() => format!("{what} in {window}"),
+        Some(what) => format!("no loss seen in {window} ({what})"),
     }
-    if let Some(stalls) = summary.stalls.as_ref().filter(|stalls| stalls.count > 0) {
+}
+
+fn peak(summary: &Summary, max: u64) -> String {
+    let limit = match summary.status.limit_end {
+        None => String::new(),
+        Some(0) => " (no limit)".to_owned(),
+        Some(limit) => format!(" of {}", count(u64::from(limit))),
+    };
+    format!("peak depth {}{limit}", count(max))
+}
+
+/// The command that most of the lost records are from, or of all records if no loss is attributed.
+fn source(summary: &Summary) -> Option<String> {
+    let rows = summary.talkers.as_ref()?;
+    let dropped: u64 = rows.iter().map(|row| row.sums.dropped).sum();
+    let weight = |row: &Talker| {
+        if dropped > 0 {
+            row.sums.dropped
+        } else {
+            row.sums.records
+        }
+    };
+    let mut by_command: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in rows {
+        *by_command.entry(row.comm.as_raw()).or_default() += weight(row);
+    }
+    let all: u64 = by_command.values().sum();
+    let (comm, most) = by_command.into_iter().max_by_key(|&(_, sum)| sum)?;
+    if comm.is_empty() || most == 0 {
+        return None;
+    }
+    Some(format!(
+        "{} from {}",
+        share(most, all),
+        clipped(comm, NAME_COLUMNS)
+    ))
+}
+
+fn stalls(summary: &Summary) -> Option<String> {
+    let stalls = summary.stalls.as_ref()?;
+    let mut parts = Vec::new();
+    if stalls.count > 0 {
         parts.push(format!(
-            "{} {} held tasks up for {}, the longest {}",
-            count(stalls.count),
-            plural(stalls.count, "stall"),
+            "{} ({} in total, longest {})",
+            counted(stalls.count, "stall"),
             duration(stalls.total_ns),
             duration(stalls.max_ns)
         ));
     }
-    if let Some(stalls) = summary.stalls.as_ref().filter(|stalls| stalls.stranded > 0) {
-        parts.push(format!(
-            "{} {} stranded",
-            count(stalls.stranded),
-            plural(stalls.stranded, "task")
-        ));
+    if stalls.stranded > 0 {
+        parts.push(format!("{} stranded", counted(stalls.stranded, "task")));
     }
-    parts.join("; ")
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What to do about the limit, in a few words.
+fn remedy(answer: &Recommendation) -> Option<String> {
+    match answer.verdict {
+        Verdict::Keep => None,
+        Verdict::Raise => answer
+            .limit
+            .map(|limit| format!("raise the limit to {}", count(limit))),
+        Verdict::Lower => answer
+            .limit
+            .map(|limit| format!("lower the limit to {}", count(limit))),
+        Verdict::LimitWillNotHelp => Some("no limit will help".to_owned()),
+        // A quiet trace has none to name.
+        Verdict::Unknown if answer.reasons.is_empty() || answer.needed_low.is_none() => None,
+        Verdict::Unknown => Some("required limit unknown".to_owned()),
+    }
+}
+
+/// `2.4 %`
+fn share(part: u64, all: u64) -> String {
+    let all = u128::from(all.max(1));
+    let per_mille = (u128::from(part) * 1000 + all / 2) / all;
+    match per_mille {
+        0 => "< 0.1 %".to_owned(),
+        _ => format!("{}.{} %", per_mille / 10, per_mille % 10),
+    }
 }

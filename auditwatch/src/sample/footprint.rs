@@ -53,7 +53,7 @@ impl Footprint {
             ),
         };
         let lost = match (self.lost, self.lost_exact) {
-            (None, _) => "; how many of them were dropped is not known".to_owned(),
+            (None, _) => "; how many of them were dropped is unknown".to_owned(),
             (Some(0), _) => String::new(),
             (Some(lost), true) => format!("; the kernel dropped {} of them", count(lost)),
             (Some(lost), false) => format!("; the kernel dropped at most {} of them", count(lost)),
@@ -91,6 +91,6 @@ mod tests {
             ..own
         };
         assert!(unknown.sentence().contains("unknown number"));
-        assert!(unknown.sentence().ends_with("is not known"));
+        assert!(unknown.sentence().ends_with("is unknown"));
     }
 }

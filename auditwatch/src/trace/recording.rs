@@ -98,7 +98,7 @@ pub enum RecordingError {
         found: u32,
     },
     /// There is no zero point in it.
-    #[error("the recording breaks off before its first sample: there is nothing to sum up")]
+    #[error("the recording is cut off before its first sample: there is nothing to summarize")]
     NoSample,
     /// A line makes no sense.
     #[error("line {number} of the recording makes no sense")]
@@ -216,7 +216,7 @@ impl Replay {
         let breaks_off = self.end.is_none();
         let end = self.end.unwrap_or_else(|| {
             let mut notes = begin.notes.clone();
-            notes.push("the recording breaks off: the trace did not come to its end".to_owned());
+            notes.push("the recording is cut off: the trace did not end normally".to_owned());
             End {
                 notes,
                 command: None,

@@ -90,7 +90,7 @@ async fn trace(args: &TraceArgs, started: Instant) -> Result<ExitCode> {
         zero,
         recorder,
     );
-    let mut output = Output::new(destination, &args.print);
+    let mut output = Output::new(destination, &args.print, &args.detail);
     let mut workload = match Workload::start(&args.command, command_output(args)) {
         Ok(workload) => workload,
         Err(refusal) => {

@@ -109,8 +109,8 @@ fn recorder_killed(scene: &mut Scene<'_>) -> Result<()> {
     findings.that(replayed.stdout.starts_with(&live.stdout), || {
         format!("what was live is not in the replay: {}", live.stdout)
     });
-    findings.that(replayed.stdout.contains("breaks off"), || {
-        "the replay does not say that it breaks off".to_owned()
+    findings.that(replayed.stdout.contains("cut off"), || {
+        "the replay does not say that it is cut off".to_owned()
     });
     findings.take(Summary::parse(&replayed.stdout));
     findings.verdict()
