@@ -1,4 +1,4 @@
-//! The command line: what can be asked for. It does nothing by itself.
+//! The command line: commands and options. It does nothing by itself.
 
 pub mod apply;
 pub mod bench;
@@ -37,7 +37,7 @@ use crate::hooks::plan::{Preference, Role};
         trace has more values: see auditwatch trace --help"
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -160,8 +160,8 @@ pub enum Command {
     Rescue(apply::RescueArgs),
     /// Run synthetic audit loads, and verify the trace against ground truth
     ///
-    /// Such a load is a storm: a file says how many events it makes, and how fast. The ground truth is what the
-    /// storm made and what its consumer received.
+    /// Such a load is a storm: a file says how many events it makes, and how fast. The ground truth is the
+    /// number of events made and of records received.
     #[command(
         subcommand,
         after_help = "Examples:\n  \
@@ -278,7 +278,7 @@ pub struct TraceArgs {
         hide = true
     )]
     pub leave_out: Vec<Role>,
-    /// What tracing may risk
+    /// Risks that tracing may take
     #[command(flatten)]
     pub risk: RiskArgs,
     /// Run COMMAND and trace until it ends
@@ -336,7 +336,7 @@ pub struct RecommendArgs {
     /// Print the evidence step by step
     #[arg(long)]
     pub explain: bool,
-    /// What tracing may risk
+    /// Risks that tracing may take
     #[command(flatten)]
     pub risk: RiskArgs,
     /// How it is printed

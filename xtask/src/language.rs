@@ -17,12 +17,17 @@ use anyhow::{Context as _, Result, ensure};
 use self::{markers::Counts, phrases::Phrases, text::Sentence};
 
 /// Files and directories that fail the check. Move a path here from [`MEASURED`] when its text is rewritten.
-const ENFORCED: [&str; 4] = ["docs", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
-/// Files and directories that are shown and do not fail.
-const MEASURED: [&str; 6] = [
-    "README.md",
+const ENFORCED: [&str; 6] = [
+    "docs",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "auditwatch/src/cli.rs",
     "auditwatch/src/cli",
+];
+/// Files and directories that are shown and do not fail.
+const MEASURED: [&str; 4] = [
+    "README.md",
     "auditwatch/src/render",
     "auditwatch/src/recommend",
     "auditwatch/src/trace",

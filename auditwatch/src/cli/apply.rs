@@ -50,7 +50,7 @@ pub struct ApplyArgs {
     /// 0 disables monitoring. A regression is more loss, longer stalls, or too little free memory.
     #[arg(long, value_name = "TIME", value_parser = value::time_or_zero)]
     pub watch: Option<Duration>,
-    /// What watching may risk
+    /// Risks that monitoring may take
     #[command(flatten)]
     pub risk: RiskArgs,
     /// Edit the disk of a stopped instance that is mounted at DIR

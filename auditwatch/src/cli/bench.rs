@@ -10,7 +10,7 @@ use super::{
 };
 use crate::hooks::plan::Preference;
 
-/// What `bench` can do.
+/// The commands of `bench`.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Run a storm once, and verify its trace against ground truth
@@ -66,7 +66,7 @@ pub enum BenchCommand {
     },
 }
 
-/// What all runs of storms have in common.
+/// Options of all commands that run storms.
 #[derive(Debug, Args)]
 pub struct StormArgs {
     /// Name of a storm from `bench list`, or a file
@@ -91,7 +91,7 @@ pub struct StormArgs {
 /// Options of `bench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// What to run
+    /// The storm
     #[command(flatten)]
     pub storm: StormArgs,
     /// Override the storm's backlog limit; 0 means no limit
@@ -114,7 +114,7 @@ pub struct RunArgs {
 /// Options of `bench sweep`.
 #[derive(Debug, Args)]
 pub struct SweepArgs {
-    /// What to run
+    /// The storm
     #[command(flatten)]
     pub storm: StormArgs,
     /// Run at each of these limits, in records
@@ -128,7 +128,7 @@ pub struct SweepArgs {
 /// Options of `bench needed`.
 #[derive(Debug, Args)]
 pub struct NeededArgs {
-    /// What to run
+    /// The storm
     #[command(flatten)]
     pub storm: StormArgs,
     /// Stop after RUNS runs, even without a result

@@ -17,7 +17,7 @@ pub struct PrintArgs {
     pub json: bool,
     /// Show at most N talkers in the table
     ///
-    /// A talker is a source of records, such as a process. JSON holds up to 100 talkers.
+    /// A talker is a source of records, such as a process. JSON has at most 100 talkers.
     #[arg(long, value_name = "N", default_value_t = 10,
         value_parser = value::number::<usize>("a number of talkers", 0..=1_000_000))]
     pub top: usize,

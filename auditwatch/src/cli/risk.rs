@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::OutputArgs;
 
-/// What a command that loads BPF programs may risk.
+/// Risks that a command may take to load BPF programs.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct RiskArgs {
     /// Load BPF programs even if this can panic the host
@@ -18,7 +18,7 @@ pub struct RiskArgs {
 /// Options of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// What looking may risk
+    /// Risks that the check may take
     #[command(flatten)]
     pub risk: RiskArgs,
     /// How it is printed

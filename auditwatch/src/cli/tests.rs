@@ -1,4 +1,4 @@
-//! Tests of the command line: what it takes, and what it refuses.
+//! Tests of the command line: accepted and refused words.
 
 use super::*;
 

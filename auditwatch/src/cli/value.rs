@@ -1,8 +1,8 @@
-//! Values of options: times, sizes, shares and numbers, each with an error that says what is
-//! expected.
+//! Values of options: times, sizes, shares and numbers, each with an error that names the
+//! expected form.
 //!
 //! In: a word of the command line. Out: the value, or a sentence that clap puts behind the option's
-//! name. Nothing is guessed: what can be read in two ways is refused with both.
+//! name. Nothing is guessed: an ambiguous value is refused with both readings.
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -22,7 +22,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// Parses a time: `500ms`, `30s`, `5min`, `1h 30m`; a bare number is seconds.
 ///
 /// # Errors
-/// When the text is no such time, it is 0, or longer than a year.
+/// When the text is not such a time, it is 0, or longer than a year.
 pub fn time(text: &str) -> Result<Duration, String> {
     let time = time_or_zero(text)?;
     if time.is_zero() {
@@ -56,7 +56,7 @@ pub fn time_or_zero(text: &str) -> Result<Duration, String> {
 /// Parses the time between samples.
 ///
 /// # Errors
-/// When the text is no time, or too short a one.
+/// When the text is not a time, or too short a one.
 pub fn interval(text: &str) -> Result<Duration, String> {
     let interval = time(text)?;
     if interval < SHORTEST_INTERVAL {
@@ -71,7 +71,7 @@ pub fn interval(text: &str) -> Result<Duration, String> {
 /// Parses a time in whole seconds, 0 included: `60s`, `1min`, `60`.
 ///
 /// # Errors
-/// When the text is no time, or not of whole seconds.
+/// When the text is not a time, or not of whole seconds.
 pub fn whole_seconds(text: &str) -> Result<u32, String> {
     let time = time_or_zero(text)?;
     match u32::try_from(time.as_secs()) {
@@ -83,7 +83,7 @@ pub fn whole_seconds(text: &str) -> Result<u32, String> {
 /// Parses a time in whole milliseconds, 0 included, at most an hour.
 ///
 /// # Errors
-/// When the text is no such time.
+/// When the text is not such a time.
 pub fn milliseconds(text: &str) -> Result<u64, String> {
     let time = time_or_zero(text)?;
     match u64::try_from(time.as_millis()) {
@@ -119,7 +119,7 @@ pub fn percent(text: &str) -> Result<f64, String> {
 /// Parses a size with its unit: `64MiB` or `64M` binary, `64MB` decimal.
 ///
 /// # Errors
-/// When the text is no such size, has no unit, or is 0.
+/// When the text is not such a size, has no unit, or is 0.
 pub fn size(text: &str) -> Result<u64, String> {
     let expected = || "expected a size with its unit, such as 64MiB, 64MB or 512KiB".to_owned();
     let digits = text
@@ -148,7 +148,7 @@ pub fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(expected)
 }
 
-/// A parser of whole numbers that knows what they count, in words: `a number of records`.
+/// A parser of whole numbers that knows their unit, in words: `a number of records`.
 pub fn number<T>(
     what: &'static str,
     range: RangeInclusive<T>,
