@@ -236,8 +236,8 @@ impl StatusReport {
         );
         note(
             self.booted_with_audit == Some(false) && self.enabled.is_some_and(|enabled| enabled != 0),
-            "not booted with audit=1: records are lost in silence while auditd is away or stalled, and \
-             the kernel's own count does not tell"
+            "not booted with audit=1: while auditd is away or stalled, records are lost silently; the kernel does not \
+             count them"
                 .to_owned(),
         );
         notes
@@ -360,6 +360,6 @@ mod tests {
                 .iter()
                 .any(|note| note.contains("over its limit (9000 of 8192)"))
         );
-        assert!(report.notes.iter().any(|note| note.contains("in silence")));
+        assert!(report.notes.iter().any(|note| note.contains("silently")));
     }
 }

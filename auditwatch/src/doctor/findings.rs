@@ -357,7 +357,7 @@ fn silent_loss(inputs: &Inputs) -> Option<Finding> {
         finding(
             "audit=1",
             Severity::Note,
-            "not booted with it: records are lost in silence while auditd is away or stalled, counted by \
+            "not booted with it: records are lost silently while auditd is away or stalled, counted by \
              nobody but auditwatch",
         )
         .remedy("add audit=1 to the kernel command line if records must survive that")

@@ -126,7 +126,8 @@ fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
             Cause::Cpu,
             format!(
                 "auditd runs for {} of the {taken} that a record takes: it is CPU-bound and does not wait for the disk",
-                duration(ran_ns)
+                // Its account is of the whole trace, the pace of records behind each other.
+                duration(ran_ns.min(whole(service.record_ns)))
             ),
         ));
     }
@@ -135,7 +136,6 @@ fn by_cpu(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
             Cause::CpuWait,
             format!(
                 "auditd waits for a CPU for {} of the {taken} that a record takes",
-                // The scheduler's account is of the whole trace, the pace of records behind each other.
                 duration(waited_ns.min(whole(service.record_ns)))
             ),
         )

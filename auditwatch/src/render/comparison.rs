@@ -5,17 +5,18 @@ use std::fmt::Write as _;
 use super::style::Style;
 use crate::{
     trace::comparison::{ATTEMPTS, Comparison, Figure, Unit, Verdict},
-    units::{bytes, count, duration},
+    units::{bytes, count, counted, duration},
     untrusted::{NAME_COLUMNS, shown},
 };
 
-/// The whole comparison; its last line is the verdict.
+/// The whole comparison; its first line is the verdict.
 #[must_use]
 pub fn table(comparison: &Comparison, style: Style) -> String {
-    let mut text = style.dim(&format!(
+    let mut text = format!("{}\n\n", verdict(comparison, style));
+    text.push_str(&style.dim(&format!(
         "{:<20}  {:>12}  {:>12}  {:>9}  {:>12}  {}",
         "", "first", "second", "change", "noise up to", "verdict"
-    ));
+    )));
     text.push('\n');
     for figure in &comparison.figures {
         let _ = writeln!(text, "{}", line(figure, style));
@@ -24,9 +25,11 @@ pub fn table(comparison: &Comparison, style: Style) -> String {
     let [of_a, of_b] = comparison.intervals;
     let _ = writeln!(
         text,
-        "\nlength      {} in {of_a} whole intervals; {} in {of_b}",
+        "\nlength      {} in {}; {} in {}",
         duration(a),
-        duration(b)
+        counted(of_a as u64, "whole interval"),
+        duration(b),
+        counted(of_b as u64, "whole interval")
     );
     for circumstance in &comparison.circumstances {
         let _ = writeln!(
@@ -41,7 +44,6 @@ pub fn table(comparison: &Comparison, style: Style) -> String {
     for note in &comparison.notes {
         let _ = writeln!(text, "note        {}", shown(note));
     }
-    let _ = writeln!(text, "{}", verdict(comparison, style));
     text
 }
 
@@ -105,28 +107,22 @@ fn verdict(comparison: &Comparison, style: Style) -> String {
         |figure: &&Figure| figure.name == ATTEMPTS && figure.verdict == Verdict::Changed;
     let load = comparison.figures.iter().find(is_of_load);
     let load = load.map_or_else(String::new, |attempts| {
-        format!(
-            "; the load is another, too: {ATTEMPTS} {}",
-            change(attempts)
-        )
+        format!("; the load differs too: {ATTEMPTS} {}", change(attempts))
     });
     let text = match comparison.verdict {
         verdict @ (Verdict::Worse | Verdict::Better) => {
             format!("the second is {}: {}{load}", verdict.name(), named(verdict))
         }
         Verdict::Changed => format!(
-            "another load, and no harm in it: {}",
+            "the load differs, nothing got worse: {}",
             named(Verdict::Changed)
         ),
         // One value a trace each: whether that is noise is not known, and not for lack of length.
         Verdict::Same => match named(Verdict::Unclear) {
             of if of.is_empty() => "no difference beyond the noise".to_owned(),
-            of => format!("no difference beyond the noise, which is not known of {of}"),
+            of => format!("no difference beyond the noise (unknown for {of})"),
         },
-        Verdict::Unclear => format!(
-            "nobody can say whether this is noise: {}",
-            named(Verdict::Unclear)
-        ),
+        Verdict::Unclear => format!("inconclusive: {}", named(Verdict::Unclear)),
         Verdict::Unknown => "there is nothing to compare".to_owned(),
     };
     paint(comparison.verdict, &text, style)

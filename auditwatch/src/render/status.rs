@@ -126,7 +126,7 @@ fn times(report: &StatusReport) -> Vec<Row> {
 
 fn full_queue(memory: &QueueMemory) -> String {
     format!(
-        "{} when full ({} a record), {} with retry and hold queue full too; folklore says {}",
+        "{} when full ({} a record), {} if the retry and hold queues are full too; rule of thumb: {}",
         bytes(memory.limit_bytes),
         bytes(memory.record_bytes),
         bytes(memory.limit_worst_bytes),

@@ -49,7 +49,7 @@ pub enum Verdict {
     Changed,
     /// No difference beyond the noise.
     Same,
-    /// A difference of which nobody can say whether it is noise.
+    /// A difference that may be noise.
     Unclear,
     /// Not measured on both sides.
     Unknown,
@@ -411,8 +411,8 @@ fn notes(traces: [&Trace; 2], intervals: [usize; 2], figures: &[Figure]) -> Vec<
     for ((name, trace), intervals) in ["first", "second"].into_iter().zip(traces).zip(intervals) {
         if intervals < LEAST_INTERVALS {
             notes.push(format!(
-                "the {name} trace has {intervals} whole intervals, and noise is known from \
-                 {LEAST_INTERVALS} on: trace longer, or with a shorter --interval"
+                "the {name} trace has fewer than {LEAST_INTERVALS} whole intervals ({intervals}), so its noise is \
+                 unknown: trace for longer, or with a shorter --interval"
             ));
         }
         // A trace by BPF notes that itself.
