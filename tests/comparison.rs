@@ -282,7 +282,7 @@ fn few_intervals_say_nothing() {
         comparison
             .notes
             .iter()
-            .any(|note| note.contains("trace longer"))
+            .any(|note| note.contains("trace for longer"))
     );
     let none = trace(&[]);
     assert_eq!(compare(&none, &none).verdict, Verdict::Unknown);
