@@ -176,7 +176,7 @@ fn any_moment(scene: &mut Scene<'_>, command: &[&str]) -> Result<()> {
         let exited = pressed.elapsed();
         let took = nothing_left(before, pressed + PATIENCE)? - pressed;
         slowest = slowest.max(took);
-        let counted = screen.contains("\ncheck ");
+        let counted = screen.contains("check    ");
         early += u32::from(!counted);
         let what = format!("Ctrl-C at {moment:?}");
         scene.log.push(format!(
