@@ -148,7 +148,7 @@ fn recommend_reads_auditd(scene: &mut Scene<'_>) -> Result<()> {
     scene.log.push(told.clone());
     let mut findings = Findings::default();
     for words in [
-        format!("taken by auditd (process {pid})"),
+        format!("consumer: auditd (pid {pid})"),
         "auditd/auditd.conf: flush = none, freq = 0, log_format = raw".to_owned(),
         "plugins: none".to_owned(),
     ] {
