@@ -300,7 +300,7 @@ fn overlapping(scene: &mut Scene<'_>) -> Result<()> {
             scene.log.push(ended.stderr.clone());
             findings.that(
                 ended.code() == 1
-                    && ended.stderr.contains(&format!("process {holder})"))
+                    && ended.stderr.contains(&format!("(pid {holder})"))
                     && ended.stderr.trim_end().lines().count() == 1,
                 || format!("{words:?}: exit {}: {}", ended.code(), ended.stderr),
             );
