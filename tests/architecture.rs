@@ -66,12 +66,8 @@ impl Wing {
     }
 
     fn may_touch_the_world(&self, module: &str) -> bool {
-        self.io.iter().any(|io| covers(io, module))
+        self.io.iter().any(|io| begins_with(module, io))
     }
-}
-
-fn covers(name: &str, module: &str) -> bool {
-    begins_with(module, name)
 }
 
 fn wings() -> Vec<Wing> {

@@ -40,6 +40,14 @@ pub const fn was(value: u64) -> &'static str {
     if value == 1 { "was" } else { "were" }
 }
 
+/// A part of all, rounded to a tenth of a per cent: `2.4 %`. Of nothing it is 0.0 %.
+#[must_use]
+pub fn percent(part: u64, all: u64) -> String {
+    let all = u128::from(all.max(1));
+    let per_mille = (u128::from(part) * 1000 + all / 2) / all;
+    format!("{}.{} %", per_mille / 10, per_mille % 10)
+}
+
 /// A count, or a dash where it was not measured.
 #[must_use]
 pub fn maybe(value: Option<u64>) -> String {

@@ -73,7 +73,7 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
     };
     let memory = KernelMemory::open(&facts.symbols, facts.types.as_ref()).ok();
     let state = state.or_else(|| memory.as_ref()?.state().ok());
-    let netlink = question::why_not(memory.as_ref()).is_none().then(|| {
+    let netlink = question::allow(memory.as_ref()).is_ok().then(|| {
         AuditSocket::open()
             .and_then(|mut socket| socket.status())
             .map_err(|error| explain(error.into()))

@@ -16,6 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::{
     diagnosis::{Reading, Source},
     files::root::Root,
+    live::recording_file,
     untrusted::{Untrusted, shell_word},
 };
 
@@ -254,7 +255,7 @@ fn read(mut log: impl BufRead, reading: &mut Reading) -> Result<bool> {
     if begin.starts_with(&[0x1f, 0x8b]) {
         return plain(MultiGzDecoder::new(log), reading);
     }
-    if begin.starts_with(&crate::live::recording_file::ZSTD_MAGIC) {
+    if begin.starts_with(&recording_file::ZSTD_MAGIC) {
         return plain(zstd::stream::read::Decoder::with_buffer(log)?, reading);
     }
     if begin.starts_with(b"LPKSHHRH") {

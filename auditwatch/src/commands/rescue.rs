@@ -22,12 +22,11 @@ use crate::{
     change::{
         journal::{Field, Plan, Purpose, SettingChange, State, Target, Why},
         journal_file::JournalFile,
-        preflight,
+        preflight, writers,
     },
     cli::apply::RescueArgs,
     files::root::Root,
-    kernel::cmdline::AuditBoot,
-    kernel::{audit_state::KernelState, facts::Facts, record_size},
+    kernel::{audit_state::KernelState, cmdline::AuditBoot, facts::Facts, record_size},
     live::settings::KernelNow,
     render::{json, rescue},
     rescue::{
@@ -380,7 +379,7 @@ impl Host {
                     .types
                     .as_ref()
                     .and_then(record_size::usual_record_bytes),
-                available_bytes: crate::change::writers::available_bytes(),
+                available_bytes: writers::available_bytes(),
                 ..preflight::Facts::default()
             },
         );

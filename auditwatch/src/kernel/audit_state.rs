@@ -45,6 +45,30 @@ pub struct KernelState {
 }
 
 impl KernelState {
+    /// These variables, and those of another reading in place of what is not known.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        Self {
+            jiffies: self.jiffies.or(other.jiffies),
+            depth: self.depth.or(other.depth),
+            depth_after: self.depth_after.or(other.depth_after),
+            retry_depth: self.retry_depth.or(other.retry_depth),
+            hold_depth: self.hold_depth.or(other.hold_depth),
+            limit: self.limit.or(other.limit),
+            wait_time_jiffies: self.wait_time_jiffies.or(other.wait_time_jiffies),
+            waited_jiffies: self.waited_jiffies.or(other.waited_jiffies),
+            lost_is_apart: self.lost_is_apart || (self.lost.is_none() && other.lost.is_some()),
+            lost: self.lost.or(other.lost),
+            rate_limit: self.rate_limit.or(other.rate_limit),
+            failure: self.failure.or(other.failure),
+            enabled: self.enabled.or(other.enabled),
+            booted_with_audit: self.booted_with_audit.or(other.booted_with_audit),
+            auditd_pid: self.auditd_pid.or(other.auditd_pid),
+            in_hand: self.in_hand.or(other.in_hand),
+            waiters: self.waiters.or(other.waiters),
+        }
+    }
+
     /// Whether records were under way at that moment.
     #[must_use]
     pub fn is_busy(&self) -> bool {

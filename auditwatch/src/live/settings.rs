@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     kernel::{audit_state::KernelState, core_memory::KernelMemory, facts::Facts},
-    netlink::{question, socket::AuditSocket, status::AuditStatus},
+    netlink::{question, socket::AuditSocket},
 };
 
 /// The means.
@@ -35,8 +35,8 @@ impl KernelNow {
         if now.knows_all() {
             return now;
         }
-        if let Some(why) = question::why_not(now.memory.as_ref()) {
-            now.missing.push(format!("netlink was not used: {why}"));
+        if let Err(refusal) = question::allow(now.memory.as_ref()) {
+            now.missing.push(refusal.to_string());
             return now;
         }
         match AuditSocket::open() {
@@ -51,11 +51,11 @@ impl KernelNow {
         let mut state = self.without_asking();
         let whole = state.as_ref().is_some_and(is_whole);
         if !whole
-            && question::why_not(self.memory.as_ref()).is_none()
+            && question::allow(self.memory.as_ref()).is_ok()
             && let Some(socket) = &mut self.socket
         {
             match socket.status() {
-                Ok(status) => complete(state.get_or_insert_default(), &status),
+                Ok(status) => state = Some(state.unwrap_or_default().or(&status.state())),
                 Err(error) => {
                     self.socket = None;
                     self.missing.push(anyhow::Error::from(error).to_string());
@@ -89,17 +89,6 @@ fn is_whole(state: &KernelState) -> bool {
         && state.wait_time_jiffies.is_some()
 }
 
-/// Fills in what was not known.
-fn complete(state: &mut KernelState, status: &AuditStatus) {
-    state.depth = state.depth.or(Some(status.backlog));
-    state.limit = state.limit.or(Some(status.backlog_limit));
-    state.enabled = state.enabled.or(Some(status.enabled));
-    state.failure = state.failure.or(Some(status.failure));
-    state.wait_time_jiffies = state.wait_time_jiffies.or(status.backlog_wait_time_jiffies);
-    state.lost = state.lost.or(Some(status.lost));
-    state.auditd_pid = state.auditd_pid.or(Some(status.pid));
-}
-
 /// What the kernel itself says of a setting after it was set: it is asked where the queue has room,
 /// and its memory is read where not.
 pub(crate) fn read_back(now: &mut KernelNow, socket: &mut AuditSocket) -> Result<KernelState> {
@@ -108,7 +97,7 @@ pub(crate) fn read_back(now: &mut KernelNow, socket: &mut AuditSocket) -> Result
         let status = socket.status().context("cannot verify the setting")?;
         state.limit = Some(status.backlog_limit);
         state.wait_time_jiffies = status.backlog_wait_time_jiffies.or(state.wait_time_jiffies);
-        complete(&mut state, &status);
+        state = state.or(&status.state());
     }
     state.limit.context("cannot verify the setting")?;
     Ok(state)

@@ -33,6 +33,9 @@ const NEXT_LOOK: Duration = Duration::from_millis(200);
 /// Of an interval, one part in so many is for what no sample is to wait for.
 const TENDING_SHARE: u32 = 10;
 
+/// Time between samples of a source that nobody chose an interval for.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a source is to do.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
@@ -46,6 +49,20 @@ pub(crate) struct Wanted<'a> {
     pub(crate) leave_out: &'a [Role],
     /// Programs are loaded even if that could panic the host.
     pub(crate) accept_panic_risk: bool,
+}
+
+impl Wanted<'_> {
+    /// Whatever works on this host, with all hooks.
+    pub(crate) const fn automatic(extent: ProbeOptions, accept_panic_risk: bool) -> Self {
+        Self {
+            source: SourceChoice::Auto,
+            attach: Preference::Auto,
+            interval: INTERVAL,
+            extent,
+            leave_out: &[],
+            accept_panic_risk,
+        }
+    }
 }
 
 /// A source that is ready to count.
@@ -302,7 +319,7 @@ fn ask_where_needed(state: &KernelState, finds_queue: bool) -> Option<AuditStatu
     }
     // A queue that was not found yet means that no record has come since the programs are there.
     let is_known = state.depth.is_some() || finds_queue;
-    if !is_known || state.why_not_ask().is_some() || question::why_not(None).is_some() {
+    if !is_known || state.why_not_ask().is_some() || question::allow(None).is_err() {
         return None;
     }
     AuditSocket::open()
@@ -313,18 +330,14 @@ fn ask_where_needed(state: &KernelState, finds_queue: bool) -> Option<AuditStatu
 /// Fills in what BPF could not read.
 fn complete(state: &mut KernelState, status: Option<&AuditStatus>, boot: Option<bool>) {
     state.booted_with_audit = state.booted_with_audit.or(boot);
-    let Some(status) = status else { return };
-    state.limit = state.limit.or(Some(status.backlog_limit));
-    state.wait_time_jiffies = state.wait_time_jiffies.or(status.backlog_wait_time_jiffies);
-    state.waited_jiffies = state
-        .waited_jiffies
-        .or(status.backlog_wait_time_actual_jiffies);
-    state.lost_is_apart |= state.lost.is_none();
-    state.lost = state.lost.or(Some(status.lost));
-    state.rate_limit = state.rate_limit.or(Some(status.rate_limit));
-    state.failure = state.failure.or(Some(status.failure));
-    state.enabled = state.enabled.or(Some(status.enabled));
-    state.auditd_pid = state.auditd_pid.or(Some(status.pid));
+    if let Some(status) = status {
+        // Its length of the queue is of another moment than the counts.
+        let known = KernelState {
+            depth: None,
+            ..status.state()
+        };
+        *state = std::mem::take(state).or(&known);
+    }
 }
 
 /// What of the host makes the counts less than they could be.

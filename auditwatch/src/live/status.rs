@@ -44,9 +44,9 @@ pub(crate) fn report(basics: &Basics) -> Result<StatusReport> {
         state_missing,
         ..Inputs::default()
     };
-    match question::why_not(memory.as_ref()) {
-        Some(why) => inputs.netlink_missing = Some(format!("netlink was not used: {why}")),
-        None => ask_netlink(&mut inputs),
+    match question::allow(memory.as_ref()) {
+        Err(refusal) => inputs.netlink_missing = Some(refusal.to_string()),
+        Ok(()) => ask_netlink(&mut inputs),
     }
     let pid = state
         .as_ref()

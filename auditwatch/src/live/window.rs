@@ -1,4 +1,4 @@
-//! A trace of a window of time, for whoever wants its summary and the evidence behind it.
+//! A trace of a given length. In: how long. Out: its summary, and the evidence behind the recommendation.
 //!
 //! It must not write to the terminal: it tells its caller of each step.
 
@@ -12,22 +12,17 @@ use super::{
     log::{self, Log},
     recorder::Recorder,
     signals::Signals,
-    source::{Live, Wanted},
+    source::{INTERVAL, Live, Wanted},
 };
 use crate::{
-    cli::SourceChoice,
-    hooks::plan::Preference,
     kernel::{cmdline::AuditBoot, facts::Facts},
-    probe,
+    probe::ProbeOptions,
     recommend::model::evidence::Evidence,
     trace::{
         recording::End,
         report::{Interval, Summary},
     },
 };
-
-/// Time between samples.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How far it is.
 pub(crate) enum Step<'a> {
@@ -58,17 +53,11 @@ pub(crate) async fn watch(
     if let Some(path) = record {
         signals.remove_if_never_begun(path);
     }
-    let wanted = Wanted {
-        source: SourceChoice::Auto,
-        attach: Preference::Auto,
-        interval: INTERVAL,
-        extent: probe::ProbeOptions {
-            follows_command: false,
-            talker_slots: probe::ProbeOptions::TALKER_SLOTS,
-        },
-        leave_out: &[],
-        accept_panic_risk,
+    let extent = ProbeOptions {
+        follows_command: false,
+        talker_slots: ProbeOptions::TALKER_SLOTS,
     };
+    let wanted = Wanted::automatic(extent, accept_panic_risk);
     let mut live = Live::start(wanted, &facts)?;
     told(Step::Ready(live.opening_words()));
     live.settle().await?;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::{
     kernel::audit_state::KernelState,
-    netlink::status::AuditStatus,
     sample::{Sample, Shortfalls, Source},
 };
 
@@ -23,23 +22,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const CAREFUL: Duration = Duration::from_secs(5);
 /// Time to the next question once three quarters are used.
 const RELUCTANT: Duration = Duration::from_secs(30);
-
-/// The kernel's variables as netlink answered.
-#[must_use]
-pub fn state(status: &AuditStatus) -> KernelState {
-    KernelState {
-        depth: Some(status.backlog),
-        limit: Some(status.backlog_limit),
-        wait_time_jiffies: status.backlog_wait_time_jiffies,
-        waited_jiffies: status.backlog_wait_time_actual_jiffies,
-        lost: Some(status.lost),
-        rate_limit: Some(status.rate_limit),
-        failure: Some(status.failure),
-        enabled: Some(status.enabled),
-        auditd_pid: Some(status.pid),
-        ..KernelState::default()
-    }
-}
 
 /// How long to leave netlink alone after an answer, at an interval that the user asked for.
 #[must_use]

@@ -5,6 +5,8 @@ use bytes::Buf as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::kernel::audit_state::KernelState;
+
 /// An answer that makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the kernel's audit status is {found} bytes long, shorter than any known")]
@@ -40,6 +42,23 @@ pub struct AuditStatus {
 }
 
 impl AuditStatus {
+    /// The kernel's variables that it holds.
+    #[must_use]
+    pub fn state(&self) -> KernelState {
+        KernelState {
+            depth: Some(self.backlog),
+            limit: Some(self.backlog_limit),
+            wait_time_jiffies: self.backlog_wait_time_jiffies,
+            waited_jiffies: self.backlog_wait_time_actual_jiffies,
+            lost: Some(self.lost),
+            rate_limit: Some(self.rate_limit),
+            failure: Some(self.failure),
+            enabled: Some(self.enabled),
+            auditd_pid: Some(self.pid),
+            ..KernelState::default()
+        }
+    }
+
     /// Reads the payload of an answer, which may be longer than what is known here.
     ///
     /// # Errors

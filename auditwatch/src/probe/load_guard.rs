@@ -250,15 +250,7 @@ impl LoadGuard {
                 return Ok(state);
             }
         }
-        let status = self.ask(AuditSocket::status)?;
-        Ok(KernelState {
-            failure: Some(status.failure),
-            enabled: Some(status.enabled),
-            wait_time_jiffies: status.backlog_wait_time_jiffies,
-            limit: Some(status.backlog_limit),
-            depth: Some(status.backlog),
-            ..KernelState::default()
-        })
+        Ok(self.ask(AuditSocket::status)?.state())
     }
 
     /// Asks netlink, unless that could leave tasks asleep.
@@ -266,9 +258,7 @@ impl LoadGuard {
         &self,
         question: impl FnOnce(&mut AuditSocket) -> Result<T, NetlinkError>,
     ) -> Result<T, String> {
-        if let Some(why) = question::why_not(self.memory.as_ref()) {
-            return Err(format!("netlink was not used: {why}"));
-        }
+        question::allow(self.memory.as_ref()).map_err(|refusal| refusal.to_string())?;
         AuditSocket::open()
             .and_then(|mut socket| question(&mut socket))
             .map_err(|error| match error.source() {

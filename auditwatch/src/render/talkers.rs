@@ -3,7 +3,7 @@
 use super::style::Style;
 use crate::{
     trace::report::{Share, Summary, Talker, TalkerSums},
-    units::{count, count_within, duration, duration_within, plural},
+    units::{count, count_within, duration, duration_within, percent, plural},
     untrusted::{NAME_COLUMNS, Untrusted, clipped},
 };
 
@@ -89,7 +89,7 @@ fn line(sums: &TalkerSums, attempted: u64, who: &str, style: Style) -> (&'static
         "",
         format!(
             "{:>7}  {:>9}  {dropped}  {stalled}  {who}",
-            share(sums.records, attempted),
+            percent(sums.records, attempted),
             count_within(sums.records, 9),
         ),
     )
@@ -141,12 +141,6 @@ fn key_in_words(key: &Untrusted) -> String {
     key.keys().clipped(NAME_COLUMNS)
 }
 
-fn share(records: u64, attempted: u64) -> String {
-    let attempted = u128::from(attempted.max(1));
-    let per_mille = (u128::from(records) * 1000 + attempted / 2) / attempted;
-    format!("{}.{} %", per_mille / 10, per_mille % 10)
-}
-
 fn shares(list: &[Share], attempted: u64, none: &str) -> String {
     let mut parts: Vec<String> = list
         .iter()
@@ -156,7 +150,7 @@ fn shares(list: &[Share], attempted: u64, none: &str) -> String {
                 .name
                 .as_ref()
                 .map_or_else(|| none.to_owned(), key_in_words);
-            let mut part = format!("{name} {}", share(entry.sums.records, attempted));
+            let mut part = format!("{name} {}", percent(entry.sums.records, attempted));
             if entry.sums.dropped > 0 {
                 part = format!("{part} ({} dropped)", count(entry.sums.dropped));
             }

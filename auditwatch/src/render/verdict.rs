@@ -6,7 +6,7 @@ use crate::{
     recommend::{Recommendation, Verdict},
     sample::Source,
     trace::report::{Summary, Talker},
-    units::{count, counted, duration},
+    units::{count, counted, duration, percent},
     untrusted::{NAME_COLUMNS, clipped},
 };
 
@@ -184,12 +184,10 @@ fn remedy(answer: &Recommendation) -> Option<String> {
     }
 }
 
-/// `2.4 %`
+/// `2.4 %`; a part that is there is never none.
 fn share(part: u64, all: u64) -> String {
-    let all = u128::from(all.max(1));
-    let per_mille = (u128::from(part) * 1000 + all / 2) / all;
-    match per_mille {
-        0 => "< 0.1 %".to_owned(),
-        _ => format!("{}.{} %", per_mille / 10, per_mille % 10),
+    match percent(part, all) {
+        nothing if nothing == percent(0, all) => "< 0.1 %".to_owned(),
+        some => some,
     }
 }

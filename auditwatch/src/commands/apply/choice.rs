@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    change::{journal::Why, preflight::Floor, regression::Window},
+    change::{journal::Why, preflight::Floor, regression::Window, writers},
     cli::apply::ApplyArgs,
     commands::progress,
     live::recording_file,
@@ -136,6 +136,6 @@ fn window(summary: &Summary) -> Window {
         attempted: summary.ledger.attempted,
         lost: summary.lost,
         stalled_ns: summary.stalls.as_ref().map(stalled),
-        available_bytes: crate::change::writers::available_bytes(),
+        available_bytes: writers::available_bytes(),
     }
 }

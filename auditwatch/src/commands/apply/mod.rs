@@ -30,11 +30,11 @@ use crate::{
         preflight::{self, Runtime},
         regression::{self, Relapse, Window},
         report::ApplyReport,
+        writers,
     },
     cli::apply::ApplyArgs,
     files::{atomic, root::Root},
-    kernel::cmdline::AuditBoot,
-    kernel::{audit_state::KernelState, facts::Facts, record_size},
+    kernel::{audit_state::KernelState, cmdline::AuditBoot, facts::Facts, record_size},
     live::settings::KernelNow,
     probe::ProbeError,
     recommend::MEMORY_BUDGET_BYTES,
@@ -356,10 +356,10 @@ fn preflight_facts(
             .as_ref()
             .and_then(record_size::usual_record_bytes),
         next_boot: None,
-        available_bytes: crate::change::writers::available_bytes().filter(|_| is_live),
+        available_bytes: writers::available_bytes().filter(|_| is_live),
         memory_budget_bytes: (!args.force).then_some(MEMORY_BUDGET_BYTES),
         writers: if is_live {
-            crate::change::writers::other_writers()
+            writers::other_writers()
         } else {
             Vec::new()
         },

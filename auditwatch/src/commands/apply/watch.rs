@@ -9,20 +9,16 @@ use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    change::regression::Window,
-    cli::SourceChoice,
-    hooks::plan::Preference,
+    change::{regression::Window, writers},
     kernel::facts::Facts,
     live::{
         log::{self, Log},
-        source::{Live, Wanted},
+        source::{INTERVAL, Live, Wanted},
     },
-    probe,
+    probe::ProbeOptions,
     trace::report::Interval,
 };
 
-/// Time between samples.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// Longest look before the change.
 pub(super) const LOOK_BEFORE: Duration = Duration::from_secs(10);
 
@@ -35,14 +31,7 @@ pub(super) struct Onlooker {
 impl Onlooker {
     /// Begins to count.
     pub(super) async fn start(facts: &Facts, accept_panic_risk: bool) -> Result<Self> {
-        let wanted = Wanted {
-            source: SourceChoice::Auto,
-            attach: Preference::Auto,
-            interval: INTERVAL,
-            extent: probe::ProbeOptions::default(),
-            leave_out: &[],
-            accept_panic_risk,
-        };
+        let wanted = Wanted::automatic(ProbeOptions::default(), accept_panic_risk);
         let mut live = Live::start(wanted, facts)?;
         live.settle().await?;
         let zero = live.zero()?;
@@ -80,7 +69,7 @@ impl Onlooker {
         }
         // Whoever waits at the end has not been counted yet.
         window.stalled_ns = window.stalled_ns.map(|ns| ns + waiting_ns);
-        window.available_bytes = crate::change::writers::available_bytes();
+        window.available_bytes = writers::available_bytes();
         Ok((window, interrupted))
     }
 }

@@ -15,8 +15,7 @@ use crate::{
         keeper::Keeper,
         lock::Lock,
     },
-    kernel::cmdline::AuditBoot,
-    kernel::facts::Facts,
+    kernel::{cmdline::AuditBoot, facts::Facts},
     netlink::{
         control::{self, Setting},
         socket::AuditSocket,

@@ -18,8 +18,7 @@ use self::{
 use super::output::{self, Destination, Output, say};
 use crate::{
     cli::{Format, TraceArgs},
-    kernel::cmdline::AuditBoot,
-    kernel::facts::Facts,
+    kernel::{cmdline::AuditBoot, facts::Facts},
     live::{
         consumer,
         log::{Log, begin},

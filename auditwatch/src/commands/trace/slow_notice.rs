@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::commands::output::say;
+
 /// When a word is due.
 const AFTER: Duration = Duration::from_secs(5);
 
@@ -27,7 +29,7 @@ impl SlowNotice {
             .name("slow-notice".to_owned())
             .spawn(move || {
                 if news.recv_timeout(AFTER) == Err(RecvTimeoutError::Timeout) {
-                    crate::commands::output::say(vec![word.to_owned()]);
+                    say(vec![word.to_owned()]);
                 }
             })
             .ok();

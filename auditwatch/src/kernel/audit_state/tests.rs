@@ -52,3 +52,27 @@ fn netlink_is_asked_if_no_task_can_wait() {
         assert_eq!(state.why_not_ask(), None);
     }
 }
+
+#[test]
+fn another_reading_fills_gaps_only() {
+    let own = KernelState {
+        lost: None,
+        ..state(7)
+    };
+    let other = KernelState {
+        lost: Some(3),
+        enabled: Some(1),
+        ..state(9)
+    };
+    let both = own.or(&other);
+    assert_eq!(
+        (both.depth, both.lost, both.enabled),
+        (Some(7), Some(3), Some(1))
+    );
+    assert!(both.lost_is_apart);
+    let whole = KernelState {
+        lost: Some(1),
+        ..state(7)
+    };
+    assert!(!whole.or(&other).lost_is_apart);
+}
