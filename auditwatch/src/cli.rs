@@ -250,7 +250,7 @@ pub struct TraceArgs {
     /// How much is printed
     #[command(flatten)]
     pub detail: DetailArgs,
-    /// Where it is written
+    /// The destination of the report
     #[command(flatten)]
     pub to: DestinationArgs,
     /// Print only errors on stderr, no remarks
@@ -300,7 +300,7 @@ pub struct ReplayArgs {
     /// How much is printed
     #[command(flatten)]
     pub detail: DetailArgs,
-    /// Where it is written
+    /// The destination of the report
     #[command(flatten)]
     pub to: DestinationArgs,
 }
@@ -345,7 +345,7 @@ pub struct RecommendArgs {
     /// How much is printed
     #[command(flatten)]
     pub detail: DetailArgs,
-    /// Where it is written
+    /// The destination of the report
     #[command(flatten)]
     pub to: DestinationArgs,
 }
@@ -406,7 +406,7 @@ pub struct DiagnoseArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
-    /// Where it is written
+    /// The destination of the report
     #[command(flatten)]
     pub to: DestinationArgs,
 }
@@ -423,7 +423,7 @@ pub struct CompareArgs {
     /// How it is printed
     #[command(flatten)]
     pub print: PrintArgs,
-    /// Where it is written
+    /// The destination of the report
     #[command(flatten)]
     pub to: DestinationArgs,
 }
@@ -458,7 +458,7 @@ pub enum AwkChoice {
     Gawk,
 }
 
-/// Where counts may come from.
+/// The sources of the counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SourceChoice {
     /// BPF, or polling if BPF does not work here.

@@ -80,7 +80,7 @@ impl Board {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let is_sealed = fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS));
         if usize::try_from(file.metadata()?.len()) != Ok(BYTES) || !is_sealed {
-            return Err(io::Error::other("it is no board"));
+            return Err(io::Error::other("it is not the counters of a bench"));
         }
         Self::map(file)
     }

@@ -138,7 +138,7 @@ impl Directory {
         let path = self.path.display();
         format!(
             "{path} is not trusted: it belongs to user {owner} and has mode {mode:04o}, so other users than root \
-             can change it; look at what is in it, then remove it or run: chown root {path}; chmod go-w {path}"
+             can change it; check its content, then remove it or run: chown root {path}; chmod go-w {path}"
         )
     }
 

@@ -150,7 +150,7 @@ impl Keeper {
         let mut answer = String::new();
         self.replies.read_line(&mut answer).context(gone)?;
         ensure!(!answer.is_empty(), gone);
-        serde_json::from_str(&answer).context("the keeper makes no sense")
+        serde_json::from_str(&answer).context("cannot parse the keeper's answer")
     }
 }
 

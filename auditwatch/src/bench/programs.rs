@@ -90,7 +90,7 @@ pub fn start_again(auditd: &Auditd) -> Result<Command> {
     check(auditd)?;
     if let Some(unit) = &auditd.unit {
         let systemctl = installed(&SYSTEMCTL)
-            .with_context(|| format!("there is no {}", SYSTEMCTL.join(" and no ")))?;
+            .with_context(|| format!("cannot find {}", SYSTEMCTL.join(" or ")))?;
         let mut command = command(systemctl);
         command.args(["start", "--", unit]);
         return Ok(command);

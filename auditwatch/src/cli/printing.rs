@@ -50,7 +50,7 @@ pub struct DetailArgs {
     pub verbose: bool,
 }
 
-/// Where a report is written.
+/// The destination of a report.
 #[derive(Debug, Args)]
 pub struct DestinationArgs {
     /// Write the report to FILE instead of stdout; overwrite an existing file

@@ -76,7 +76,7 @@ pub fn run(args: &RescueArgs) -> Result<ExitCode> {
     // Without it the kernel shows of other users' tasks neither where they sleep nor that it hides it.
     ensure!(
         facts.privileges.has("CAP_SYS_PTRACE") != Some(false),
-        "cannot see where tasks sleep: this process lacks CAP_SYS_PTRACE; run as root"
+        "cannot see the functions in which tasks sleep: this process lacks CAP_SYS_PTRACE; run as root"
     );
     let mut host = Host {
         now: KernelNow::open(&facts),

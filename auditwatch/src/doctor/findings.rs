@@ -74,7 +74,7 @@ fn audit_off(inputs: &Inputs) -> Option<Finding> {
         finding(
             "audit=0",
             Severity::Blocker,
-            "the kernel was booted with audit=0: there are no audit records",
+            "the kernel was booted with audit=0 and makes no audit records",
         )
         .remedy("remove audit=0 from the kernel command line and reboot"),
     )
@@ -267,16 +267,20 @@ fn kprobes(inputs: &Inputs) -> Option<Finding> {
         finding(
             "kprobes",
             Severity::Note,
-            format!("kernel.perf_event_paranoid is {level}: kprobes are refused without CAP_SYS_ADMIN"),
+            format!(
+                "kernel.perf_event_paranoid is {level}: kprobes are refused without CAP_SYS_ADMIN"
+            ),
         )
-        .remedy("where the hooks below need one: run it as root, or set kernel.perf_event_paranoid to 2")
+        .remedy(
+            "if a hook below needs a kprobe: run as root, or set kernel.perf_event_paranoid to 2",
+        )
     } else if inputs.kprobes? {
         finding("kprobes", Severity::Ok, "the kernel offers them")
     } else {
         finding(
             "kprobes",
             Severity::Note,
-            "the kernel offers none: there is no second form where a trampoline is refused",
+            "the kernel has no kprobes: a hook has no second form if its trampoline is refused",
         )
     })
 }

@@ -132,7 +132,7 @@ impl KernelMemory {
         if places.depth.is_none() || places.limit.is_none() {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "the kernel does not tell where its audit queue is",
+                "the kernel does not show the address of its audit queue",
             ));
         }
         Ok(Self { core, places })

@@ -110,7 +110,7 @@ fn of_cause(
             Some(without_pauses(service)),
         ),
         Cause::Pauses => (
-            "find out what the consumer waits for when it pauses".to_owned(),
+            "find the cause of the consumer's pauses".to_owned(),
             Some(without_pauses(service)),
         ),
     };

@@ -238,7 +238,7 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, wh
     reasons::unhurt(evidence, depth, why);
     if current == 0 {
         answer.verdict = Verdict::Keep;
-        why.say("there is no limit (0): the queue may use all of the kernel's memory".to_owned());
+        why.say("no limit is set (0): the queue may use all of the kernel's memory".to_owned());
     } else if wanted > current || wishes.floor.is_some_and(|floor| floor > current) {
         answer.verdict = Verdict::Raise;
         name_limit(answer, wanted.max(current), evidence, wishes, why);

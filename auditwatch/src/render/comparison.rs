@@ -151,7 +151,7 @@ fn number(value: f64) -> String {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "averages of counts; `as` keeps what is out of range at the range's end"
+    reason = "averages of counts; `as` keeps a value out of range at the range's end"
 )]
 const fn whole(value: f64) -> u64 {
     value.round() as u64

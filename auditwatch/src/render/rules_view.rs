@@ -129,7 +129,7 @@ fn command_line(view: &RulesView) -> String {
 
 fn layout(view: &RulesView) -> String {
     match view.layout {
-        Layout::HandKept => "audit.rules is kept by hand: there is no rules.d".to_owned(),
+        Layout::HandKept => "audit.rules is maintained manually, without rules.d".to_owned(),
         Layout::RulesD => {
             let awk = format!("{:?}", view.awk.name).to_lowercase();
             match &view.awk.from {

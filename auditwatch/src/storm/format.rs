@@ -152,7 +152,7 @@ fn one_line(message: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     if words.is_empty() {
-        "this is no TOML".to_owned()
+        "not valid TOML".to_owned()
     } else {
         words.join(", ")
     }

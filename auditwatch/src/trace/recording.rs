@@ -101,7 +101,7 @@ pub enum RecordingError {
     #[error("the recording is cut off before its first sample: there is nothing to summarize")]
     NoSample,
     /// A line makes no sense.
-    #[error("line {number} of the recording makes no sense")]
+    #[error("cannot parse line {number} of the recording")]
     Line {
         /// Its number, from 1.
         number: u64,
@@ -110,7 +110,7 @@ pub enum RecordingError {
         source: serde_json::Error,
     },
     /// A line has something that no trace can have.
-    #[error("line {number} of the recording makes no sense: {excess}")]
+    #[error("cannot parse line {number} of the recording: {excess}")]
     Excess {
         /// Its number, from 1.
         number: u64,

@@ -56,8 +56,17 @@ pub(super) fn of_markdown(source: &str) -> Vec<Sentence> {
     prose.finish()
 }
 
-/// The sentences of a Rust source's documentation comments and string literals.
-pub(super) fn of_rust(source: &str) -> Vec<Sentence> {
+/// Which text of a Rust source is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// String literals: what a user may see.
+    Literals,
+    /// Literals and documentation comments, which clap prints as help.
+    LiteralsAndComments,
+}
+
+/// The sentences of this part of a Rust source, without its tests.
+pub(super) fn of_rust(source: &str, part: Part) -> Vec<Sentence> {
     let mut prose = Prose::default();
     // A literal that an earlier line began is still open.
     let mut inside = false;
@@ -70,7 +79,7 @@ pub(super) fn of_rust(source: &str) -> Vec<Sentence> {
             let documented = trimmed
                 .strip_prefix("///")
                 .or_else(|| trimmed.strip_prefix("//!"));
-            if let Some(text) = documented {
+            if let Some(text) = documented.filter(|_| part == Part::LiteralsAndComments) {
                 if text.trim().is_empty() {
                     prose.end_block();
                 }
@@ -109,6 +118,11 @@ fn literals(at: usize, line: &str, mut inside: bool, prose: &mut Prose) -> bool 
                 characters.next();
             }
             '/' if !inside && characters.peek() == Some(&'/') => break,
+            // The name of a value between braces is code.
+            '{' if inside && characters.peek() != Some(&'{') => {
+                for _ in characters.by_ref().take_while(|&end| end != '}') {}
+                text.push_str(CODE);
+            }
             _ if inside => text.push(character),
             _ => {}
         }
@@ -235,13 +249,23 @@ mod tests {
     }
 
     #[test]
+    fn a_value_between_braces_is_code() {
+        let source = "let text = \"{what}: {number:>3} records\";\n";
+        assert_eq!(
+            texts(&of_rust(source, Part::Literals)),
+            ["\u{fffc} \u{fffc} records"]
+        );
+    }
+
+    #[test]
     fn rust_gives_its_documentation_and_literals() {
         let source = "//! Module.\n\n/// Item of\n/// two lines.\nfn f() { // told\n    g(\"one \\\n       \
                       text\", '\"', \"two\");\n}\n// where\n#[cfg(test)]\nmod tests { \"what\" }\n";
         assert_eq!(
-            texts(&of_rust(source)),
+            texts(&of_rust(source, Part::LiteralsAndComments)),
             ["module", "item of two lines", "one text", "two"]
         );
+        assert_eq!(texts(&of_rust(source, Part::Literals)), ["one text", "two"]);
     }
 
     #[test]

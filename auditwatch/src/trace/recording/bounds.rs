@@ -32,7 +32,7 @@ pub enum Excess {
 impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(number) => write!(f, "{number} is no number that a trace can have"),
+            Self::Number(number) => write!(f, "the number {number} is larger than in any trace"),
             Self::Entries => write!(
                 f,
                 "it has a list of more than {MAX_ENTRIES} entries, and no trace has one"
