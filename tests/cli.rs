@@ -206,15 +206,16 @@ fn closed_pipe_is_silent() {
         &["man", "--help"],
         &["history"],
     ] {
-        let mut child = auditwatch()
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        // Before the program starts, so that it cannot write first.
+        drop(reader);
+        let output = auditwatch()
             .args(words)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(writer)
             .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it ends");
+            .output()
+            .expect("the program ends");
         assert_eq!(output.status.code(), Some(0), "{words:?}");
         assert_eq!(text(&output.stderr), "", "{words:?}");
     }

@@ -238,7 +238,7 @@ fn one_burst_is_one_value() {
     let mut draw = || 50;
     let comparison = compare(&trace(&burst(&mut draw)), &trace(&burst(&mut || 0)));
     assert_eq!(verdict(&comparison, "attempts lost"), Verdict::Unclear);
-    let in_few = "a few intervals hold nearly all that there is of attempts lost";
+    let in_few = "almost all counts fall into a few intervals (attempts lost";
     assert!(
         comparison.notes.iter().any(|note| note.contains(in_few)),
         "{comparison:?}"

@@ -291,7 +291,7 @@ fn a_trace_of_any_length_keeps_the_last_pauses_and_says_how_many_it_does_not() {
     let (known, unknown, notes) = pauses(10_000_000);
     assert_eq!((known, unknown), (180_000, 9_820_000));
     assert_eq!(notes.len(), 1);
-    assert!(notes[0].contains("9820000 times more"), "{notes:?}");
+    assert!(notes[0].contains("9820000 more times"), "{notes:?}");
 }
 
 #[test]

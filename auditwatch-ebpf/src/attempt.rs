@@ -133,21 +133,21 @@ fn attempt(record_type: u32, filtered: bool) {
     // SAFETY: a map value is alive for the program's run, and this CPU's alone: what other programs write of
     // it they write before or after this one, or on top of it, where 5.10 lets a soft interrupt come in.
     let row = unsafe { &mut *row };
-    if filtered || !goes_on(row, ids, now, record_type) {
-        look(row, ids, now, record_type, filtered);
+    if filtered || !count_repeat(row, ids, now, record_type) {
+        count_new(row, ids, now, record_type, filtered);
     }
 }
 
 /// Counts an attempt that is like the one before on its CPU; false where it is not.
 #[inline(always)]
-fn goes_on(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32) -> bool {
+fn count_repeat(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32) -> bool {
     // SAFETY: a map value is alive for the program's run.
-    let turn = unsafe { (*live()).turn };
+    let epoch = unsafe { (*live()).epoch };
     if row.ids != ids
-        || row.attempted >= row.far_until
-        || row.turn != turn
+        || row.attempted >= row.depth_check_at
+        || row.epoch != epoch
         || row.ticks != now
-        || !talker::goes_on(record_type)
+        || !talker::repeats(record_type)
     {
         return false;
     }
@@ -164,13 +164,13 @@ fn goes_on(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32) -> bool {
 /// Counts an attempt, and finds out what holds for the next ones if they are like it. A function of its
 /// own: what it saves of registers costs nothing where it is not called.
 #[inline(never)]
-fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bool) {
+fn count_new(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bool) {
     let live = live();
-    // SAFETY: a map value is alive for the program's run. The turn comes first, by volatile reads: whatever
+    // SAFETY: a map value is alive for the program's run. The epoch comes first, by volatile reads: whatever
     // changes while this attempt looks ends what it finds. A limit of 0 means none.
-    let (turn, gate, limit, wait_time, waiters, own) = unsafe {
+    let (epoch, gate, limit, wait_time, waiters, own) = unsafe {
         (
-            (&raw const (*live).turn).read_volatile(),
+            (&raw const (*live).epoch).read_volatile(),
             (&raw const (*live).gate).read_volatile(),
             (&raw const (*live).limit).read_volatile(),
             (&raw const (*live).wait_time).read_volatile(),
@@ -187,14 +187,14 @@ fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
     if counts {
         if own {
             row.own += 1;
-            row.far_until = row.far_until.saturating_sub(1);
+            row.depth_check_at = row.depth_check_at.saturating_sub(1);
         } else {
             row.attempted += 1;
             row.by_command = u32::from(command::has_current_task());
             row.command += u64::from(row.by_command);
-            talk(row, ids, now, record_type, filtered, turn);
+            attribute(row, ids, now, record_type, filtered, epoch);
         }
-        is_far = row.attempted <= row.far_until && row.far_limit == limit;
+        is_far = row.attempted <= row.depth_check_at && row.far_limit == limit;
         if filtered {
             filtered_attempt(row, own, row.by_command);
         } else {
@@ -210,7 +210,7 @@ fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
     if !is_far && let Some(depth) = main_depth() {
         if counts {
             raise(&raw mut row.depth_max, u64::from(depth));
-            spare(row, limit, depth);
+            set_depth_check_interval(row, limit, depth);
             // What events are made of matters once some of them are refused: while the queue is far
             // from that, nobody pays for it.
             if depth > limit / 4 {
@@ -218,7 +218,7 @@ fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
             }
         }
         if limit != 0 && depth > limit {
-            row.pressed = ids << 32 | u64::from(record_type);
+            row.over_limit_by = ids << 32 | u64::from(record_type);
         }
         // The kernel looks again later, and may find the queue longer.
         if limit != 0 && wait_time != 0 && depth.saturating_add(margin()) > limit {
@@ -227,23 +227,30 @@ fn look(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
         }
     }
     if waiters != 0 {
-        row.turn = 0;
-        stall::outlive(ids as u32);
+        row.epoch = 0;
+        stall::end_missed(ids as u32);
     }
 }
 
 /// Whose the last attempt was, and what holds for those that are like it.
 #[inline(always)]
-fn talk(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bool, turn: u64) {
+fn attribute(
+    row: &mut AttemptRow,
+    ids: u64,
+    now: u64,
+    record_type: u32,
+    filtered: bool,
+    epoch: u64,
+) {
     // The bin is found after the tick was: where another tick began in between, it holds for none.
     let same = row.ids == ids && row.ticks == now;
     row.ids = ids;
     row.ticks = now;
-    // Of one that is filtered the bin is not known; near the limit `far_until` lets none go on.
+    // Of one that is filtered the bin is not known; near the limit `depth_check_at` lets none go on.
     if !filtered {
-        row.turn = turn;
+        row.epoch = epoch;
     } else if !same {
-        row.turn = 0;
+        row.epoch = 0;
     }
     talker::count(row, record_type, same);
 }
@@ -253,11 +260,11 @@ fn talk(row: &mut AttemptRow, ids: u64, now: u64, record_type: u32, filtered: bo
 /// fall together, no attempt is spared beyond a quarter. How long the queue was at most is seen when records
 /// leave it.
 #[inline(always)]
-fn spare(row: &mut AttemptRow, limit: u32, depth: u32) {
+fn set_depth_check_interval(row: &mut AttemptRow, limit: u32, depth: u32) {
     // Without a limit there is nothing to be near to.
     let far = limit.wrapping_sub(1) / 8;
     // The margin is twice the number of CPUs.
     let spared = far.saturating_sub(depth).checked_div(margin()).unwrap_or(0);
-    row.far_until = row.attempted + u64::from(spared);
+    row.depth_check_at = row.attempted + u64::from(spared);
     row.far_limit = limit;
 }

@@ -14,14 +14,14 @@ pub struct AttemptRow {
     /// Calls of `audit_log_start` that reached the exclude filter, by others.
     pub attempted: u64,
     /// As long as `attempted` is less, the main queue is far from its limit, if that is `far_limit`.
-    pub far_until: u64,
+    pub depth_check_at: u64,
     /// Ids of the thread that made the last one, process in the upper half.
     pub ids: u64,
     /// Tick of the kernel's clock in which it was found out what holds for the next ones. A thread
     /// that went to another CPU and came back may have begun an event there.
     pub ticks: u64,
-    /// [`LiveState::turn`](crate::LiveState::turn) then; 0 where nothing holds.
-    pub turn: u64,
+    /// [`LiveState::epoch`](crate::LiveState::epoch) then; 0 where nothing holds.
+    pub epoch: u64,
     /// Number of the bin that its attempts are filed in.
     pub bin: u32,
     /// 1 where they are the traced command's, else 0.
@@ -41,7 +41,7 @@ pub struct AttemptRow {
     /// Of `filtered`: by the traced command.
     pub command_filtered: u64,
     /// The last attempt at a full queue: its thread in the upper half, the record's type in the lower.
-    pub pressed: u64,
+    pub over_limit_by: u64,
     /// Refused attempts of which it is known what went with them.
     pub understood: u64,
     /// Ids of the thread whose event is under way, process in the upper half.
@@ -50,7 +50,7 @@ pub struct AttemptRow {
     pub event_ns: u64,
     /// Its class; `u32::MAX` when it is over.
     pub event_class: u32,
-    /// The limit that `far_until` is about, records.
+    /// The limit that `depth_check_at` is about, records.
     pub far_limit: u32,
     /// Who makes them.
     pub run: TalkerRun,

@@ -9,7 +9,7 @@ use aya_ebpf::{
 
 use crate::{
     globals::receive_msg_params,
-    maps::{change, gate_is_open, live, next_turn},
+    maps::{change, gate_is_open, live, next_epoch},
     memory::{context_word, read_field},
     rare, stall, state,
 };
@@ -104,7 +104,7 @@ fn finish(ctx: &impl EbpfContext, result: i32) -> u32 {
                 (*live).auditd = state::auditd_pid();
             }
         }
-        next_turn();
+        next_epoch();
     }
     if gate_is_open() {
         rare::send(ctx, RARE_CHANGE, 0, |event| {

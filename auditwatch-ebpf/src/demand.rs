@@ -17,7 +17,7 @@ use aya_ebpf::{
 use crate::{
     event,
     globals::{bin_ns, bin_shift, off_parent, off_pid, off_tgid},
-    maps::{live, next_turn},
+    maps::{live, next_epoch},
     memory::{add, read_field},
 };
 
@@ -74,7 +74,7 @@ pub fn suppress(row: *mut AttemptRow, record_type: u32) {
         unsafe { count(&raw mut (*bin).suppressed, number, sixteenths) };
     }
     set_back(ids, spared_ns.cast_signed().wrapping_neg());
-    next_turn();
+    next_epoch();
 }
 
 /// Sets the current thread's own clock back by the time that it has slept, and that of its
@@ -86,7 +86,7 @@ pub fn lag(slept_ns: u64) {
     if let Some(parent) = parent() {
         wait_for_child(parent, own);
     }
-    next_turn();
+    next_epoch();
 }
 
 /// Sets a thread's own clock back to where its child's is, if that is behind.

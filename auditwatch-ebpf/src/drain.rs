@@ -10,9 +10,8 @@ use aya_ebpf::{
 };
 
 use crate::{
-    consumer,
+    consumer, delivery,
     globals::{code_hold, code_rehold, off_skb_data, off_skb_end},
-    hand,
     maps::{drain, drained_of_type, gate_is_open, live},
     memory::{add, context_word, load, raise, read_field},
     queue::{hold_depth, main_depth, retry_depth},
@@ -59,7 +58,7 @@ pub fn kauditd_send_multicast_skb_probe(ctx: ProbeContext) -> u32 {
 /// its header, each where it is used: the compiler would read what was not written.
 #[inline(always)]
 fn drained(skb: u64, end: impl FnOnce() -> Option<u32>, data: impl FnOnce() -> Option<u64>) -> u32 {
-    hand::take(skb);
+    delivery::take(skb);
     if !gate_is_open() {
         return 0;
     }
@@ -105,8 +104,8 @@ pub fn kauditd_retry_skb_probe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn retried(skb: u64) -> u32 {
-    hand::give_up();
-    talker::give(skb, bpf_get_current_pid_tgid() as u32);
+    delivery::give_up();
+    talker::mark_delivered(skb, bpf_get_current_pid_tgid() as u32);
     count!(retried);
     0
 }
@@ -124,14 +123,14 @@ pub fn kauditd_hold_skb_probe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn held(skb: u64) -> u32 {
-    hand::give_up();
+    delivery::give_up();
     count!(held);
     let thread = bpf_get_current_pid_tgid() as u32;
-    talker::give(skb, thread);
+    talker::mark_delivered(skb, thread);
     // SAFETY: a map value is alive for the program's run. Without `audit=1` it is lost now, and
     // nobody says so; otherwise a call of `audit_log_lost` tells.
     if gate_is_open() && unsafe { (*live()).holds } == 0 {
-        talker::lose(thread);
+        talker::count_loss(thread);
     }
     0
 }
@@ -149,7 +148,7 @@ pub fn kauditd_rehold_skb_probe(_ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn reheld() -> u32 {
-    hand::give_up();
+    delivery::give_up();
     count!(reheld);
     0
 }
@@ -226,13 +225,13 @@ fn note_depths() -> bool {
 
 #[fexit]
 pub fn kauditd_send_queue_exit(_ctx: FExitContext) -> u32 {
-    hand::rest();
+    delivery::end_pass();
     0
 }
 
 #[kretprobe]
 pub fn kauditd_send_queue_return(_ctx: RetProbeContext) -> u32 {
-    hand::rest();
+    delivery::end_pass();
     0
 }
 
@@ -240,14 +239,14 @@ pub fn kauditd_send_queue_return(_ctx: RetProbeContext) -> u32 {
 // int netlink_unicast(struct sock *ssk, struct sk_buff *skb, u32 portid, int nonblock)
 #[fentry]
 pub fn netlink_unicast(ctx: FEntryContext) -> u32 {
-    hand::send(ctx.arg(1));
+    delivery::send(ctx.arg(1));
     0
 }
 
 #[kprobe]
 pub fn netlink_unicast_probe(ctx: ProbeContext) -> u32 {
     if let Some(skb) = ctx.arg(1) {
-        hand::send(skb);
+        delivery::send(skb);
     }
     0
 }

@@ -326,20 +326,20 @@ pub struct KernelState {
     /// Tasks that are followed since they met a full queue.
     pub waiters: u32,
     /// 1 while `kauditd` holds a record that is on no queue, else 0.
-    pub in_hand: u32,
+    pub in_delivery: u32,
     /// Length of the main queue right after the gate was set, where this reading set it.
     pub depth_after: u32,
     /// Explicit padding.
     pub reserved: u32,
 }
 
-/// [`LiveState::in_hand`]: `kauditd` holds no record.
-pub const HAND_EMPTY: u32 = 0;
-/// [`LiveState::in_hand`]: a record is off its queue, and not yet sent.
-pub const HAND_TAKEN: u32 = 1;
-/// [`LiveState::in_hand`]: a record is being sent; what comes of it shows in what
+/// [`LiveState::in_delivery`]: `kauditd` holds no record.
+pub const DELIVERY_NONE: u32 = 0;
+/// [`LiveState::in_delivery`]: a record is off its queue, and not yet sent.
+pub const DELIVERY_TAKEN: u32 = 1;
+/// [`LiveState::in_delivery`]: a record is being sent; what comes of it shows in what
 /// `kauditd` does next.
-pub const HAND_SENT: u32 = 2;
+pub const DELIVERY_SENT: u32 = 2;
 
 /// [`LiveState::gate`]: nothing is counted yet, but who waits is followed, so
 /// that it is known at the zero point.
@@ -360,7 +360,7 @@ pub const GATE_SHUT: u32 = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LiveState {
     /// Goes up after a change of whatever an attempt that goes on like the one before need not look at.
-    pub turn: u64,
+    pub epoch: u64,
     /// Entries of [`WAITERS_MAP`].
     pub waiters: u64,
     /// The gate, one of the `GATE_` constants.
@@ -396,7 +396,7 @@ pub struct LiveState {
     pub hold_queue: u64,
     /// Address of the record that `kauditd` sent last.
     pub sent: u64,
-    /// Ticks of the kernel's clock when `kauditd` began to send the record in its hand.
+    /// Ticks of the kernel's clock when `kauditd` began to send the record in delivery.
     pub sent_ticks: u64,
     /// That record's address; 0 where it is settled.
     pub given: u64,
@@ -405,7 +405,7 @@ pub struct LiveState {
     /// Thread id of `kauditd`, learned likewise; 0 before its first pass.
     pub kauditd: u32,
     /// What `kauditd` does with the record that it holds, one of the `HAND_` constants.
-    pub in_hand: u32,
+    pub in_delivery: u32,
     /// Explicit padding.
     pub reserved_too: u32,
 }

@@ -50,8 +50,12 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
         return 0;
     }
     if let Some(row) = attempts() {
-        let pressed = pressed(row, ids as u32);
-        let record_type = if waited_for == 0 { pressed } else { waited_for };
+        let over_limit_by = over_limit_by(row, ids as u32);
+        let record_type = if waited_for == 0 {
+            over_limit_by
+        } else {
+            waited_for
+        };
         if record_type != 0 {
             // SAFETY: a map value is alive for the program's run.
             unsafe { (*row).understood += 1 };
@@ -61,12 +65,12 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
         let row = unsafe { &*row };
         // Whoever asks next on this CPU begins a run: the attempt is the last one here, unless its
         // thread was moved. What `kauditd` loses was never its own.
-        if !talker::lose(ids as u32) && waited_for == 0 && row.ids == ids {
-            let befallen = TalkerCounts {
+        if !talker::count_loss(ids as u32) && waited_for == 0 && row.ids == ids {
+            let charges = TalkerCounts {
                 refused: 1,
                 ..talker::nothing()
             };
-            talker::befall(&row.run.key, &befallen);
+            talker::charge(&row.run.key, &charges);
         }
     }
     let whose = Whose {
@@ -98,15 +102,15 @@ fn lost(ctx: &impl EbpfContext, message: u64) -> u32 {
 /// The type of the record that a thread has just asked for in vain; 0 for whoever else loses a
 /// record, and where another thread came in between.
 #[inline(always)]
-fn pressed(row: *mut AttemptRow, thread: u32) -> u32 {
+fn over_limit_by(row: *mut AttemptRow, thread: u32) -> u32 {
     // SAFETY: a map value is alive for the program's run.
-    let pressed = unsafe { (*row).pressed };
-    if (pressed >> 32) as u32 != thread || thread == 0 {
+    let over_limit_by = unsafe { (*row).over_limit_by };
+    if (over_limit_by >> 32) as u32 != thread || thread == 0 {
         return 0;
     }
     // SAFETY: as above; it is taken once.
-    unsafe { (*row).pressed = 0 };
-    pressed as u32
+    unsafe { (*row).over_limit_by = 0 };
+    over_limit_by as u32
 }
 
 #[inline(always)]

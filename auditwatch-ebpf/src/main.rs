@@ -29,6 +29,8 @@ mod command;
 #[cfg(target_arch = "bpf")]
 mod consumer;
 #[cfg(target_arch = "bpf")]
+mod delivery;
+#[cfg(target_arch = "bpf")]
 mod demand;
 #[cfg(target_arch = "bpf")]
 mod drain;
@@ -36,8 +38,6 @@ mod drain;
 mod event;
 #[cfg(target_arch = "bpf")]
 mod globals;
-#[cfg(target_arch = "bpf")]
-mod hand;
 #[cfg(target_arch = "bpf")]
 mod loss;
 #[cfg(target_arch = "bpf")]

@@ -95,9 +95,9 @@ pub fn gate_is_open() -> bool {
 
 /// Ends what attempts have found out for those that are like them: something has changed.
 #[inline(always)]
-pub fn next_turn() {
+pub fn next_epoch() {
     // SAFETY: a map value is alive for the program's run.
-    add(unsafe { &raw mut (*live()).turn }, 1);
+    add(unsafe { &raw mut (*live()).epoch }, 1);
 }
 
 /// Process id of auditwatch in the initial namespace.

@@ -14,7 +14,7 @@ use aya_ebpf::{
 use crate::{
     command, demand,
     globals::off_switches,
-    maps::{WAITERS, gate_is_open, live, next_turn, stalls},
+    maps::{WAITERS, gate_is_open, live, next_epoch, stalls},
     memory::{add, raise, read_field},
     talker,
 };
@@ -46,7 +46,7 @@ pub fn may_begin(row: &AttemptRow, thread: u32, record_type: u32, full: bool) {
     } else if WAITERS.insert(thread, start, 0).is_ok() {
         // SAFETY: as above.
         add(unsafe { &raw mut (*live).waiters }, 1);
-        next_turn();
+        next_epoch();
     } else {
         count_untracked(ledger);
     }
@@ -63,7 +63,7 @@ fn count_untracked(ledger: *mut StallLedger) {
 /// Stops to follow a thread that makes its next attempt: it does not wait in its
 /// last one, whose end was missed.
 #[inline(always)]
-pub fn outlive(thread: u32) {
+pub fn end_missed(thread: u32) {
     if remove(thread) {
         count_untracked(stalls());
     }
@@ -92,16 +92,16 @@ pub fn end(thread: u32, refused: bool) -> u32 {
     let start = unsafe { &*start };
     let record_type = start.record_type;
     if gate_is_open() {
-        let mut befallen = talker::nothing();
+        let mut charges = talker::nothing();
         if switches() != start.switches {
             let duration = ended(start, refused);
-            befallen.stalls = 1;
-            befallen.stalled_ns = duration;
-            befallen.longest_ns = duration;
+            charges.stalls = 1;
+            charges.stalled_ns = duration;
+            charges.longest_ns = duration;
         }
-        befallen.refused = u64::from(refused);
-        if refused || befallen.stalls != 0 {
-            talker::befall(&start.talker, &befallen);
+        charges.refused = u64::from(refused);
+        if refused || charges.stalls != 0 {
+            talker::charge(&start.talker, &charges);
         }
     }
     remove(thread);
@@ -139,7 +139,7 @@ fn ended(start: &StallStart, refused: bool) -> u64 {
 #[fexit]
 pub fn audit_log_start_exit(ctx: FExitContext) -> u32 {
     granted();
-    talker::own(ctx.arg(3));
+    talker::note_owner(ctx.arg(3));
     0
 }
 

@@ -1,7 +1,7 @@
 //! Readings of the kernel's own audit variables, so that no netlink message is
 //! needed while the queue is under pressure.
 
-use auditwatch_ebpf::{GATE_AS_IT_IS, HAND_EMPTY, KernelState, LiveState, SET_LIMITS, UNKNOWN};
+use auditwatch_ebpf::{DELIVERY_NONE, GATE_AS_IT_IS, KernelState, LiveState, SET_LIMITS, UNKNOWN};
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::raw_tracepoint,
@@ -10,7 +10,7 @@ use aya_ebpf::{
 
 use crate::{
     demand, globals as g,
-    maps::{live, next_turn, state},
+    maps::{live, next_epoch, state},
     memory::{read, read_field, read_u32},
     queue::{hold_depth, main_depth, retry_depth},
 };
@@ -31,7 +31,7 @@ pub fn read_state(context: RawTracePointContext) -> i32 {
             // SAFETY: a map value is alive for the program's run.
             unsafe {
                 (*live()).gate = order;
-                next_turn();
+                next_epoch();
                 // Whoever delays this CPU in between (a hypervisor, say) lets records pass unseen.
                 (*place).depth_after = main_depth().unwrap_or(UNKNOWN);
             }
@@ -50,7 +50,7 @@ fn set_limits(limit: u32, wait_time: u32) {
         (*live()).wait_time = wait_time;
         (*live()).limits_known = 1;
     }
-    next_turn();
+    next_epoch();
 }
 
 /// Fills the place for a reading, and sets right what the programs follow by themselves.
@@ -75,7 +75,7 @@ fn read_all(place: *mut KernelState, live: *mut LiveState) {
     }
     // SAFETY: as above. Where it is not known, nothing is taken for lost.
     unsafe { (*live).holds = u32::from(place.audit_default != 0) };
-    next_turn();
+    next_epoch();
     fill_queues(place, live);
 }
 
@@ -111,7 +111,7 @@ fn fill_queues(place: &mut KernelState, live: *mut LiveState) {
     place.retry_depth = retry_depth().unwrap_or(UNKNOWN);
     // SAFETY: a map value is alive for the program's run.
     unsafe {
-        place.in_hand = u32::from((*live).in_hand != HAND_EMPTY);
+        place.in_delivery = u32::from((*live).in_delivery != DELIVERY_NONE);
         place.waiters = (*live).waiters as u32;
     }
     place.depth = main_depth().unwrap_or(UNKNOWN);

@@ -5,8 +5,8 @@
 //! their control groups and reasons are few.
 
 use auditwatch_ebpf::{
-    AttemptRow, HAND_SENT, LONG_SEND_TICKS, NO_SYSCALL, OWNER_SLOTS, TALKER_SLOTS, TalkerCounts,
-    TalkerKey, TalkerRun,
+    AttemptRow, DELIVERY_SENT, LONG_SEND_TICKS, NO_SYSCALL, OWNER_SLOTS, TALKER_SLOTS,
+    TalkerCounts, TalkerKey, TalkerRun,
 };
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -52,14 +52,14 @@ const FOLLOWERS: u64 = 0x20_48f6_fadc;
 /// `AUDIT_CTX_URING` (kernel/audit.h, 5.16 on).
 const CONTEXT_OF_URING: u32 = 2;
 
-/// Counts an attempt of the thread that the row names. `goes_on` says that the one before on this CPU was
+/// Counts an attempt of the thread that the row names. `is_repeat` says that the one before on this CPU was
 /// of the same thread, just now.
 #[inline(always)]
-pub fn count(row: &mut AttemptRow, record_type: u32, goes_on: bool) {
+pub fn count(row: &mut AttemptRow, record_type: u32, is_repeat: bool) {
     if counts_talkers() == 0 {
         return;
     }
-    if !(goes_on && follows(record_type)) {
+    if !(is_repeat && follows(record_type)) {
         begin(row, record_type);
     }
     row.run.records += 1;
@@ -67,7 +67,7 @@ pub fn count(row: &mut AttemptRow, record_type: u32, goes_on: bool) {
 
 /// Whether an attempt after one of the same thread, just now, is the same talker's for sure.
 #[inline(always)]
-pub fn goes_on(record_type: u32) -> bool {
+pub fn repeats(record_type: u32) -> bool {
     counts_talkers() == 0 || follows(record_type)
 }
 
@@ -88,20 +88,20 @@ fn begin(row: &mut AttemptRow, record_type: u32) {
 fn at_risk() -> bool {
     let live = live();
     // SAFETY: a map value is alive for the program's run.
-    let (at_risk, in_hand, since) =
-        unsafe { ((*live).at_risk, (*live).in_hand, (*live).sent_ticks) };
-    // Without the hook on passes nobody says that the record has left the hand.
+    let (at_risk, in_delivery, since) =
+        unsafe { ((*live).at_risk, (*live).in_delivery, (*live).sent_ticks) };
+    // Without the hook on passes no hook says that the record's delivery has ended.
     // SAFETY: as above.
     let knows_the_end = || unsafe { (*drain()).passes } != 0;
     at_risk != 0
-        || (in_hand == HAND_SENT
+        || (in_delivery == DELIVERY_SENT
             && ticks().wrapping_sub(since) >= LONG_SEND_TICKS
             && knows_the_end())
 }
 
 /// The current thread got `buffer` for its attempt: notes whose its record is, where it may be lost.
 #[inline(always)]
-pub fn own(buffer: u64) {
+pub fn note_owner(buffer: u64) {
     if counts_talkers() != 0 && at_risk() && buffer != 0 {
         note(buffer);
     }
@@ -124,7 +124,7 @@ fn note(buffer: u64) {
 
 /// Nobody took a record: the current thread is to keep it or to lose it.
 #[inline(always)]
-pub fn give(record: u64, thread: u32) {
+pub fn mark_delivered(record: u64, thread: u32) {
     let live = live();
     // SAFETY: as above; there is one `kauditd`, and `auditd_reset` on another thread is rare.
     unsafe {
@@ -136,7 +136,7 @@ pub fn give(record: u64, thread: u32) {
 
 /// A thread loses the record that it was given; false where it was given none.
 #[inline(always)]
-pub fn lose(thread: u32) -> bool {
+pub fn count_loss(thread: u32) -> bool {
     let live = live();
     // SAFETY: as above.
     let record = unsafe {
@@ -170,9 +170,9 @@ fn follows(record_type: u32) -> bool {
 
 /// Adds up what befell an attempt.
 #[inline(always)]
-pub fn befall(talker: &TalkerKey, befallen: &TalkerCounts) {
+pub fn charge(talker: &TalkerKey, charges: &TalkerCounts) {
     if counts_talkers() != 0 {
-        enter(talker, befallen);
+        enter(talker, charges);
     }
 }
 
@@ -205,7 +205,7 @@ fn file(run: &TalkerRun) {
     enter(&run.key, &counts);
 }
 
-/// Nothing done, nothing befallen.
+/// Counts of zero.
 #[inline(always)]
 pub fn nothing() -> TalkerCounts {
     let [zero] = zeroes();

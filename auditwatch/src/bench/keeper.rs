@@ -220,9 +220,8 @@ pub fn run(lock: RawFd) -> Result<()> {
 pub fn recover(lock: &Lock) -> Result<Option<Changes>> {
     let mut found = None;
     if let Some(journal) = journal::read()? {
-        restore(&journal.changes, lock).context(
-            "an earlier bench was killed; its changes stand in /run/auditwatch/bench.json",
-        )?;
+        restore(&journal.changes, lock)
+            .context("an earlier bench was killed; /run/auditwatch/bench.json lists its changes")?;
         journal::remove()?;
         found = Some(journal.changes);
     }

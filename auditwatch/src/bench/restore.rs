@@ -136,7 +136,7 @@ fn bring_back(socket: &mut AuditSocket, auditd: &Auditd) -> Result<()> {
     while socket.status()?.pid == 0 {
         ensure!(
             Instant::now() < deadline,
-            "auditd was started again ({words}) and has not come; look at its log"
+            "auditd was started again ({words}) and has not registered; check its log"
         );
         thread::sleep(STEP);
     }

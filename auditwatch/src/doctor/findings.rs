@@ -361,8 +361,7 @@ fn silent_loss(inputs: &Inputs) -> Option<Finding> {
         finding(
             "audit=1",
             Severity::Note,
-            "not booted with it: records are lost silently while auditd is away or stalled, counted by \
-             nobody but auditwatch",
+            "not booted with it: records are lost silently while auditd is away or stalled, and only auditwatch counts them",
         )
         .remedy("add audit=1 to the kernel command line if records must survive that")
     })

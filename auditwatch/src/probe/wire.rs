@@ -91,7 +91,7 @@ pub(super) fn state(state: &wire::KernelState) -> KernelState {
         enabled: known(state.enabled),
         booted_with_audit: known(state.audit_default).map(|value| value != 0),
         auditd_pid: known(state.auditd_pid),
-        in_hand: known(state.in_hand),
+        in_hand: known(state.in_delivery),
         waiters: known(state.waiters),
     }
 }
@@ -218,7 +218,7 @@ fn kernel_state(bytes: &mut &[u8]) -> wire::KernelState {
         audit_default: bytes.get_u32_ne(),
         auditd_pid: bytes.get_u32_ne(),
         waiters: bytes.get_u32_ne(),
-        in_hand: bytes.get_u32_ne(),
+        in_delivery: bytes.get_u32_ne(),
         depth_after: bytes.get_u32_ne(),
         reserved: bytes.get_u32_ne(),
     }

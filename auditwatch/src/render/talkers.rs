@@ -37,8 +37,8 @@ pub(super) fn lines(
                 0 => "others".to_owned(),
                 _ => format!("{} more", count(talkers)),
             };
-            if other.untold > 0 {
-                name = format!("{name}, {} records unattributed", count(other.untold));
+            if other.unattributed > 0 {
+                name = format!("{name}, {} records unattributed", count(other.unattributed));
             }
             lines.push(line(&sums, attempted, &style.dim(&name), style));
         }

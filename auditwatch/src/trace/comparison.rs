@@ -435,7 +435,7 @@ fn notes(traces: [&Trace; 2], intervals: [usize; 2], figures: &[Figure]) -> Vec<
     let in_few = unclear(false);
     if !in_few.is_empty() && intervals.iter().all(|&number| number >= LEAST_INTERVALS) {
         notes.push(format!(
-            "a few intervals hold nearly all that there is of {in_few}: trace longer, or with a shorter \
+            "almost all counts fall into a few intervals ({in_few}): trace longer, or with a shorter \
              --interval"
         ));
     }

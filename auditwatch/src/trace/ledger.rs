@@ -7,7 +7,7 @@
 //! 1. attempted + auxiliary - filtered - refused - rate-limited
 //!    - growth of the tasks that wait = drained + growth of the main queue
 //! 2. drained = delivered + silently lost + retry overflow + hold overflow
-//!    + growth of the retry and hold queues and of what `kauditd` has in hand
+//!    + growth of the retry and hold queues and of the records in delivery
 //! 3. growth of the kernel's own `lost` = all calls of `audit_log_lost`
 //!
 //! The left sides are counted in the tasks, the right sides in `kauditd` and the
@@ -395,7 +395,7 @@ impl Delivered {
                 .unwrap_or(0)
                 .min(window.missed(counter::DELIVERY))
         });
-        // Where an error hook was skipped, the record in hand seemed delivered.
+        // Where an error hook was skipped, the record in delivery seemed delivered.
         let given_up = left.map_or(0, |left| {
             u64::try_from(-left)
                 .unwrap_or(0)

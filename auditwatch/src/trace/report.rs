@@ -282,7 +282,7 @@ pub struct OtherTalkers {
     #[serde(flatten)]
     pub sums: TalkerSums,
     /// Of its records: not told apart, since there was no place left or a program was skipped.
-    pub untold: u64,
+    pub unattributed: u64,
 }
 
 /// A setting that was changed, or that somebody tried to change.
@@ -314,6 +314,9 @@ pub struct KernelFacts {
     /// CPUs that the kernel may use.
     pub cpus: Option<u32>,
 }
+
+/// Version of the summary's format. Keys are only ever added to it; 2 renamed `talkers_other.untold`.
+pub const SUMMARY_SCHEMA: u32 = 2;
 
 /// The whole window: the last line of a trace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

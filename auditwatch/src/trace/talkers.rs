@@ -117,7 +117,7 @@ impl Talkers {
                     stall_ns: totals.stalled_ns.saturating_sub(shown.stall_ns),
                     stall_max_ns: None,
                 },
-                untold: totals.attempted.saturating_sub(told.records),
+                unattributed: totals.attempted.saturating_sub(told.records),
             },
             by: self.shares(record_bytes),
             rows,
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(first.key, Some("exec".into()));
         assert_eq!(report.rows[1].comm, "sshd");
         assert_eq!(report.other.sums.records, 1_000 - 136);
-        assert_eq!(report.other.untold, 1_000 - 136);
+        assert_eq!(report.other.unattributed, 1_000 - 136);
         let keys: Vec<_> = report
             .by
             .key
@@ -378,7 +378,7 @@ mod tests {
         #[test]
         fn rows_and_the_rest_come_to_the_ledger(
             sampled in proptest::collection::vec(any_talker(), 0..600),
-            untold in 0..50_u64,
+            unattributed in 0..50_u64,
         ) {
             let mut talkers = Talkers::default();
             talkers.add(&sampled);
@@ -386,8 +386,8 @@ mod tests {
                 talkers.rows.values().map(|row| pick(&row.counts)).sum::<u64>()
             };
             let totals = Totals {
-                attempted: told(|counts| counts.records) + untold,
-                dropped: told(|counts| counts.refused + counts.lost) + untold,
+                attempted: told(|counts| counts.records) + unattributed,
+                dropped: told(|counts| counts.refused + counts.lost) + unattributed,
                 stalls: told(|counts| counts.stalls),
                 stalled_ns: told(|counts| counts.stalled_ns),
             };
@@ -400,10 +400,10 @@ mod tests {
             prop_assert_eq!(rows(|sums| sums.dropped) + report.other.sums.dropped, totals.dropped);
             prop_assert_eq!(rows(|sums| sums.stalls) + report.other.sums.stalls, totals.stalls);
             prop_assert_eq!(rows(|sums| sums.stall_ns) + report.other.sums.stall_ns, totals.stalled_ns);
-            prop_assert_eq!(report.other.untold, untold);
+            prop_assert_eq!(report.other.unattributed, unattributed);
             for list in [&report.by.key, &report.by.comm, &report.by.cgroup, &report.by.syscall] {
                 let all: u64 = list.iter().map(|share| share.sums.records).sum();
-                prop_assert_eq!(all + untold, totals.attempted);
+                prop_assert_eq!(all + unattributed, totals.attempted);
             }
             for pair in report.rows.windows(2) {
                 prop_assert!(pair[0].sums.records >= pair[1].sums.records);

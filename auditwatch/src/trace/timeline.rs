@@ -22,7 +22,7 @@ use crate::{
         ledger::{Ledger, Residuals, counter_growth, stalls_missed},
         report::{
             Change, Depth, Interval, IntervalDepth, IntervalStalls, KernelFacts, Memory,
-            StallSummary, Status, Summary,
+            SUMMARY_SCHEMA, StallSummary, Status, Summary,
         },
         talkers::{Talkers, Totals},
     },
@@ -211,7 +211,7 @@ impl Timeline {
             });
         Summary {
             kind: "summary".to_owned(),
-            schema: 1,
+            schema: SUMMARY_SCHEMA,
             kernel: KernelFacts {
                 release: self.host.release.clone(),
                 hz: self.hz(),

@@ -23,7 +23,7 @@ impl Summary {
         }
         match last {
             Some(value) if value["kind"] == "summary" => {
-                if value["schema"] != 1 {
+                if value["schema"] != 2 {
                     bail!("summary of schema {}", value["schema"]);
                 }
                 Ok(Self(value))
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn last_line_is_the_summary() {
-        let text = "{\"kind\":\"interval\"}\n{\"kind\":\"summary\",\"schema\":1,\
+        let text = "{\"kind\":\"interval\"}\n{\"kind\":\"summary\",\"schema\":2,\
                     \"ledger\":{\"own\":3,\"held\":null},\"types\":{\"A\":1,\"B\":2}}\n";
         let summary = Summary::parse(text).expect("parses");
         assert_eq!(summary.number("ledger.own").ok(), Some(3));

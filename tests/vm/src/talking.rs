@@ -31,16 +31,16 @@ pub fn laws(summary: &Summary, findings: &mut Findings) {
     let Some(all) = findings.take(summary.number("ledger.attempted")) else {
         return;
     };
-    let untold = summary.number_or_zero("talkers_other.untold");
+    let unattributed = summary.number_or_zero("talkers_other.unattributed");
     for list in ["key", "comm", "cgroup", "syscall", "record_type"] {
         let path = format!("talkers_by.{list}");
         let shares = findings.take(summary.list(&path)).unwrap_or_default();
-        findings.equal(&path, sum(shares, "records") + untold, all);
+        findings.equal(&path, sum(shares, "records") + unattributed, all);
     }
     // Only calls that the kernel skipped the program for are not told apart.
     findings.between(
-        "talkers_other.untold",
-        untold,
+        "talkers_other.unattributed",
+        unattributed,
         0,
         summary.number_or_zero("ledger.missed"),
     );

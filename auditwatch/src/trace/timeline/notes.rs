@@ -45,7 +45,8 @@ impl Timeline {
         notes.extend(self.rare.notes());
         if self.talkers.are_too_many() {
             notes.push(
-                "there were more talkers than are kept: the rest are unattributed".to_owned(),
+                "the trace had more talkers than it can track: the rest are unattributed"
+                    .to_owned(),
             );
         }
         if self.last.shortfalls.losses_unnamed > 0 {

@@ -70,7 +70,7 @@ impl RareFacts {
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
         let pauses = (self.pauses_left_out > 0).then(|| {
             format!(
-                "the consumer paused {} times more than are kept: when it paused is known of the last {MOST_PAUSES} only",
+                "the consumer paused {} more times than the trace keeps: only the last {MOST_PAUSES} pauses have a time",
                 self.pauses_left_out
             )
         });

@@ -1,4 +1,4 @@
-//! The record in `kauditd`'s hand: off its queue, and what comes of it.
+//! The record that `kauditd` delivers: off its queue, and the outcome.
 //!
 //! A delivery that failed shows in the call of an error hook, one that succeeded
 //! in what `kauditd` does next: take the next record, send another, or end the
@@ -6,7 +6,7 @@
 //! the return of `netlink_unicast`, which runs for every sender of the host and
 //! whose probes run out of instances there.
 
-use auditwatch_ebpf::{HAND_EMPTY, HAND_SENT, HAND_TAKEN};
+use auditwatch_ebpf::{DELIVERY_NONE, DELIVERY_SENT, DELIVERY_TAKEN};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
 use crate::{
@@ -30,7 +30,7 @@ pub fn take(skb: u64) {
     settle();
     // SAFETY: as above.
     unsafe { (*live).sent = skb };
-    set(HAND_TAKEN);
+    set(DELIVERY_TAKEN);
 }
 
 /// A record is being sent, by whomever.
@@ -38,16 +38,16 @@ pub fn take(skb: u64) {
 pub fn send(skb: u64) {
     let live = live();
     // SAFETY: as in `take`.
-    let (state, sent) = unsafe { ((*live).in_hand, (*live).sent) };
+    let (state, sent) = unsafe { ((*live).in_delivery, (*live).sent) };
     // The record that was taken just now is nobody else's.
-    if state == HAND_TAKEN && sent == skb {
+    if state == DELIVERY_TAKEN && sent == skb {
         set_sent();
         return;
     }
     if !is_kauditd() {
         return;
     }
-    if state == HAND_SENT {
+    if state == DELIVERY_SENT {
         // A record of the retry or hold queue is sent up to five times. Two
         // records cannot have one address, since the second was queued already
         // when the first was sent.
@@ -64,30 +64,30 @@ pub fn send(skb: u64) {
 /// An error hook has the record, in whatever task.
 #[inline(always)]
 pub fn give_up() {
-    // `auditd_reset` calls one in process context, with nothing in hand.
+    // `auditd_reset` calls one in process context, with no record in delivery.
     if !is_kauditd() {
         return;
     }
     // SAFETY: as in `take`.
-    if unsafe { (*live()).in_hand } == HAND_SENT && gate_is_open() {
+    if unsafe { (*live()).in_delivery } == DELIVERY_SENT && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*drain()).refused }, 1);
     }
-    set(HAND_EMPTY);
+    set(DELIVERY_NONE);
 }
 
 /// The pass over a queue is at its end.
 #[inline(always)]
-pub fn rest() {
+pub fn end_pass() {
     settle();
-    set(HAND_EMPTY);
+    set(DELIVERY_NONE);
 }
 
-/// Counts the record in hand as delivered: nobody gave it up.
+/// Counts the record in delivery as delivered: no error hook had it.
 #[inline(always)]
 fn settle() {
     // SAFETY: as in `take`.
-    if unsafe { (*live()).in_hand } != HAND_EMPTY && gate_is_open() {
+    if unsafe { (*live()).in_delivery } != DELIVERY_NONE && gate_is_open() {
         // SAFETY: a map value is alive for the program's run.
         add(unsafe { &raw mut (*drain()).delivered }, 1);
         consumer::delivered();
@@ -98,13 +98,13 @@ fn settle() {
 fn set_sent() {
     // SAFETY: as in `take`.
     unsafe { (*live()).sent_ticks = demand::ticks() };
-    set(HAND_SENT);
+    set(DELIVERY_SENT);
 }
 
 #[inline(always)]
 fn set(state: u32) {
     // SAFETY: as in `take`.
-    unsafe { (*live()).in_hand = state };
+    unsafe { (*live()).in_delivery = state };
 }
 
 #[inline(always)]
