@@ -180,54 +180,43 @@ impl Btf {
     }
 
     fn walk(&mut self, is_kept: impl Fn(u32, &[u8]) -> bool) -> Result<(), BtfError> {
+        let section = |range: &Range<usize>| self.blob.get(range.clone()).unwrap_or_default();
+        let types = section(&self.types);
+        let strings = section(&self.strings);
+        let layout = section(&self.layout);
+        let truncated = |needed| BtfError::Truncated {
+            needed,
+            found: types.len(),
+        };
         // A type takes 12 bytes at least.
-        self.places.reserve(self.types().len() / TYPE_BYTES / 2);
+        self.places.reserve(types.len() / TYPE_BYTES / 2);
         let mut place = 0;
-        while place < self.types().len() {
+        while place < types.len() {
+            let head = head_at(types, place).ok_or_else(|| truncated(place + TYPE_BYTES))?;
             let id = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-            let head = self.head_at(place).ok_or(BtfError::Truncated {
-                needed: place + TYPE_BYTES,
-                found: self.types().len(),
-            })?;
             let trailing = trailing_bytes(head)
-                .or_else(|| self.trailing_bytes_by_layout(head))
+                .or_else(|| trailing_bytes_by_layout(layout, head))
                 .ok_or(BtfError::UnknownKind {
                     id,
                     kind: head.kind(),
                 })?;
             let end = place + TYPE_BYTES + trailing;
-            if end > self.types().len() {
-                return Err(BtfError::Truncated {
-                    needed: end,
-                    found: self.types().len(),
-                });
+            if end > types.len() {
+                return Err(truncated(end));
             }
             self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
-            let name = self.strings().get(head.name as usize..);
-            if is_kept(head.kind(), name.unwrap_or_default()) {
-                let name = self.name(head.name).to_vec();
+            let name = strings.get(head.name as usize..).unwrap_or_default();
+            if is_kept(head.kind(), name) {
                 let index = if head.kind() == KIND_FUNC {
                     &mut self.functions
                 } else {
                     &mut self.structs
                 };
-                index.entry(name).or_insert(id);
+                index.entry(before_nul(name).to_vec()).or_insert(id);
             }
             place = end;
         }
         Ok(())
-    }
-
-    /// Bytes that follow the head of a kind that only the blob itself knows: `struct
-    /// btf_layout` (uapi linux/btf.h), the size of what comes once and of each element.
-    fn trailing_bytes_by_layout(&self, head: Head) -> Option<usize> {
-        const ENTRY_BYTES: usize = 4;
-        let layout = self.blob.get(self.layout.clone())?;
-        let at = head.kind() as usize * ENTRY_BYTES;
-        let &[once, each, ..] = layout.get(at..at + ENTRY_BYTES)? else {
-            return None;
-        };
-        Some(usize::from(once) + head.vlen() as usize * usize::from(each))
     }
 
     /// Functions that are kept, with the numbers of their types.
@@ -332,16 +321,7 @@ impl Btf {
         if id == 0 {
             return None;
         }
-        self.head_at(*self.places.get(id as usize)? as usize)
-    }
-
-    fn head_at(&self, place: usize) -> Option<Head> {
-        let mut bytes = self.types().get(place..place.checked_add(TYPE_BYTES)?)?;
-        Some(Head {
-            name: bytes.get_u32_ne(),
-            info: bytes.get_u32_ne(),
-            size_or_type: bytes.get_u32_ne(),
-        })
+        head_at(self.types(), *self.places.get(id as usize)? as usize)
     }
 
     fn trailing(&self, id: u32) -> Option<&[u8]> {
@@ -354,15 +334,31 @@ impl Btf {
         text.strip_prefix(name)
             .is_some_and(|rest| rest.first() == Some(&0))
     }
+}
 
-    fn name(&self, offset: u32) -> &[u8] {
-        let rest = self.strings().get(offset as usize..).unwrap_or_default();
-        let end = rest
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
-    }
+fn head_at(types: &[u8], place: usize) -> Option<Head> {
+    let mut bytes = types.get(place..place.checked_add(TYPE_BYTES)?)?;
+    Some(Head {
+        name: bytes.get_u32_ne(),
+        info: bytes.get_u32_ne(),
+        size_or_type: bytes.get_u32_ne(),
+    })
+}
+
+fn before_nul(text: &[u8]) -> &[u8] {
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+/// Bytes that follow the head of a kind that only the blob itself knows: `struct
+/// btf_layout` (uapi linux/btf.h), the size of what comes once and of each element.
+fn trailing_bytes_by_layout(layout: &[u8], head: Head) -> Option<usize> {
+    const ENTRY_BYTES: usize = 4;
+    let at = head.kind() as usize * ENTRY_BYTES;
+    let &[once, each, ..] = layout.get(at..at + ENTRY_BYTES)? else {
+        return None;
+    };
+    Some(usize::from(once) + head.vlen() as usize * usize::from(each))
 }
 
 /// Bytes that follow a type's head (include/uapi/linux/btf.h); `None` for a kind

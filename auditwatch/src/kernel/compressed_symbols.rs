@@ -100,62 +100,19 @@ impl Tokens {
 
     /// The numbers of the symbols with a wanted name. A name that several symbols have is left out:
     /// nothing says which is meant.
-    ///
-    /// A kernel has 100,000 to 300,000 symbols: their first two tokens rule nearly all of them out.
     #[must_use]
     pub fn find<'a>(&self, names: &[u8], count: u32, wanted: &[&'a str]) -> BTreeMap<&'a str, u32> {
-        let texts: Vec<&[u8]> = (0..=usize::from(u8::MAX))
-            .map(|token| self.text(token))
-            .collect();
-        let begins = |text: &[u8]| wanted.iter().any(|name| name.as_bytes().starts_with(text));
-        let table = |begins: &dyn Fn(&[u8]) -> Follows| -> Vec<Follows> {
-            texts.iter().map(|text| begins(text)).collect()
-        };
-        // The first character of a name in the table is the symbol's kind.
-        let first = table(&|text| match text.split_first() {
-            Some((_, [])) => Follows::Beginning,
-            Some((_, text)) if begins(text) => Follows::Any,
-            _ => Follows::Nothing,
-        });
-        let second = table(&|text| {
-            if begins(text) {
-                Follows::Any
-            } else {
-                Follows::Nothing
-            }
-        });
-        let follows = |table: &[Follows], token: Option<&u8>| {
-            token.and_then(|&token| table.get(usize::from(token)).copied())
-        };
+        let mut prefixes = Prefixes::of(wanted);
         let mut found: BTreeMap<&str, Option<u32>> = BTreeMap::new();
-        let mut name = Vec::new();
         let mut rest = names;
         for number in 0..count {
             let Some((tokens, after)) = entry(rest) else {
                 break;
             };
             rest = after;
-            let may_be = match follows(&first, tokens.first()) {
-                Some(Follows::Any) => true,
-                Some(Follows::Beginning) => follows(&second, tokens.get(1)) == Some(Follows::Any),
-                _ => false,
-            };
-            if !may_be {
-                continue;
-            }
-            name.clear();
-            // Most names differ from every wanted one within a few tokens.
-            let fits = tokens.iter().all(|&token| {
-                name.extend_from_slice(texts.get(usize::from(token)).copied().unwrap_or_default());
-                begins(name.get(1..).unwrap_or_default())
-            });
-            if !fits {
-                continue;
-            }
-            let text = name.get(1..).unwrap_or_default();
-            if let Some(wanted) = wanted.iter().find(|name| name.as_bytes() == text) {
+            if let Some(&name) = prefixes.name(tokens, self).and_then(|at| wanted.get(at)) {
                 found
-                    .entry(wanted)
+                    .entry(name)
                     .and_modify(|number| *number = None)
                     .or_insert(Some(number));
             }
@@ -167,15 +124,91 @@ impl Tokens {
     }
 }
 
-/// What has to follow a token for a name to be a wanted one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follows {
-    /// It is none, whatever follows.
-    Nothing,
-    /// A token that a wanted name begins with.
-    Beginning,
-    /// A wanted name begins with it.
-    Any,
+/// The wanted names as a tree of prefixes, walked token by token. A kernel has 100,000 to 300,000
+/// symbols, so each step from a prefix by a token is computed once.
+struct Prefixes {
+    /// For each prefix the longer ones, by the next byte.
+    longer: Vec<BTreeMap<u8, u32>>,
+    /// For each prefix the place of the name that it is, if it is one.
+    names: Vec<Option<usize>>,
+    /// For each prefix and each of 256 tokens the prefix after it, [`NONE`] or [`UNKNOWN`].
+    steps: Vec<u32>,
+}
+
+/// The prefix of zero bytes that still expects the symbol's kind, the first character in the table.
+const START: u32 = 0;
+/// The prefix of zero bytes after the kind.
+const EMPTY: u32 = 1;
+/// No wanted name begins so.
+const NONE: u32 = u32::MAX;
+/// The step is not computed yet.
+const UNKNOWN: u32 = u32::MAX - 1;
+
+impl Prefixes {
+    fn of(wanted: &[&str]) -> Self {
+        let mut longer = vec![BTreeMap::new(), BTreeMap::new()];
+        let mut names = vec![None, None];
+        for (place, name) in wanted.iter().enumerate() {
+            let mut at = EMPTY as usize;
+            for byte in name.bytes() {
+                let next = longer.len();
+                // Some hundred prefixes: far below 2^32.
+                let number = u32::try_from(next).unwrap_or(NONE);
+                let known = *longer[at].entry(byte).or_insert(number);
+                if known == number {
+                    longer.push(BTreeMap::new());
+                    names.push(None);
+                }
+                at = known as usize;
+            }
+            names[at] = Some(place);
+        }
+        let steps = vec![UNKNOWN; longer.len() * 256];
+        Self {
+            longer,
+            names,
+            steps,
+        }
+    }
+
+    /// The place of the name that these tokens make.
+    fn name(&mut self, tokens: &[u8], texts: &Tokens) -> Option<usize> {
+        let mut at = START;
+        for &token in tokens {
+            let step = at as usize * 256 + usize::from(token);
+            let known = *self.steps.get(step)?;
+            at = if known == UNKNOWN {
+                let after = self.after(at, texts.text(usize::from(token)));
+                *self.steps.get_mut(step)? = after;
+                after
+            } else {
+                known
+            };
+            if at == NONE {
+                return None;
+            }
+        }
+        self.names.get(at as usize).copied().flatten()
+    }
+
+    /// The prefix that a text leads to.
+    fn after(&self, at: u32, text: &[u8]) -> u32 {
+        let (mut at, text) = match (at, text) {
+            (START, [_, rest @ ..]) => (EMPTY, rest),
+            _ => (at, text),
+        };
+        for byte in text {
+            let next = self
+                .longer
+                .get(at as usize)
+                .and_then(|longer| longer.get(byte));
+            let Some(&next) = next else {
+                return NONE;
+            };
+            at = next;
+        }
+        at
+    }
 }
 
 /// The tokens of the first name, and what follows. A length of more than 127 takes two bytes

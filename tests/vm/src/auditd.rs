@@ -13,7 +13,7 @@ use crate::netlink;
 use crate::process::Process;
 
 const AUDITD: &str = "/usr/sbin/auditd";
-const AUDITCTL: &str = "/usr/sbin/auditctl";
+pub const AUDITCTL: &str = "/usr/sbin/auditctl";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A running auditd.

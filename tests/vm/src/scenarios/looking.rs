@@ -1,23 +1,34 @@
 //! `auditwatch status` makes no record, and says what keeps records from being written.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::auditd::AUDITCTL;
 use crate::board::{Board, Slot};
 use crate::findings::Findings;
 use crate::lab::Setup;
 use crate::netlink;
 use crate::process::Process;
-use crate::scenario::{Scenario, Scene};
+use crate::scenario::{Boot, Scenario, Scene};
 use crate::trial::{Consumer, FAST, Stage};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("status-makes-no-record", makes_no_record).short(),
     Scenario::new("status-warns", warns).short(),
+    Scenario::new("status-is-quick", is_quick).boot(Boot::Clock),
 ];
+
+/// Longest time that `status` takes more than `auditctl -s`. The clock counts instructions, one a
+/// nanosecond; a real CPU runs at least twice as many, so this is a tenth of a second there.
+const MORE_THAN_AUDITCTL: Duration = Duration::from_millis(200);
+/// The same if VMCOREINFO does not name the kernel's table of symbols (before 6.0): the kernel writes
+/// the text of 5 MB.
+const WITH_SYMBOLS_AS_TEXT: Duration = Duration::from_millis(300);
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -59,6 +70,44 @@ fn makes_no_record(scene: &mut Scene<'_>) -> Result<()> {
             format!("{name}: expected {expected}, got {got:?}")
         });
     }
+    findings.verdict()
+}
+
+/// `status` against `auditctl -s`, the best of three each.
+fn is_quick(scene: &mut Scene<'_>) -> Result<()> {
+    let stage = Stage::set(scene.lab, &Setup::default(), FAST)?;
+    let directory = &scene.lab.directory;
+    let best = |program: &Path, argument: &str| -> Result<Duration> {
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let mut command = Command::new(program);
+            command.arg(argument);
+            let begin = Instant::now();
+            let ended = Process::start(directory, command)?.wait(PATIENCE)?;
+            best = best.min(begin.elapsed());
+            ensure!(ended.code() == 0, "{}: {}", program.display(), ended.stderr);
+        }
+        Ok(best)
+    };
+    let auditctl = best(Path::new(AUDITCTL), "-s");
+    let status = best(&scene.lab.auditwatch, "status");
+    stage.strike()?;
+    let (auditctl, status) = (auditctl?, status?);
+    println!("# status {status:?}, auditctl -s {auditctl:?}");
+    let has_table = fs::read_to_string("/proc/sys/kernel/osrelease")?
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok())
+        .is_some_and(|major| major >= 6);
+    let most = if has_table {
+        MORE_THAN_AUDITCTL
+    } else {
+        WITH_SYMBOLS_AS_TEXT
+    };
+    let mut findings = Findings::default();
+    findings.that(status <= auditctl + most, || {
+        format!("status takes {status:?}, auditctl -s {auditctl:?}, more than {most:?} apart")
+    });
     findings.verdict()
 }
 
