@@ -12,7 +12,7 @@ use std::{
 };
 
 use auditwatch::{
-    diagnosis::{Diagnosis, Reading, diagnose},
+    diagnosis::{Diagnosis, Origin, Reading, diagnose},
     render::{self, style::Style},
 };
 use flate2::{Compression, write::GzEncoder};
@@ -40,7 +40,7 @@ fn of(pieces: &[&[u8]]) -> Diagnosis {
     for piece in pieces {
         reading.push(piece);
     }
-    diagnose(vec![reading.end()], Vec::new())
+    diagnose(vec![reading.end()], Vec::new(), &Origin::default())
 }
 
 #[test]
@@ -375,7 +375,9 @@ const LOSS: &str = "[  100.1] audit: audit_lost=7 audit_rate_limit=0 audit_backl
 fn the_exit_status_tells() {
     let (code, out, _) = run(&["-"], LOSS.as_bytes());
     assert_eq!(code, Some(3));
-    assert!(out.starts_with("verdict    at least 7 records lost at a limit of 320\n"));
+    assert!(
+        out.starts_with("verdict    at least 7 records lost at a limit of 320 ([  100.100000])\n")
+    );
     let (code, out, _) = run(&["--json", "-"], b"[  100.1] all is well\n");
     assert_eq!(code, Some(0));
     let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");

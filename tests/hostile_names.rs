@@ -18,7 +18,7 @@ use std::{
 
 use auditwatch::{
     change::journal::Journal,
-    diagnosis::{Reading, diagnose},
+    diagnosis::{Origin, Reading, diagnose},
     recommend::{
         Options, explain,
         model::evidence::{Evidence, Talker as Causer, TalkerShare},
@@ -307,7 +307,7 @@ fn a_log_shows_no_name_raw() {
             reading.push(line.as_bytes());
             reading.push(b"\n");
         }
-        let found = diagnose(vec![reading.end()], vec![name.clone()]);
+        let found = diagnose(vec![reading.end()], vec![name.clone()], &Origin::default());
         assert!(!found.sources[0].boots.is_empty(), "{found:#?}");
         for style in [Style::plain(), Style::colored()] {
             is_harmless(&render::diagnosis::report(&found, style), "diagnosis");

@@ -6,12 +6,22 @@
 
 mod advice;
 mod boot;
+mod cause;
 mod counter;
 mod daemon;
+mod date;
 mod fact;
 mod feed;
 mod finder;
+mod headline;
+mod heard;
+mod hosts;
+mod limits;
+mod log;
+mod logcat;
 mod moment;
+mod notes;
+mod place;
 mod reading;
 mod report;
 mod scan;
@@ -19,17 +29,21 @@ mod stamp;
 mod timeline;
 mod utc;
 mod verdict;
+mod wall;
 mod words;
 
+pub use cause::Cause;
+pub use place::Origin;
 pub use reading::Reading;
 pub use report::{
     Advice, Boot, CounterSeen, Diagnosis, Event, HungTask, LimitSeen, LimitSource, Need, Source,
     Verdict, What, When,
 };
 
-/// The diagnosis of logs of one host. Several may tell of the same losses, so that they are not added up.
+/// The diagnosis of logs of the hosts of one place. Several logs may report the same losses, so that they are not added
+/// up.
 #[must_use]
-pub fn diagnose(sources: Vec<Source>, notes: Vec<String>) -> Diagnosis {
+pub fn diagnose(sources: Vec<Source>, notes: Vec<String>, origin: &Origin) -> Diagnosis {
     let verdict = verdict::verdict(&sources);
     let lost_at_least = sources
         .iter()
@@ -42,21 +56,26 @@ pub fn diagnose(sources: Vec<Source>, notes: Vec<String>) -> Diagnosis {
         schema: 1,
         verdict,
         headline: String::new(),
+        causes: verdict::causes(&sources),
         lost_at_least,
         limit: verdict::limit(&sources),
+        limit_at_end: limits::Limits::of(&sources).at_end,
         need: verdict::need(&sources),
         failure,
         sources,
         advice: Vec::new(),
         notes,
     };
-    diagnosis.headline = verdict::headline(&diagnosis);
-    diagnosis.notes.extend(verdict::notes(&diagnosis));
-    diagnosis.advice = advice::advice(&diagnosis);
+    diagnosis.headline = headline::headline(&diagnosis);
+    diagnosis.notes.extend(notes::notes(&diagnosis));
+    let place = place::Place::new(boots(&diagnosis.sources), origin);
+    diagnosis.advice = advice::advice(&diagnosis, &place);
     diagnosis
 }
 
+pub use words::moment;
+
 /// All boots, in order.
-fn boots(sources: &[Source]) -> impl DoubleEndedIterator<Item = &Boot> {
+fn boots(sources: &[Source]) -> impl DoubleEndedIterator<Item = &Boot> + Clone {
     sources.iter().flat_map(|source| &source.boots)
 }

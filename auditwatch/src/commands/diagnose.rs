@@ -24,7 +24,7 @@ pub fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
         (None, Some(file)) => log_source::of_file(file)?,
         (None, None) => log_source::of_this_host()?,
     };
-    let found = diagnose(logs.sources, logs.notes);
+    let found = diagnose(logs.sources, logs.notes, &logs.origin);
     let mut out = Destination::open(args.to.output.as_deref())?;
     explain(match args.print.format() {
         Format::Json => json::line(&mut out, &found),

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::{
-    diagnosis::{Reading, Source},
+    diagnosis::{Origin, Reading, Source},
     files::root::Root,
     live::recording_file,
     untrusted::{Untrusted, shell_word},
@@ -23,6 +23,8 @@ use crate::{
 const KMSG: &str = "/dev/kmsg";
 /// Where logs are on a disk.
 const LOG_DIRECTORY: &str = "/var/log";
+/// The name of the distribution.
+const OS_RELEASE: &str = "/etc/os-release";
 /// What is taken of a file at once, bytes.
 const PIECE: usize = 256 << 10;
 /// Longest record of /dev/kmsg, bytes (`PRINTK_MESSAGE_MAX`, kernel/printk/internal.h, is 2048; older ones 8192).
@@ -46,6 +48,8 @@ pub(super) struct Logs {
     pub sources: Vec<Source>,
     /// What was not read, and the like.
     pub notes: Vec<String>,
+    /// Where they are from.
+    pub origin: Origin,
 }
 
 /// A file; `-` is standard input.
@@ -114,6 +118,10 @@ pub(super) fn of_this_host() -> Result<Logs> {
     Ok(Logs {
         sources: vec![reading.end()],
         notes,
+        origin: Origin {
+            root: None,
+            os_release: fs::read_to_string(OS_RELEASE).ok(),
+        },
     })
 }
 
@@ -126,7 +134,13 @@ pub(super) fn of_disk(path: &Path) -> Result<Logs> {
     let names = root
         .names(directory)
         .with_context(|| format!("cannot list {}", shown.display()))?;
-    let mut logs = Logs::default();
+    let mut logs = Logs {
+        origin: Origin {
+            root: Some(shell_word(path)),
+            os_release: os_release(&root),
+        },
+        ..Logs::default()
+    };
     for family in families(&names) {
         of_family(&root, &family, &mut logs);
     }
@@ -153,6 +167,18 @@ pub(super) fn of_disk(path: &Path) -> Result<Logs> {
         bail!(words);
     }
     Ok(logs)
+}
+
+/// The text of the disk's os-release, which is a link to /usr/lib on most.
+fn os_release(root: &Root) -> Option<String> {
+    ["/etc/os-release", "/usr/lib/os-release"]
+        .iter()
+        .find_map(|path| {
+            let mut text = String::new();
+            let file = root.open_regular(Path::new(path)).ok()?;
+            file.take(64 << 10).read_to_string(&mut text).ok()?;
+            Some(text)
+        })
 }
 
 /// A log and what it was rotated to, oldest first.

@@ -1,234 +1,420 @@
-//! What to do. In: a [`Diagnosis`] without advice. Out: [`Advice`], the most important first.
+//! What to do. In: the causes of a [`Diagnosis`], and the [`Place`] it is done in. Out: [`Advice`], the most important
+//! first. Without a cause there is none.
 //!
-//! A log never tells how much was needed, only that it was more than the limit. So the number that is advised
-//! says what it is: a baseline that others ask for, or twice what did not suffice.
+//! A log never tells how much was needed, only that it was more than the limit. The number that is advised is a
+//! baseline that others ask for, or twice the limit that did not suffice; it is never below the limit in force.
 
 use super::{
     boots,
-    report::{Advice, Boot, Diagnosis, Verdict, What},
-    verdict::{is_suspect, losses},
+    cause::Cause,
+    limits::{Limits, target},
+    place::Place,
+    report::{Advice, Boot, Diagnosis},
+    words::seconds,
 };
 use crate::units::{bytes, count};
 
-/// What CIS Benchmarks and DISA STIG ask for, records.
-const BASELINE: u32 = 8192;
-/// Above this no log is reason enough for more: something does not keep up, records.
-const MOST: u32 = 65_536;
-/// What a queued record takes of kernel memory in nearly all cases (`sk_buff` and data), bytes.
+/// The limit that CIS Benchmarks and DISA STIG ask for, records.
+pub const BASELINE: u32 = 8192;
+/// Memory of a queued record in nearly all cases (`sk_buff` and data), bytes.
 const RECORD_BYTES: u64 = 2304;
-/// Overflows that begin earlier than this after boot come before the rules, nanoseconds.
-const EARLY_NS: u64 = 60_000_000_000;
-/// The kernel's own limit, records.
-const BOOT_LIMIT: u32 = 64;
-/// An overflow that lasts longer is no burst, nanoseconds.
-const LONG_NS: u64 = 60_000_000_000;
 
 /// All of it.
 #[must_use]
-pub fn advice(diagnosis: &Diagnosis) -> Vec<Advice> {
+pub fn advice(diagnosis: &Diagnosis, place: &Place) -> Vec<Advice> {
+    let limits = Limits::of(&diagnosis.sources);
     let all = || boots(&diagnosis.sources);
-    let counts = |what: &str| all().any(|boot| boot.auditd.contains_key(what));
-    let reason = |name: &str| all().any(|boot| boot.reasons.contains_key(name));
-    let target = target(diagnosis);
-    let mut advice = Vec::new();
-    panics(diagnosis, target, &mut advice);
-    if all().any(|boot| !boot.hung_tasks.is_empty()) {
-        advice.push(say(
-            "if the host still hangs: free the tasks",
-            "tasks asleep in audit_log_start are woken one for each record that kauditd takes; they can sleep on \
-             although the queue is empty",
-            &["auditwatch rescue"],
-        ));
+    let has = |cause: Cause| diagnosis.causes.contains(&cause);
+    let mut advice: Vec<Advice> = Vec::new();
+    // With -f 2 each loss is a panic, so that it comes first wherever records are lost.
+    if diagnosis.failure == Some(2) && !diagnosis.causes.is_empty() {
+        advice.push(panics(diagnosis, &limits, place));
     }
-    if counts("suspended") || counts("low_disk") || counts("write_error") {
-        advice.push(say(
-            "make room on auditd's disk, then let it log again",
-            "auditd suspended logging or could not write: what it reads then is thrown away, whatever the limit",
-            &["df -h /var/log/audit", "auditctl --signal resume"],
-        ));
+    for &cause in &diagnosis.causes {
+        match cause {
+            Cause::Panic | Cause::Unexplained | Cause::Suppressed => {}
+            // Advised already, or of no use.
+            Cause::Overflow if has(Cause::SlowConsumer) => {}
+            Cause::Overflow => advice.extend(raise(diagnosis, &limits, place)),
+            Cause::BeforeRules => advice.extend(early(&limits, place)),
+            Cause::SlowConsumer => {
+                // Below the baseline a bigger limit is the first thing to try.
+                let first = limits.over.is_some_and(|over| over < BASELINE);
+                if first {
+                    advice.extend(raise(diagnosis, &limits, place));
+                }
+                let is_retry = all().any(|boot| boot.reasons.contains_key("retry_overflow"));
+                advice.push(slow(first && has(Cause::Overflow), is_retry, place));
+            }
+            cause => advice.extend(other(cause, all().collect::<Vec<_>>().as_slice(), place)),
+        }
     }
-    if counts("died") || counts("not_started") {
-        advice.push(say(
-            "find out why auditd does not run, and start it",
-            "without it nobody takes the records: the queue fills, or they are printed and gone",
-            &["journalctl -u auditd", "service auditd start"],
-        ));
+    let is_unclear = has(Cause::Unexplained) || has(Cause::Suppressed) || has(Cause::Overflow);
+    let is_about_limit = ![
+        Cause::KauditdStuck,
+        Cause::QueueFarAbove,
+        Cause::RateLimit,
+        Cause::ConsumerGone,
+    ]
+    .into_iter()
+    .any(has);
+    if is_unclear && is_about_limit && !place.is_disk() {
+        advice.push(measure(place));
     }
-    if reason("rate_limit") {
-        advice.push(say(
-            "lift the rate limit, or let the rules make fewer records",
-            "records were dropped for auditctl -r, which no backlog limit changes",
-            &["auditctl -r 0"],
-        ));
-    }
-    raise(diagnosis, target, &mut advice);
-    early(diagnosis, target, &mut advice);
-    let is_huge = diagnosis.need.is_some() && target.is_none();
-    if reason("retry_overflow") || is_huge || is_long(diagnosis) {
-        advice.push(say(
-            "look at what takes the records: flush and freq in auditd.conf, its disk, its plugins",
-            "it fell behind for long: where records come faster than they go, no limit helps, it only delays",
-            &["auditwatch trace --duration 60s", "grep -E '^(flush|freq|q_depth)' /etc/audit/auditd.conf"],
-        ));
-    }
-    if reason("hold_overflow") {
-        advice.push(say(
-            "start auditd earlier, or raise audit_backlog_limit= on the kernel command line",
-            "booted with audit=1 the kernel holds records until auditd comes, as many as the limit",
-            &[],
-        ));
-    }
-    if reason("out_of_memory") {
-        advice.push(say(
-            "find out what took the kernel's memory",
-            "records were lost for want of memory: a bigger limit makes that worse",
-            &["journalctl -k -g 'Out of memory|page allocation failure'"],
-        ));
-    }
-    if counts("plugin_dropped") || counts("plugins_suspended") {
-        advice.push(say(
-            "raise q_depth in auditd.conf, or find the plugin that is slow",
-            "events are dropped between auditd and its plugins: the kernel's limit has nothing to do with that; \
-             auditd tells of the first five only",
-            &["auditctl --signal state; cat /run/audit/auditd.state"],
-        ));
-    }
-    if all().any(|boot| is_suspect(boot) && boot.printed_wanted > 0) {
-        advice.push(say(
-            "boot with audit=1, so that the kernel keeps what auditd does not take at once",
-            "otherwise it prints such a record, frees it, and counts it nowhere",
-            &["grubby --update-kernel=ALL --args=audit=1"],
-        ));
-    }
-    if diagnosis.verdict != Verdict::NothingFound {
-        advice.push(say(
-            "measure the need under the same load: a log cannot tell it",
-            "a queue at its limit does not show how much longer it would have been",
-            &["auditwatch recommend --for 10m"],
-        ));
-    }
+    let mut seen: Vec<String> = Vec::new();
+    advice.retain(|advice| {
+        let is_new = !seen.contains(&advice.what);
+        seen.push(advice.what.clone());
+        is_new
+    });
     advice
 }
 
-fn say(what: &str, why: &str, commands: &[&str]) -> Advice {
+fn say(what: impl Into<String>, why: impl Into<String>, commands: Vec<String>) -> Advice {
     Advice {
-        what: what.to_owned(),
-        why: why.to_owned(),
-        commands: commands.iter().map(|&command| command.to_owned()).collect(),
+        what: what.into(),
+        why: why.into(),
+        commands,
     }
 }
 
-/// The limit that is advised.
-fn target(diagnosis: &Diagnosis) -> Option<u32> {
-    let over = diagnosis.need?.more_than;
-    if over < BASELINE {
-        return Some(BASELINE);
+fn measure(place: &Place) -> Advice {
+    if place.runs_auditwatch() {
+        say(
+            "measure the need under the same load",
+            "a log shows that the limit was too small, and not how much more is needed",
+            vec!["auditwatch recommend --for 10m".to_owned()],
+        )
+    } else {
+        say(
+            "watch the counter and the queue under the same load",
+            "a log shows that the limit was too small, and not how much more is needed",
+            place.live(&["watch -n 1 auditctl -s"]),
+        )
     }
-    let twice = over.checked_mul(2)?.checked_next_power_of_two()?;
-    (twice <= MOST).then_some(twice)
 }
 
-fn panics(diagnosis: &Diagnosis, target: Option<u32>, advice: &mut Vec<Advice>) {
-    if diagnosis.failure != Some(2) {
-        return;
-    }
-    let more = target.map_or_else(
-        || "give it a limit that was measured, and on the kernel command line as well".to_owned(),
-        |limit| {
-            format!(
-                "raise the limit to {} first, and never lower it or set a rate limit or a wait time of 0",
-                count(u64::from(limit))
-            )
-        },
-    );
-    advice.push(Advice {
-        what: "set failure to 1 (-f 1 in the rules as well), unless a policy asks for 2".to_owned(),
-        why: format!(
-            "with -f 2 the kernel panics at the first lost record, for any reason; where it must stay: {more}"
+fn panics(diagnosis: &Diagnosis, limits: &Limits, place: &Place) -> Advice {
+    let is_gone = diagnosis.causes.contains(&Cause::ConsumerGone);
+    let more = match target(limits) {
+        _ if is_gone => {
+            "keep the program that reads audit running; no limit prevents this panic".to_owned()
+        }
+        Some(limit) => format!(
+            "raise the limit to {} first, and set no rate limit and no wait time of 0",
+            count(u64::from(limit))
         ),
-        commands: vec!["auditctl -f 1".to_owned()],
-    });
+        None => "keep the limit, and set no rate limit and no wait time of 0".to_owned(),
+    };
+    let rules = place.path("/etc/audit/rules.d");
+    say(
+        format!("set failure mode 1 (-f 1, also in {rules}) unless a policy asks for 2"),
+        format!(
+            "with -f 2 the kernel panics at the first lost record, for any reason; if it must stay: {more}"
+        ),
+        place.live(&["auditctl -f 1"]),
+    )
 }
 
-fn raise(diagnosis: &Diagnosis, target: Option<u32>, advice: &mut Vec<Advice>) {
-    let (Some(need), Some(target)) = (diagnosis.need, target) else {
-        return;
-    };
+fn raise(diagnosis: &Diagnosis, limits: &Limits, place: &Place) -> Option<Advice> {
     let number = |value: u32| count(u64::from(value));
-    let burst = need.if_one_burst.map_or_else(String::new, |burst| {
-        format!(", and {} if the losses seen were one burst", count(burst))
-    });
+    let Some(over) = limits.over else {
+        return Some(say(
+            format!("raise the limit to {}", number(BASELINE)),
+            "the log does not name the limit: auditctl -s does (backlog_limit; 64 if nobody set it). If the losses \
+             are seconds after boot, add audit_backlog_limit= to the kernel command line",
+            [place.live(&["auditctl -s"]), place.set_limit(BASELINE)].concat(),
+        ));
+    };
+    let target = target(limits)?;
+    let burst = diagnosis
+        .need
+        .and_then(|need| need.if_one_burst)
+        .map_or_else(String::new, |burst| {
+            format!(" (up to {} if the losses were one burst)", count(burst))
+        });
     let what_it_is = if target == BASELINE {
-        "what CIS and STIG ask for"
+        "the value that CIS and STIG ask for"
     } else {
         "about twice that"
     };
+    let locked = if boots(&diagnosis.sources).any(|boot| boot.enabled == Some(2)) {
+        "; the settings are locked (-e 2), so it takes a reboot"
+    } else {
+        ""
+    };
     let memory = u64::from(target) * RECORD_BYTES;
-    let locked = boots(&diagnosis.sources).any(|boot| boot.enabled == Some(2));
-    let commands = vec![
-        format!("auditwatch apply {target}"),
-        format!("auditwatch apply {target} --root DIR"),
-        format!("auditctl -b {target}"),
-    ];
-    advice.push(Advice {
-        what: format!(
-            "raise the limit to {} (with --root on the mounted disk of a host that does not run; auditctl \
-             alone lasts until the next boot){}",
+    Some(say(
+        format!(
+            "raise the limit to {}{locked}{}",
             number(target),
-            if locked {
-                "; the settings are locked (-e 2): it takes a reboot"
-            } else {
-                ""
-            }
+            place.how_limit_stays(target)
         ),
-        why: format!(
-            "more than {} was needed{burst}; {} is {what_it_is}, a start and no measured need; full queues \
-             take {} of kernel memory, {} at worst",
-            number(need.more_than),
+        format!(
+            "more than {} was needed{burst}; {} is {what_it_is}. The full queue takes {} of kernel memory",
+            number(over),
             number(target),
-            bytes(memory),
-            bytes(3 * memory)
+            bytes(memory)
+        ),
+        place.set_limit(target),
+    ))
+}
+
+/// Overflows before the rules were loaded, which only the kernel's command line can prevent.
+fn early(limits: &Limits, place: &Place) -> Option<Advice> {
+    let limit = target(limits)
+        .or(limits.at_end)
+        .filter(|&limit| limit > 64)?;
+    let word = format!("audit_backlog_limit={limit}");
+    Some(say(
+        format!("add {word} to the kernel command line"),
+        "these losses came before the rules were loaded, while the limit of the boot was in force",
+        place.boot_option(&word),
+    ))
+}
+
+fn slow(is_second: bool, is_retry: bool, place: &Place) -> Advice {
+    let why = if is_retry {
+        "the retry queue was full, because the consumer did not read for so long; a bigger limit then only delays the loss"
+    } else {
+        "records came faster than the consumer took them for more than a minute; a bigger limit then only delays the loss"
+    };
+    let begin = if is_second { "if losses go on: " } else { "" };
+    let conf = place.path("/etc/audit/auditd.conf");
+    let mut commands = Vec::new();
+    if place.runs_auditwatch() {
+        commands.push("auditwatch trace --duration 60s".to_owned());
+    }
+    commands.push(format!("grep -E '^(flush|freq|q_depth|log_format)' {conf}"));
+    say(
+        format!(
+            "{begin}make the consumer faster, or reduce the records: flush and freq, disk, plugins, rules"
+        ),
+        why,
+        commands,
+    )
+}
+
+/// The causes that no limit changes.
+#[expect(clippy::too_many_lines, reason = "one arm for each cause")]
+fn other(cause: Cause, boots: &[&Boot], place: &Place) -> Option<Advice> {
+    let conf = place.path("/etc/audit/auditd.conf");
+    Some(match cause {
+        Cause::KauditdStuck => stuck(boots, place),
+        Cause::QueueFarAbove => {
+            let depth = boots.iter().filter_map(|boot| boot.depth_max).max()?;
+            say(
+                "find out who adds records that the limit does not hold: stop auditing auditd itself, then restart it",
+                format!(
+                    "the queue held {} records, about {} of kernel memory; the limit does not hold records of auditd \
+                     itself, so that a bigger limit does not help. SELinux denials of auditd_t are such records \
+                     (kernel bug, fixed in 5.13)",
+                    count(u64::from(depth)),
+                    bytes(u64::from(depth) * RECORD_BYTES)
+                ),
+                [
+                    place.live(&["ausearch -m AVC -c auditd | tail", "auditctl -l"]),
+                    place.restart_auditd(),
+                ]
+                .concat(),
+            )
+        }
+        Cause::ConsumerGone => say(
+            "find out why the program that reads audit ended, and start it",
+            "without a consumer the queue fills, or records are printed and discarded; no limit prevents that",
+            place.start_auditd(),
+        ),
+        Cause::ConsumerKilled => say(
+            "find out what used the memory, protect auditd from the OOM killer, and start it",
+            "the kernel killed auditd to free memory; a bigger limit would take more of it",
+            place.start_auditd(),
+        ),
+        Cause::Halted => say(
+            format!(
+                "make room on auditd's disk, and check the actions in {conf} (space_left_action, \
+                 admin_space_left_action, disk_full_action, disk_error_action)"
+            ),
+            "auditd took the system down because its configuration says so",
+            place_on_disk(place),
+        ),
+        Cause::DiskFull | Cause::LowDisk => say(
+            "make room on auditd's disk",
+            if cause == Cause::DiskFull {
+                "auditd cannot write: it discards what it reads, whatever the limit"
+            } else {
+                "auditd warns before it suspends logging or takes the system down"
+            },
+            place_on_disk(place),
+        ),
+        Cause::LogFileFull => say(
+            format!(
+                "set max_log_file_action = ROTATE (or KEEP_LOGS) in {conf}, then rotate the log"
+            ),
+            "max_log_file_action is SUSPEND and the log file has its greatest size; resuming alone suspends logging \
+             again at once",
+            [
+                vec![format!(
+                    "grep -E '^(max_log_file|max_log_file_action|num_logs)' {conf}"
+                )],
+                place.live(&["auditctl --signal reload", "auditctl --signal rotate"]),
+            ]
+            .concat(),
+        ),
+        Cause::WriteError => say(
+            "repair the disk or file system of auditd's log",
+            "auditd could not write: the records that it reads then are discarded, whatever the limit",
+            place_on_disk(place),
+        ),
+        Cause::LoggingSuspended => say(
+            "make room on auditd's disk, then let it log again",
+            "auditd suspended logging: the records that it reads then are discarded, whatever the limit",
+            [
+                place_on_disk(place),
+                place.live(&["auditctl --signal resume"]),
+            ]
+            .concat(),
+        ),
+        Cause::NotStarted => say(
+            "find out why auditd could not start, and start it",
+            "without it nobody takes the records: the queue fills, or they are printed and discarded",
+            place.start_auditd(),
+        ),
+        Cause::RateLimit => {
+            let rate = boots.iter().filter_map(|boot| boot.rate_limit).next_back();
+            say(
+                "lift the rate limit (-r in the rules), or let the rules make fewer records",
+                format!(
+                    "{} dropped the records; no backlog limit changes that",
+                    rate.map_or_else(
+                        || "the rate limit".to_owned(),
+                        |rate| format!(
+                            "the rate limit of {} records a second",
+                            count(u64::from(rate))
+                        )
+                    )
+                ),
+                place.live(&["auditctl -r 0"]),
+            )
+        }
+        Cause::HoldQueue => say(
+            "start auditd earlier, or raise audit_backlog_limit= on the kernel command line",
+            "with audit=1 the kernel holds records until auditd starts, as many as the limit",
+            Vec::new(),
+        ),
+        Cause::OutOfMemory => say(
+            "find out what used the kernel's memory",
+            "records were lost for want of memory; a bigger limit makes that worse",
+            place.live(&["dmesg | grep -iE 'out of memory|page allocation failure'"]),
+        ),
+        Cause::TasksHang => return hang(boots, place),
+        Cause::PluginQueue => say(
+            format!("raise q_depth in {conf}, or find the plugin that is slow"),
+            "events were dropped between auditd and its plugins; the kernel's limit does not change that",
+            place.live(&["auditctl --signal state; cat /run/audit/auditd.state"]),
+        ),
+        Cause::DispatcherQueue => say(
+            format!(
+                "raise q_depth in {} (disp_qos in {conf} says if auditd waits for it), or find the plugin that is slow",
+                place.path("/etc/audisp/audispd.conf")
+            ),
+            "events were dropped between auditd and audispd; the kernel's limit does not change that",
+            vec![format!(
+                "grep -E '^(q_depth|overflow_action)' {}",
+                place.path("/etc/audisp/audispd.conf")
+            )],
+        ),
+        Cause::RemoteQueue => say(
+            "raise queue_depth in audisp-remote.conf, or repair the connection to the remote host",
+            "events were dropped on the way to the remote host; the local log has them",
+            place.live(&["grep -r queue_depth /etc/audit /etc/audisp"]),
+        ),
+        Cause::PluginEnded => say(
+            "find out why the plugin ended",
+            "a plugin that is gone receives no events; the log of auditd itself is complete",
+            place.start_auditd().into_iter().take(1).collect(),
+        ),
+        Cause::OtherConsumer => {
+            let names: Vec<&str> = boots
+                .iter()
+                .flat_map(|boot| boot.consumers.keys().map(String::as_str))
+                .collect();
+            say(
+                format!(
+                    "reduce the rules of {}, or give it more CPU time and a bigger socket buffer",
+                    names.first().unwrap_or(&"the consumer")
+                ),
+                "the consumer reports that it lost events that the kernel had delivered or could not deliver",
+                place.live(&["sysctl net.core.rmem_default net.core.rmem_max"]),
+            )
+        }
+        Cause::SocketFull => say(
+            "make the consumer faster: flush and freq in auditd.conf, its disk, its plugins, its priority",
+            "its socket was full, so that it is behind; the kernel keeps the record and tries again, and records are \
+             lost only when the retry queue is full",
+            [
+                place.live(&["auditctl -s"]),
+                vec![format!("grep -E '^(flush|freq|priority_boost)' {conf}")],
+            ]
+            .concat(),
+        ),
+        Cause::SilentLoss => say(
+            "boot with audit=1, so that the kernel keeps the records that auditd does not take",
+            "otherwise it prints such a record, frees it, and counts it nowhere",
+            place.boot_option("audit=1"),
+        ),
+        Cause::Panic
+        | Cause::SlowConsumer
+        | Cause::Overflow
+        | Cause::BeforeRules
+        | Cause::Suppressed
+        | Cause::Unexplained => return None,
+    })
+}
+
+fn place_on_disk(place: &Place) -> Vec<String> {
+    vec![format!("df -h {}", place.path("/var/log/audit"))]
+}
+
+fn stuck(boots: &[&Boot], place: &Place) -> Advice {
+    let longest = boots
+        .iter()
+        .filter_map(|boot| boot.kauditd_stuck_seconds)
+        .max();
+    let of = longest.map_or_else(String::new, |longest| format!(" for {}", seconds(longest)));
+    let known = if boots.iter().any(|boot| boot.kauditd_stuck_in_netlink) {
+        ". The trace is that of the endless retry in netlink_unicast, which came with the fix of sk_rmem_alloc in July \
+         2025 (6.16, and stable kernels of that time) and is mended in 6.17 and later stable kernels"
+    } else {
+        ""
+    };
+    let commands = if place.is_disk() {
+        Vec::new()
+    } else {
+        place.live(&["uname -r", "auditctl -s"])
+    };
+    say(
+        "boot another kernel: a newer one of the same distribution, or the one before",
+        format!(
+            "kauditd, the kernel thread that empties the queue, kept a CPU to itself{of}; the losses are the \
+             consequence, and no limit helps{known}"
         ),
         commands,
-    });
+    )
 }
 
-/// Overflows before the rules were loaded, which only the kernel's command line can help.
-fn early(diagnosis: &Diagnosis, target: Option<u32>, advice: &mut Vec<Advice>) {
-    let is_early = |boot: &Boot| {
-        boot.timeline.iter().any(|event| {
-            let What::Losses { limit, .. } = event.what else {
-                return false;
-            };
-            limit.is_some_and(|limit| limit == boot.boot_limit.unwrap_or(BOOT_LIMIT))
-                && event.at.kernel_ns.is_none_or(|ns| ns < EARLY_NS)
-        })
+fn hang(boots: &[&Boot], place: &Place) -> Option<Advice> {
+    boots.iter().find(|boot| !boot.hung_tasks.is_empty())?;
+    let commands = if place.runs_auditwatch() {
+        vec!["auditwatch rescue".to_owned()]
+    } else {
+        place.live(&["auditctl -s"])
     };
-    if let Some(target) = target
-        && boots(&diagnosis.sources).any(is_early)
-    {
-        advice.push(Advice {
-            what: "raise the limit on the kernel command line (grubby, or GRUB_CMDLINE_LINUX and update-grub)"
-                .to_owned(),
-            why: format!(
-                "the limit was still that of the boot ({BOOT_LIMIT} unless the command line says otherwise): \
-                 rules come too late for such losses"
-            ),
-            commands: vec![format!(
-                "grubby --update-kernel=ALL --args=audit_backlog_limit={target}"
-            )],
-        });
-    }
-}
-
-/// Whether records were lost, or tasks asleep, for so long that it was no burst.
-fn is_long(diagnosis: &Diagnosis) -> bool {
-    let hung = boots(&diagnosis.sources).any(|boot| !boot.hung_tasks.is_empty());
-    hung || losses(&diagnosis.sources).any(|event| {
-        let begin = event.at.kernel_ns;
-        let end = event.until.as_ref().and_then(|until| until.kernel_ns);
-        begin
-            .zip(end)
-            .is_some_and(|(begin, end)| end.saturating_sub(begin) > LONG_NS)
+    (!place.is_disk()).then(|| {
+        say(
+            "if the host still hangs: free the tasks (a restart of auditd, else a reboot)",
+            "tasks that sleep in audit_log_start are woken one for each record that kauditd takes; they can sleep on \
+             although the queue is empty",
+            commands,
+        )
     })
 }

@@ -4,14 +4,18 @@ use std::collections::HashSet;
 
 use super::{
     counter::Counter,
-    daemon::{Daemon, Status},
-    fact::{Fact, Reason, Setting},
+    daemon::Daemon,
+    fact::{Fact, Reason},
     moment::{Moment, is_after},
-    report::{Boot, CounterSeen, HungTask, LimitSeen, LimitSource, What, When},
+    report::{Boot, CounterSeen, HungTask, LimitSource, What, When},
     timeline::Timeline,
 };
 use crate::untrusted::Untrusted;
 
+mod settings;
+
+/// Lines of a trace behind a report.
+const TRACE_LINES: u64 = 120;
 /// Hung tasks that are named.
 const MOST_TASKS: usize = 200;
 /// Limits that are listed.
@@ -40,6 +44,10 @@ pub struct Account {
     wanted_event: Option<u64>,
     /// The limit now.
     limit: Option<u32>,
+    /// Losses that were known before the present message.
+    lost_before: u64,
+    /// Lines in which `kauditd` was reported as stuck: the trace follows.
+    stuck_line: Option<u64>,
     /// A limit that may be the present one with its last digits cut off.
     cut_limit: Option<u32>,
     /// Lines that are printed once only, so that one that is there twice counts once.
@@ -59,14 +67,20 @@ pub struct Account {
 impl Account {
     /// A boot that has just begun.
     #[must_use]
-    pub fn new(boot_id: Option<Untrusted>) -> Self {
+    pub fn new(boot_id: Option<Untrusted>, host: Option<Untrusted>) -> Self {
         Self {
             report: Boot {
+                host,
                 boot_id,
                 ..Boot::default()
             },
             ..Self::default()
         }
+    }
+
+    /// The host's name is known.
+    pub fn name(&mut self, host: &Untrusted) {
+        self.report.host = Some(host.clone());
     }
 
     /// The journal's id of it.
@@ -120,14 +134,36 @@ impl Account {
     }
 
     /// Takes a fact of the kernel.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each kind of fact, most of a line"
+    )]
     pub fn fact(&mut self, fact: Fact, at: &Moment<'_>) {
-        self.speaks |= !matches!(fact, Fact::KernelStart { .. } | Fact::CommandLine(_));
+        self.speaks |= !matches!(
+            fact,
+            Fact::KernelStart { .. }
+                | Fact::CommandLine(_)
+                | Fact::Release(_)
+                | Fact::NetlinkFrame
+                | Fact::SoftLockup { .. }
+                | Fact::OomKilled { .. }
+        );
+        self.lost_before = self.counter.at_least();
         match fact {
             Fact::KernelStart { release } => {
                 self.has_start = true;
                 self.report.kernel = Some(release.clone());
+                self.report.begin = Some(at.when());
                 self.timeline.add(at, What::Boot { kernel: release });
             }
+            Fact::Release(release) => {
+                self.report.kernel.get_or_insert(release);
+            }
+            Fact::NetlinkFrame => {
+                let is_near = |line| at.line.saturating_sub(line) <= TRACE_LINES;
+                self.report.kauditd_stuck_in_netlink |= self.stuck_line.is_some_and(is_near);
+            }
+            Fact::ReaderGone => self.daemon(Daemon::Died, at),
             Fact::CommandLine(boot) => {
                 self.report.audit_at_boot = Some(boot.on);
                 if let Some(limit) = boot.backlog_limit {
@@ -151,12 +187,13 @@ impl Account {
                 limit,
             } => self.lost_line(lost, rate_limit, limit, at),
             Fact::Depth { depth, limit } => {
-                self.counter.about_to_lose();
+                self.counter.about_to_lose(at.times);
                 self.report.depth_max = self.report.depth_max.max(depth);
                 if let Some(limit) = limit {
                     self.limit(limit, LimitSource::Loss, at);
                 }
-                self.timeline.depth(at, depth, self.limit);
+                self.overflow();
+                self.lost_row(at, |timeline, limit| timeline.depth(at, depth, limit));
             }
             Fact::Loss(reason) => self.loss(reason, at),
             Fact::Error(message) => self.timeline.add(at, What::Error { message }),
@@ -175,6 +212,9 @@ impl Account {
             Fact::Panic { message, reason } => {
                 if let Some(reason) = reason {
                     self.counter.some_loss();
+                    if reason == Reason::BacklogLimit {
+                        self.overflow();
+                    }
                     *self.report.reasons.entry(reason.name()).or_default() += 1;
                     self.report.failure = Some(2);
                 }
@@ -191,12 +231,18 @@ impl Account {
             }
             Fact::SoftLockup { comm, seconds, .. } => {
                 if ["kauditd", "auditd", "auditctl", "augenrules"].contains(&comm.as_raw()) {
+                    self.speaks = true;
+                    if comm == "kauditd" {
+                        let longest = &mut self.report.kauditd_stuck_seconds;
+                        *longest = (*longest).max(Some(seconds));
+                        self.stuck_line = Some(at.line);
+                    }
                     self.timeline.add(at, What::SoftLockup { comm, seconds });
                 }
             }
             Fact::OomKilled { comm } => {
                 if comm == "auditd" {
-                    self.daemon(Daemon::Died, at);
+                    self.daemon(Daemon::Killed, at);
                 }
             }
             Fact::NoDaemon { is_loss } => {
@@ -231,15 +277,35 @@ impl Account {
         if let Some(limit) = limit {
             self.limit(limit, LimitSource::Loss, at);
         }
-        self.timeline.lost(at, lost, self.limit);
+        self.lost_row(at, |timeline, limit| timeline.lost(at, lost, limit));
+    }
+
+    /// A row of losses, with the losses that the present message adds.
+    fn lost_row(&mut self, at: &Moment<'_>, put: impl FnOnce(&mut Timeline, Option<u32>)) {
+        put(&mut self.timeline, self.limit);
+        let more = self.counter.at_least().saturating_sub(self.lost_before);
+        self.timeline.add_lost(more);
+        self.report.first_loss.get_or_insert_with(|| at.when());
+        self.report.last_loss = Some(at.when());
+    }
+
+    /// The queue was over its limit.
+    fn overflow(&mut self) {
+        self.report.overflow_limit = self.report.overflow_limit.max(self.limit);
     }
 
     fn loss(&mut self, reason: Reason, at: &Moment<'_>) {
         if reason != Reason::NoRecord {
-            self.counter.message();
+            self.counter.message(at.times);
         }
-        *self.report.reasons.entry(reason.name()).or_default() += 1;
-        self.timeline.reason(at, reason.name(), self.limit);
+        let lines = self.report.reasons.entry(reason.name()).or_default();
+        *lines = lines.saturating_add(at.times);
+        if reason == Reason::BacklogLimit {
+            self.overflow();
+        }
+        self.lost_row(at, |timeline, limit| {
+            timeline.reason(at, reason.name(), limit);
+        });
         if reason == Reason::AuditdGone {
             self.daemon(Daemon::Died, at);
         }
@@ -250,7 +316,9 @@ impl Account {
         // These two ask for leave to print only when a record is being lost.
         if matches!(function.as_raw(), "audit_log_start" | "audit_log_lost") {
             self.counter.some_loss();
-            self.timeline.suppressed_loss(at, lines, self.limit);
+            self.lost_row(at, |timeline, limit| {
+                timeline.suppressed_loss(at, lines, limit);
+            });
         } else {
             self.timeline.suppressed(at, function, lines);
         }
@@ -277,151 +345,31 @@ impl Account {
         self.timeline.printed(at, wanted);
     }
 
-    fn change(
-        &mut self,
-        setting: Setting,
-        new: u32,
-        old: Option<u32>,
-        done: bool,
-        at: &Moment<'_>,
-    ) {
-        if !done {
-            self.setting(name(setting), new, old, false, at);
-            return;
-        }
-        match setting {
-            Setting::BacklogLimit => {
-                if self.limit.is_none()
-                    && let Some(old) = old
-                    && old != new
-                {
-                    self.limit = Some(old);
-                    self.list_limit(old, LimitSource::Change, at);
-                }
-                self.cut_limit = None;
-                if self.limit != Some(new) {
-                    self.set_limit(new, LimitSource::Change, at);
-                }
-                return;
-            }
-            Setting::Failure => self.report.failure = Some(new),
-            Setting::Enabled => self.report.enabled = Some(new),
-            Setting::RateLimit => self.report.rate_limit = Some(new),
-            Setting::WaitTime => self.report.wait_time_jiffies = Some(new),
-            Setting::Pid => {
-                self.daemon(
-                    if new == 0 {
-                        Daemon::Stopped
-                    } else {
-                        Daemon::Started
-                    },
-                    at,
-                );
-                return;
-            }
-            Setting::Lost => self.counter.reset(old, at.kernel_us),
-        }
-        self.setting(name(setting), new, old, true, at);
-    }
-
-    fn setting(
-        &mut self,
-        name: &'static str,
-        value: u32,
-        old: Option<u32>,
-        done: bool,
-        at: &Moment<'_>,
-    ) {
-        self.timeline.add(
-            at,
-            What::Setting {
-                name,
-                value,
-                old,
-                done,
-            },
-        );
-    }
-
-    /// A limit is seen. One that could be the present one with digits cut off is believed the second time.
-    fn limit(&mut self, limit: u32, source: LimitSource, at: &Moment<'_>) {
-        if self.limit == Some(limit) {
-            self.cut_limit = None;
-            return;
-        }
-        let may_be_cut = source == LimitSource::Loss
-            && self.limit.is_some_and(|now| {
-                let (now, limit) = (now.to_string(), limit.to_string());
-                now.len() > limit.len() && now.starts_with(&limit)
-            });
-        if may_be_cut && self.cut_limit.replace(limit) != Some(limit) {
-            return;
-        }
-        self.cut_limit = None;
-        self.set_limit(limit, source, at);
-    }
-
-    fn set_limit(&mut self, limit: u32, source: LimitSource, at: &Moment<'_>) {
-        let old = self.limit.replace(limit);
-        self.list_limit(limit, source, at);
-        // The first one of a loss stands with the loss.
-        if old.is_some() || source != LimitSource::Loss {
-            self.setting("audit_backlog_limit", limit, old, true, at);
-        }
-    }
-
-    fn list_limit(&mut self, limit: u32, source: LimitSource, at: &Moment<'_>) {
-        if self.report.limits.len() < MOST_LIMITS {
-            self.report.limits.push(LimitSeen {
-                at: at.when(),
-                limit,
-                source,
-            });
-        }
-    }
-
-    /// The settings as `auditctl -s` shows them.
-    pub fn status(&mut self, status: Status, at: &Moment<'_>) {
-        self.speaks = true;
-        if let Some(limit) = status.backlog_limit {
-            self.cut_limit = None;
-            if self.limit != Some(limit) {
-                self.set_limit(limit, LimitSource::Status, at);
-            }
-        }
-        if let Some(failure) = status.failure
-            && self.report.failure.replace(failure) != Some(failure)
-            && failure == 2
-        {
-            self.setting("audit_failure", failure, None, true, at);
-        }
-        self.report.enabled = status.enabled.or(self.report.enabled);
-        self.report.rate_limit = status.rate_limit.or(self.report.rate_limit);
-        if let Some(lost) = status.lost
-            && self.counter.sight(lost, at.kernel_us)
-            && lost > 0
-        {
-            self.timeline.lost(at, Some(lost), self.limit);
-        }
-        match status.pid {
-            Some(0) | None => {}
-            Some(_) if matches!(self.auditd, Auditd::Runs(_)) => {}
-            Some(_) => self.auditd = Auditd::Runs(at.when()),
-        }
-    }
-
     /// Something of auditd.
     pub fn daemon(&mut self, daemon: Daemon, at: &Moment<'_>) {
         self.speaks = true;
+        if daemon == Daemon::Failed && matches!(self.auditd, Auditd::Died | Auditd::Stopped) {
+            return;
+        }
         match daemon {
             Daemon::Started if matches!(self.auditd, Auditd::Runs(_)) => {}
             Daemon::Started => self.auditd = Auditd::Runs(at.when()),
             Daemon::Stopped => self.auditd = Auditd::Stopped,
-            Daemon::Died => self.auditd = Auditd::Died,
+            Daemon::Died | Daemon::Killed | Daemon::Failed => self.auditd = Auditd::Died,
             _ => {}
+        }
+        if let Some(general) = daemon.is_also() {
+            *self.report.auditd.entry(general.name()).or_default() += 1;
         }
         *self.report.auditd.entry(daemon.name()).or_default() += 1;
         self.timeline.auditd(at, daemon.name());
+    }
+
+    /// A consumer that is not auditd reports that it lost events.
+    pub fn other_lost(&mut self, program: &[u8], at: &Moment<'_>) {
+        let program = super::scan::readable(program, 40).into_raw();
+        *self.report.consumers.entry(program).or_default() += at.times;
+        self.daemon(Daemon::OtherLost, at);
     }
 
     /// A task that hangs in audit.
@@ -467,6 +415,7 @@ impl Account {
     #[must_use]
     pub fn report(self, number: u64) -> Boot {
         let counter = &self.counter;
+        let incidents = self.timeline.incidents();
         let (timeline, events_left_out) = self.timeline.events();
         Boot {
             number,
@@ -480,21 +429,10 @@ impl Account {
                     resets: counter.resets(),
                     unconfirmed: counter.unconfirmed(),
                 }),
+            incidents,
             timeline,
             events_left_out,
             ..self.report
         }
-    }
-}
-
-const fn name(setting: Setting) -> &'static str {
-    match setting {
-        Setting::BacklogLimit => "audit_backlog_limit",
-        Setting::Failure => "audit_failure",
-        Setting::Enabled => "audit_enabled",
-        Setting::RateLimit => "audit_rate_limit",
-        Setting::WaitTime => "audit_backlog_wait_time",
-        Setting::Pid => "audit_pid",
-        Setting::Lost => "lost",
     }
 }

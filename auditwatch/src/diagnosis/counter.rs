@@ -19,6 +19,8 @@ pub struct Counter {
     floor: u64,
     /// Losses since the counter was printed last: each line with a depth comes just before one.
     since: u64,
+    /// Whether anything else says that a record was lost.
+    some: bool,
     /// Messages with a reason, since the last reset: one for each loss that may print it.
     messages: u64,
     /// The counter at its highest since the last reset, and the kernel's clock then.
@@ -37,7 +39,12 @@ impl Counter {
     /// Losses that are certain.
     #[must_use]
     pub fn at_least(&self) -> u64 {
-        self.before + (self.floor + self.since).max(self.messages)
+        self.before.saturating_add(
+            self.floor
+                .saturating_add(self.since)
+                .max(self.messages)
+                .max(u64::from(self.some)),
+        )
     }
 
     /// The counter when it was seen first.
@@ -65,19 +72,19 @@ impl Counter {
     }
 
     /// `audit_backlog=`: a record is about to be lost. `audit_log_start` prints it before it counts.
-    pub const fn about_to_lose(&mut self) {
-        self.since += 1;
+    pub const fn about_to_lose(&mut self, times: u64) {
+        self.since = self.since.saturating_add(times);
     }
 
     /// A message with its reason. The loss may be in the counter already.
-    pub const fn message(&mut self) {
-        self.messages += 1;
+    pub const fn message(&mut self, times: u64) {
+        self.messages = self.messages.saturating_add(times);
     }
 
     /// Whatever else says that a record was lost.
     pub const fn some_loss(&mut self) {
         if self.at_least_is_zero() {
-            self.floor = 1;
+            self.some = true;
         }
     }
 
@@ -126,20 +133,21 @@ impl Counter {
     }
 
     fn raise(&mut self, value: u32, clock_us: Option<u64>) {
-        self.floor = (self.floor + self.since).max(u64::from(value));
+        self.floor = self.floor.saturating_add(self.since).max(u64::from(value));
         self.since = 0;
         self.highest = Some((value, clock_us));
     }
 
     fn restart(&mut self, value: u32, clock_us: Option<u64>) {
         let known = self.at_least();
-        self.before += self.floor;
+        self.before = self.before.saturating_add(self.floor);
         // Losses since the last printed counter fell before the reset or after it.
         self.floor = u64::from(value)
             .max(self.since)
             .max(known.saturating_sub(self.before));
         self.since = 0;
         self.messages = 0;
+        self.some = false;
         self.highest = Some((value, clock_us));
         self.last = Some(value);
         self.lower = None;
@@ -200,17 +208,17 @@ mod tests {
     #[test]
     fn lines_without_a_counter_count_as_well() {
         let mut counter = Counter::default();
-        counter.about_to_lose();
-        counter.message();
+        counter.about_to_lose(1);
+        counter.message(1);
         assert_eq!(counter.at_least(), 1);
-        counter.message();
+        counter.message(1);
         assert_eq!(counter.at_least(), 2);
         counter.sight(40, None);
         assert_eq!(counter.at_least(), 40);
         // A message may be of a loss that the counter has.
-        counter.message();
+        counter.message(1);
         assert_eq!(counter.at_least(), 40);
-        counter.about_to_lose();
+        counter.about_to_lose(1);
         assert_eq!(counter.at_least(), 41);
         counter.sight(41, None);
         assert_eq!(counter.at_least(), 41);

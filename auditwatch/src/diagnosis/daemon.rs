@@ -1,13 +1,6 @@
-//! What programs say about audit: auditd and its dispatcher, systemd, journald, augenrules. In: who speaks,
-//! and the message. Out: a [`Heard`].
-//!
-//! The wordings are those of audit-userspace 2.x to 4.x and systemd. It must not count or remember anything.
+//! Events of auditd, of its dispatcher and of other consumers. Plain data: a name for JSON and words for people.
 
-use memchr::memmem::find;
-
-use super::scan::{digits, value_of};
-
-/// What became of auditd.
+/// An event of the consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Daemon {
     /// It reads records.
@@ -16,20 +9,34 @@ pub enum Daemon {
     Stopped,
     /// It ended otherwise.
     Died,
+    /// The kernel killed it for want of memory.
+    Killed,
+    /// systemd reports that its unit failed.
+    Failed,
     /// It could not start.
     NotStarted,
-    /// It throws records away instead of writing them.
+    /// It discards records instead of writing them.
     Suspended,
-    /// It writes again.
+    /// The same, because its log file has the greatest size.
+    SuspendedBySize,
+    /// It was told to write again.
     Resumed,
     /// Its disk is nearly full.
     LowDisk,
+    /// Its disk is full.
+    DiskFull,
     /// It could not write.
     WriteError,
     /// It stopped the system, as it was configured to.
     HaltedSystem,
     /// An event did not reach the plugins.
     PluginDropped,
+    /// The same up to auditd 2.8, where audispd had the queue.
+    DispatcherFull,
+    /// The queue to a remote host was full.
+    RemoteFull,
+    /// A plugin ended.
+    PluginEnded,
     /// It tells of no more of them.
     PluginReportsEnd,
     /// No event reaches the plugins any more.
@@ -38,24 +45,34 @@ pub enum Daemon {
     NoBuffers,
     /// It did not take a record when it was sent: the kernel tries again.
     Refused,
+    /// Another consumer than auditd reports that it lost events.
+    OtherLost,
 }
 
 /// All of them.
-pub const ALL: [Daemon; 14] = [
+pub const ALL: [Daemon; 22] = [
     Daemon::Started,
     Daemon::Stopped,
     Daemon::Died,
+    Daemon::Killed,
+    Daemon::Failed,
     Daemon::NotStarted,
     Daemon::Suspended,
+    Daemon::SuspendedBySize,
     Daemon::Resumed,
     Daemon::LowDisk,
+    Daemon::DiskFull,
     Daemon::WriteError,
     Daemon::HaltedSystem,
     Daemon::PluginDropped,
+    Daemon::DispatcherFull,
+    Daemon::RemoteFull,
+    Daemon::PluginEnded,
     Daemon::PluginReportsEnd,
     Daemon::PluginsSuspended,
     Daemon::NoBuffers,
     Daemon::Refused,
+    Daemon::OtherLost,
 ];
 
 impl Daemon {
@@ -66,17 +83,36 @@ impl Daemon {
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::Died => "died",
+            Self::Killed => "killed",
+            Self::Failed => "failed",
             Self::NotStarted => "not_started",
             Self::Suspended => "suspended",
+            Self::SuspendedBySize => "suspended_by_size",
             Self::Resumed => "resumed",
             Self::LowDisk => "low_disk",
+            Self::DiskFull => "disk_full",
             Self::WriteError => "write_error",
             Self::HaltedSystem => "halted_system",
             Self::PluginDropped => "plugin_dropped",
+            Self::DispatcherFull => "dispatcher_full",
+            Self::RemoteFull => "remote_full",
+            Self::PluginEnded => "plugin_ended",
             Self::PluginReportsEnd => "plugin_reports_end",
             Self::PluginsSuspended => "plugins_suspended",
             Self::NoBuffers => "no_buffers",
             Self::Refused => "refused",
+            Self::OtherLost => "other_lost",
+        }
+    }
+
+    /// The more general event that is counted as well.
+    #[must_use]
+    pub const fn is_also(self) -> Option<Self> {
+        match self {
+            Self::Killed | Self::Failed => Some(Self::Died),
+            Self::SuspendedBySize => Some(Self::Suspended),
+            Self::DispatcherFull => Some(Self::PluginDropped),
+            _ => None,
         }
     }
 
@@ -87,320 +123,31 @@ impl Daemon {
             Self::Started => "auditd started",
             Self::Stopped => "auditd stopped",
             Self::Died => "auditd ended unexpectedly",
+            Self::Killed => "the kernel killed auditd to free memory",
+            Self::Failed => "systemd reports that auditd failed",
             Self::NotStarted => "auditd could not start",
-            Self::Suspended => "auditd suspended logging: it reads records and throws them away",
-            Self::Resumed => "auditd resumed logging",
+            Self::Suspended => "auditd suspended logging: it reads records and discards them",
+            Self::SuspendedBySize => {
+                "auditd suspended logging because its log file is full: it reads records and discards them"
+            }
+            Self::Resumed => "auditd was asked to resume logging",
             Self::LowDisk => "auditd is low on disk space",
+            Self::DiskFull => "auditd's disk is full",
             Self::WriteError => "auditd could not write to its log",
             Self::HaltedSystem => "auditd took the system down, as its configuration says",
-            Self::PluginDropped => "auditd dropped events on their way to its plugins",
-            Self::PluginReportsEnd => "auditd stopped telling of events that it drops",
+            Self::PluginDropped => "auditd dropped events: the queue to its plugins was full",
+            Self::DispatcherFull => "the queue of audispd was full and events were dropped",
+            Self::RemoteFull => "audisp-remote dropped events: its queue was full",
+            Self::PluginEnded => "a plugin of auditd ended unexpectedly",
+            Self::PluginReportsEnd => "auditd no longer reports the events that it drops",
             Self::PluginsSuspended => "auditd suspended passing events to its plugins",
             Self::Refused => {
                 "auditd did not take a record when it was sent; the kernel tries again"
             }
             Self::NoBuffers => {
-                "auditd's socket was full (ENOBUFS); the kernel retries, so that is no loss yet"
+                "auditd's socket was full (ENOBUFS); the kernel tries again, so this is no loss yet"
             }
+            Self::OtherLost => "a consumer reports that it lost events",
         }
-    }
-}
-
-/// Of auditd and audispd; the first that fits.
-const OF_AUDITD: [(&[u8], Daemon); 19] = [
-    (b"listening for events", Daemon::Started),
-    (b"audit daemon is exiting", Daemon::Stopped),
-    (b"Unable to set audit pid", Daemon::NotStarted),
-    (b"Error setting audit daemon pid", Daemon::NotStarted),
-    (b"No buffer space available", Daemon::NoBuffers),
-    (b"reporting limit reached", Daemon::PluginReportsEnd),
-    (b"suspending event passing", Daemon::PluginsSuspended),
-    (b"dropping event", Daemon::PluginDropped),
-    (b"event lost", Daemon::PluginDropped),
-    (b"halting the system", Daemon::HaltedSystem),
-    (b"halting system", Daemon::HaltedSystem),
-    (b"to single user mode", Daemon::HaltedSystem),
-    (b"suspending logging", Daemon::Suspended),
-    (b"resume logging", Daemon::Resumed),
-    (b"resuming logging", Daemon::Resumed),
-    (b"no space left", Daemon::LowDisk),
-    (b"low on disk space", Daemon::LowDisk),
-    (b"error writing an event to disk", Daemon::WriteError),
-    (b"previously mentioned write error", Daemon::Suspended),
-];
-
-/// The settings as `auditctl -s` prints them, which augenrules does at boot for each option of the rules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// 2: immutable.
-    pub enabled: Option<u32>,
-    /// `-f`.
-    pub failure: Option<u32>,
-    /// Who reads the records; 0 is nobody.
-    pub pid: Option<u32>,
-    /// Records a second.
-    pub rate_limit: Option<u32>,
-    /// Records.
-    pub backlog_limit: Option<u32>,
-    /// The kernel's counter.
-    pub lost: Option<u32>,
-}
-
-/// What a program said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Of auditd.
-    Daemon(Daemon),
-    /// The settings.
-    Status(Status),
-    /// The log misses lines; how many, where it says so.
-    Gap(Option<u64>),
-}
-
-/// What a program's message says.
-#[must_use]
-pub fn heard(program: &[u8], message: &[u8]) -> Option<Heard> {
-    let has = |words: &[u8]| find(message, words).is_some();
-    match program {
-        b"auditd" | b"audispd" | b"audisp-remote" => OF_AUDITD
-            .iter()
-            .find(|(words, _)| has(words))
-            .map(|&(_, daemon)| Heard::Daemon(daemon)),
-        b"systemd" => unit(message).map(Heard::Daemon),
-        b"auditctl" | b"augenrules" => one_line(message).map(Heard::Status),
-        b"systemd-journald" | b"systemd-journal" => {
-            if let Some(rest) = message.strip_prefix(b"Missed ") {
-                return Some(Heard::Gap(digits(rest).map(|(lines, _)| lines)));
-            }
-            has(b"/dev/kmsg buffer overrun").then_some(Heard::Gap(None))
-        }
-        b"rsyslogd" | b"rsyslogd-2177" | b"imklog" | b"imjournal" => {
-            (has(b"messages lost") || has(b" lost ")).then(|| Heard::Gap(number(message)))
-        }
-        _ => None,
-    }
-}
-
-/// The same where a console does not say who speaks.
-#[must_use]
-pub fn on_console(message: &[u8]) -> Option<Heard> {
-    let has = |words: &[u8]| find(message, words).is_some();
-    if message.starts_with(b"Starting auditd:") && has(b"OK") {
-        return Some(Heard::Daemon(Daemon::Started));
-    }
-    if message.starts_with(b"Stopping auditd:") && has(b"OK") {
-        return Some(Heard::Daemon(Daemon::Stopped));
-    }
-    // `[  OK  ] Started ...`.
-    if message.starts_with(b"[")
-        && let Some(end) = memchr::memchr(b']', &message[..message.len().min(16)])
-    {
-        let after = super::scan::skip_spaces(&message[end + 1..]);
-        return unit(after).map(Heard::Daemon);
-    }
-    one_line(message).map(Heard::Status)
-}
-
-/// What systemd says of auditd's unit, whose description has changed over time.
-fn unit(message: &[u8]) -> Option<Daemon> {
-    let has = |words: &[u8]| find(message, words).is_some();
-    if has(b"Security Audit") {
-        if message.starts_with(b"Started ") {
-            return Some(Daemon::Started);
-        }
-        if message.starts_with(b"Stopped ") {
-            return Some(Daemon::Stopped);
-        }
-        return message
-            .starts_with(b"Failed to start ")
-            .then_some(Daemon::NotStarted);
-    }
-    let rest = message.strip_prefix(b"auditd.service: ")?;
-    let rest_has = |words: &[u8]| find(rest, words).is_some();
-    if rest_has(b"start operation timed out") || rest_has(b"Start operation timed out") {
-        return Some(Daemon::NotStarted);
-    }
-    (rest.starts_with(b"Main process exited") && !rest_has(b"status=0/SUCCESS")
-        || rest_has(b"main process exited")
-        || rest_has(b"OOM killer"))
-    .then_some(Daemon::Died)
-}
-
-/// `AUDIT_STATUS: enabled=1 flag=1 pid=1135 rate_limit=0 backlog_limit=320 lost=0 backlog=0`, up to 2.3.
-fn one_line(message: &[u8]) -> Option<Status> {
-    let text = message.strip_prefix(b"AUDIT_STATUS: ")?;
-    let value = |key: &[u8]| {
-        let (value, _) = digits(value_of(text, key)?)?;
-        u32::try_from(value).ok()
-    };
-    Some(Status {
-        enabled: value(b"enabled="),
-        failure: value(b"flag="),
-        pid: value(b"pid="),
-        rate_limit: value(b"rate_limit="),
-        backlog_limit: value(b"backlog_limit="),
-        lost: value(b"lost="),
-    })
-}
-
-/// The first number of a text.
-fn number(text: &[u8]) -> Option<u64> {
-    let at = text.iter().position(u8::is_ascii_digit)?;
-    digits(&text[at..]).map(|(number, _)| number)
-}
-
-/// Puts together the lines of `auditctl -s`, one setting on each.
-#[derive(Debug, Default)]
-pub struct StatusLines {
-    so_far: Status,
-    /// Settings seen of this block.
-    seen: usize,
-}
-
-const KEYS: [&[u8]; 6] = [
-    b"enabled",
-    b"failure",
-    b"pid",
-    b"rate_limit",
-    b"backlog_limit",
-    b"lost",
-];
-
-impl StatusLines {
-    /// Takes a line; the settings come out with the last of them.
-    pub fn line(&mut self, message: &[u8]) -> Option<Status> {
-        // Cheap, since this is asked of each line: `backlog_limit 4294967295` is the longest.
-        if message.len() > 25 || !message.last().is_some_and(u8::is_ascii_digit) {
-            return None;
-        }
-        let space = memchr::memchr(b' ', message)?;
-        let index = KEYS.iter().position(|&key| key == &message[..space])?;
-        let (value, b"") = digits(&message[space + 1..])? else {
-            return None;
-        };
-        let value = u32::try_from(value).ok()?;
-        if index == 0 {
-            *self = Self::default();
-        } else if index != self.seen {
-            // Something else than `auditctl -s`.
-            *self = Self::default();
-            return None;
-        }
-        self.seen += 1;
-        let so_far = &mut self.so_far;
-        *[
-            &mut so_far.enabled,
-            &mut so_far.failure,
-            &mut so_far.pid,
-            &mut so_far.rate_limit,
-            &mut so_far.backlog_limit,
-            &mut so_far.lost,
-        ][index] = Some(value);
-        (index + 1 == KEYS.len()).then(|| std::mem::take(self).so_far)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn auditd_is_understood() {
-        for (program, message, daemon) in [
-            (
-                "auditd",
-                "Init complete, auditd 3.0.9 listening for events (startup state enable)",
-                Daemon::Started,
-            ),
-            (
-                "auditd",
-                "Audit daemon is suspending logging due to low disk space.",
-                Daemon::Suspended,
-            ),
-            (
-                "auditd",
-                "Audit daemon is low on disk space for logging",
-                Daemon::LowDisk,
-            ),
-            (
-                "auditd",
-                "dispatch err (pipe full) event lost",
-                Daemon::PluginDropped,
-            ),
-            (
-                "auditd",
-                "queue to plugins is full - dropping event",
-                Daemon::PluginDropped,
-            ),
-            (
-                "audispd",
-                "queue is full - dropping event",
-                Daemon::PluginDropped,
-            ),
-            (
-                "auditd",
-                "auditd queue full reporting limit reached - ending dropped event notifications",
-                Daemon::PluginReportsEnd,
-            ),
-            (
-                "auditd",
-                "Error receiving audit netlink packet (No buffer space available)",
-                Daemon::NoBuffers,
-            ),
-            (
-                "systemd",
-                "Started Security Auditing Service.",
-                Daemon::Started,
-            ),
-            (
-                "systemd",
-                "Started auditd.service - Security Audit Logging Service.",
-                Daemon::Started,
-            ),
-            (
-                "systemd",
-                "auditd.service: Main process exited, code=killed, status=9/KILL",
-                Daemon::Died,
-            ),
-        ] {
-            assert_eq!(
-                heard(program.as_bytes(), message.as_bytes()),
-                Some(Heard::Daemon(daemon)),
-                "{message}"
-            );
-        }
-        assert_eq!(heard(b"sshd", b"dropping event"), None);
-        assert_eq!(
-            on_console(b"Starting auditd: [  OK  ]"),
-            Some(Heard::Daemon(Daemon::Started))
-        );
-    }
-
-    #[test]
-    fn settings_are_put_together() {
-        let mut lines = StatusLines::default();
-        let block =
-            "enabled 1\nfailure 1\npid 2264\nrate_limit 0\nbacklog_limit 320\nlost 7\nbacklog 0";
-        let found: Vec<Status> = block
-            .lines()
-            .filter_map(|line| lines.line(line.as_bytes()))
-            .collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].backlog_limit, found[0].lost),
-            (Some(320), Some(7))
-        );
-        assert_eq!(lines.line(b"lost 9"), None, "no block");
-        assert_eq!(
-            on_console(b"AUDIT_STATUS: enabled=1 flag=2 pid=1135 rate_limit=0 backlog_limit=320 lost=9 backlog=0"),
-            Some(Heard::Status(Status {
-                enabled: Some(1),
-                failure: Some(2),
-                pid: Some(1135),
-                rate_limit: Some(0),
-                backlog_limit: Some(320),
-                lost: Some(9),
-            }))
-        );
     }
 }

@@ -67,6 +67,12 @@ pub enum Fact {
         /// Its release.
         release: Untrusted,
     },
+    /// The kernel's release, as a trace names it.
+    Release(Untrusted),
+    /// A trace within netlink's sending.
+    NetlinkFrame,
+    /// The program that read the records is gone: the kernel does not try again.
+    ReaderGone,
     /// The kernel's command line.
     CommandLine(AuditBoot),
     /// `audit_lost=`, which is printed when a record has been lost.

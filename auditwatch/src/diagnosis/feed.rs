@@ -42,6 +42,8 @@ pub struct Entry {
     pub transport: Vec<u8>,
     /// `_BOOT_ID`.
     pub boot: Vec<u8>,
+    /// `_HOSTNAME`.
+    pub host: Vec<u8>,
     /// `__REALTIME_TIMESTAMP`, microseconds since 1970.
     pub realtime_us: Option<u64>,
     /// The kernel's clock at the message (`_SOURCE_MONOTONIC_TIMESTAMP`), else at its arrival, microseconds.
@@ -61,6 +63,7 @@ impl Entry {
             b"SYSLOG_IDENTIFIER" => text(&mut self.identifier),
             b"_TRANSPORT" => text(&mut self.transport),
             b"_BOOT_ID" => text(&mut self.boot),
+            b"_HOSTNAME" => text(&mut self.host),
             b"__REALTIME_TIMESTAMP" => self.realtime_us = number(value),
             b"_SOURCE_MONOTONIC_TIMESTAMP" => {
                 self.monotonic_us = number(value);
@@ -77,6 +80,7 @@ impl Entry {
             &mut self.identifier,
             &mut self.transport,
             &mut self.boot,
+            &mut self.host,
         ] {
             field.clear();
         }

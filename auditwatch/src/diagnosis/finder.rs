@@ -60,11 +60,14 @@ enum Anchor {
     Killed,
     PrintkDropped,
     TaskHeader,
+    Tainted,
+    Netlink,
+    Command,
     /// Of interest to other modules only.
     Other,
 }
 
-const ANCHORS: [(&str, Anchor); 24] = [
+const ANCHORS: [(&str, Anchor); 33] = [
     ("audit_lost=", Anchor::Lost),
     ("audit_backlog=", Anchor::Depth),
     ("audit: ", Anchor::Audit),
@@ -81,7 +84,16 @@ const ANCHORS: [(&str, Anchor); 24] = [
     ("Kill process ", Anchor::Killed),
     (" printk messages dropped", Anchor::PrintkDropped),
     ("task:", Anchor::TaskHeader),
-    // auditd, augenrules, auditctl, journald.
+    ("ainted", Anchor::Tainted),
+    ("netlink_attachskb", Anchor::Netlink),
+    ("netlink_unicast", Anchor::Netlink),
+    ("COMMAND: \"", Anchor::Command),
+    // auditd, augenrules, auditctl, journald, other consumers.
+    ("audisp", Anchor::Other),
+    ("osquery", Anchor::Other),
+    ("laurel", Anchor::Other),
+    ("missed sequence", Anchor::Other),
+    ("dropping event", Anchor::Other),
     ("audit", Anchor::Other),
     ("Audit", Anchor::Other),
     ("augenrules", Anchor::Other),
@@ -163,6 +175,9 @@ impl Finder {
                 Anchor::Killed => killed(rest),
                 Anchor::PrintkDropped => dropped(before),
                 Anchor::TaskHeader if before.is_empty() => header(rest),
+                Anchor::Tainted => release(rest),
+                Anchor::Netlink => rest.starts_with(b"+0x").then_some(Fact::NetlinkFrame),
+                Anchor::Command => command(before, rest),
                 _ => None,
             };
             found.extend(fact);
@@ -218,7 +233,8 @@ fn reason(text: &[u8]) -> Option<Reason> {
 }
 
 /// Behind `audit: `.
-fn of_audit(rest: &[u8]) -> Option<Fact> {
+#[must_use]
+pub fn of_audit(rest: &[u8]) -> Option<Fact> {
     if let Some(reason) = reason(rest) {
         return Some(Fact::Loss(reason));
     }
@@ -238,9 +254,16 @@ fn of_audit(rest: &[u8]) -> Option<Fact> {
     if rest.starts_with(b"*NO* daemon at audit_pid=") {
         return Some(Fact::NoDaemon { is_loss: true });
     }
-    if rest.starts_with(b"netlink_unicast sending to audit_pid=")
-        || rest.starts_with(b"re-scheduling(#")
-    {
+    if rest.starts_with(b"netlink_unicast sending to audit_pid=") {
+        // ECONNREFUSED is final; the kernel tries again after any other error.
+        let is_final = memchr::memmem::find(rest, b"error: -111").is_some();
+        return Some(if is_final {
+            Fact::ReaderGone
+        } else {
+            Fact::NoDaemon { is_loss: false }
+        });
+    }
+    if rest.starts_with(b"re-scheduling(#") {
         return Some(Fact::NoDaemon { is_loss: false });
     }
     let errors: [&[u8]; 7] = [
@@ -390,9 +413,35 @@ fn header(rest: &[u8]) -> Option<Fact> {
 /// A line of a trace: ` [<ffffffff810d1d9d>] audit_log_start+0x2cd/0x450`. One with a `?` is only a trace
 /// of an earlier call on the stack.
 fn frame(before: &[u8], rest: &[u8], is_receive: bool) -> Option<Fact> {
-    let is_call = rest.starts_with(b"+0x") || (!is_receive && rest.starts_with(b".part."));
+    // `audit_log_start at ffffffff81125d4c` of crash.
+    let is_call = rest.starts_with(b"+0x")
+        || rest.starts_with(b" at ffffffff")
+        || (!is_receive && rest.starts_with(b".part."));
     let at_begin = before.is_empty() || matches!(before.last(), Some(b' ' | b'\t' | b']'));
     (is_call && at_begin && !before.ends_with(b"? ")).then_some(Fact::Frame { is_receive })
+}
+
+/// Before and behind `COMMAND: "` of crash: `PID: 188152  TASK: ffff8801  CPU: 3   ` and `rsync"`.
+fn command(before: &[u8], rest: &[u8]) -> Option<Fact> {
+    let pid = memchr::memmem::find(before, b"PID: ")?;
+    let (pid, _) = digits(skip_spaces(&before[pid + 5..]))?;
+    let end = memchr::memchr(b'"', &rest[..rest.len().min(64)])?;
+    Some(Fact::Blocked {
+        comm: readable(&rest[..end], 32),
+        pid: u32::try_from(pid).ok()?,
+        seconds: None,
+    })
+}
+
+/// Behind `Not t` or `T` and `ainted`: ` 6.1.147-172.266.amzn2023.x86_64 #1`, perhaps behind letters.
+fn release(rest: &[u8]) -> Option<Fact> {
+    let rest = &rest[..rest.len().min(160)];
+    let end = memchr::memmem::find(rest, b" #")?;
+    let word = rest[..end].rsplit(|&byte| byte == b' ').next()?;
+    let (_, after) = digits(word)?;
+    after
+        .starts_with(b".")
+        .then(|| Fact::Release(readable(word, 80)))
 }
 
 /// Behind `soft lockup - CPU#`: `1 stuck for 22s! [kauditd:28]`.

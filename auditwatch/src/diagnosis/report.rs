@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::cause::Cause;
 use crate::untrusted::Untrusted;
 
 /// Panics of a boot that are kept, in words of their own each.
@@ -18,6 +19,9 @@ pub struct When {
     pub kernel_ns: Option<u64>,
     /// Date and time, as the log has them; of a journal export in UTC.
     pub wall: Option<Untrusted>,
+    /// The same as a clock, microseconds.
+    #[serde(skip)]
+    pub wall_us: Option<i64>,
 }
 
 /// The answer in a word.
@@ -30,7 +34,9 @@ pub enum Verdict {
     Suspected,
     /// Tasks hung in `audit_log_start`; no loss is seen.
     Hang,
-    /// auditd lost events that the kernel had delivered.
+    /// The consumer ended, could not write, or could not be given records; no loss is counted.
+    ConsumerFailed,
+    /// auditd or another consumer lost events that the kernel had delivered.
     LossesInAuditd,
     /// The kernel lost records.
     Losses,
@@ -49,10 +55,14 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// In a line.
     pub headline: String,
+    /// The causes, the most important first.
+    pub causes: Vec<Cause>,
     /// Records that the kernel lost, at least. Of several sources the greatest: they may tell of the same.
     pub lost_at_least: u64,
     /// The limit that was in force when the last loss was seen, records.
     pub limit: Option<u32>,
+    /// The limit in force at the end of the log, records. 0: no limit.
+    pub limit_at_end: Option<u32>,
     /// What a bigger limit would have needed, as far as a log tells.
     pub need: Option<Need>,
     /// `-f` when it was seen last.
@@ -103,8 +113,12 @@ pub struct Boot {
     pub number: u64,
     /// The kernel's release.
     pub kernel: Option<Untrusted>,
+    /// The host, if the log names one.
+    pub host: Option<Untrusted>,
     /// The journal's id of it.
     pub boot_id: Option<Untrusted>,
+    /// When the kernel's first line was seen.
+    pub begin: Option<When>,
     /// Whether it was booted with `audit=1`; `None` where the log does not say.
     pub audit_at_boot: Option<bool>,
     /// `audit_backlog_limit=` of its command line, records.
@@ -117,6 +131,20 @@ pub struct Boot {
     pub reasons: BTreeMap<&'static str, u64>,
     /// Lines that the kernel did not print, of all that share its limit. Not records.
     pub suppressed_lines: u64,
+    /// Times in which records were lost.
+    pub incidents: u64,
+    /// The first sign of a loss.
+    pub first_loss: Option<When>,
+    /// The last sign of a loss.
+    pub last_loss: Option<When>,
+    /// The highest limit that the queue was over, records.
+    pub overflow_limit: Option<u32>,
+    /// The longest time that `kauditd` kept a CPU to itself, seconds.
+    pub kauditd_stuck_seconds: Option<u64>,
+    /// Whether the trace then shows it within netlink.
+    pub kauditd_stuck_in_netlink: bool,
+    /// Consumers other than auditd that report losses, and the number of reports.
+    pub consumers: BTreeMap<String, u64>,
     /// Limits in the order they were seen.
     pub limits: Vec<LimitSeen>,
     /// The queue's greatest length that was printed, records. It says nothing of the need.
@@ -251,6 +279,10 @@ pub enum What {
         reasons: BTreeMap<&'static str, u64>,
         /// Lines that were not printed.
         suppressed_lines: u64,
+        /// Records lost in this time, at least.
+        lost: u64,
+        /// How long, seconds; `None` without a clock.
+        seconds: Option<u64>,
     },
     /// Lines were not printed, by functions that do not tell a loss.
     Suppressed {

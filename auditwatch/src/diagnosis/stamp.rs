@@ -7,7 +7,12 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use super::scan::{digits, skip_spaces};
+use super::{
+    date::date,
+    heard::is_known,
+    logcat,
+    scan::{digits, skip_spaces},
+};
 
 /// A message with what stood before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +21,8 @@ pub struct Stamped<'a> {
     pub kernel_us: Option<u64>,
     /// Date and time, as the log has them.
     pub wall: Option<&'a [u8]>,
+    /// The host, as syslog names it.
+    pub host: Option<&'a [u8]>,
     /// Who said it.
     pub speaker: Speaker<'a>,
     /// What.
@@ -27,6 +34,8 @@ pub struct Stamped<'a> {
 pub enum Speaker<'a> {
     /// The kernel, as the line itself says.
     Kernel,
+    /// The kernel's audit, whose messages lack the `audit: ` here (Android's logcat).
+    Audit,
     /// A program, by its name.
     Program(&'a [u8]),
     /// The line does not say; on a console it may be either.
@@ -82,6 +91,7 @@ pub fn stamped(line: &[u8]) -> Stamped<'_> {
     let mut found = Stamped {
         kernel_us: None,
         wall: None,
+        host: None,
         speaker: Speaker::Unknown,
         message: skip_spaces(line),
     };
@@ -116,6 +126,17 @@ pub fn stamped(line: &[u8]) -> Stamped<'_> {
         if is_kernel {
             found.speaker = Speaker::Kernel;
         }
+    } else if let Some(rest) = severity(found.message) {
+        found.message = rest;
+    }
+    if let Some((wall, tag, rest)) = logcat::line(found.message) {
+        found.wall = Some(wall);
+        found.message = rest;
+        found.speaker = match tag {
+            b"audit" | b"auditd" => Speaker::Audit,
+            tag => Speaker::Program(tag),
+        };
+        return found;
     }
     if let Some((wall, rest)) = date(found.message) {
         found.wall = Some(wall);
@@ -236,12 +257,30 @@ fn decoded_priority(text: &[u8]) -> Option<(bool, &[u8])> {
     const FACILITIES: [&[u8]; 6] = [b"kern", b"user", b"daemon", b"syslog", b"auth", b"local"];
     let facility = FACILITIES.iter().find(|name| text.starts_with(name))?;
     let first = memchr(b':', &text[..text.len().min(10)])?;
+    // `kernel: audit: ` is not a facility and a level.
+    let padding = text[facility.len()..first].trim_ascii();
+    if !padding.iter().all(|byte| b"0123456789priv".contains(byte)) {
+        return None;
+    }
     let rest = &text[first + 1..];
     let second = memchr(b':', &rest[..rest.len().min(10)])?;
-    let is_level = rest[..second]
-        .iter()
-        .all(|&byte| byte.is_ascii_lowercase() || byte == b' ');
-    is_level.then_some((*facility == b"kern", skip_spaces(&rest[second + 1..])))
+    LEVELS
+        .contains(&rest[..second].trim_ascii())
+        .then_some((*facility == b"kern", skip_spaces(&rest[second + 1..])))
+}
+
+const LEVELS: [&[u8]; 11] = [
+    b"emerg", b"alert", b"crit", b"err", b"error", b"warn", b"warning", b"notice", b"info",
+    b"debug", b"panic",
+];
+
+/// `err ` or `kern.err ` before the date, as some templates of rsyslog have it.
+fn severity(text: &[u8]) -> Option<&[u8]> {
+    let end = memchr(b' ', &text[..text.len().min(20)])?;
+    let word = &text[..end];
+    let level = memchr(b'.', word).map_or(word, |dot| &word[dot + 1..]);
+    let rest = skip_spaces(&text[end..]);
+    (LEVELS.contains(&level) && date(rest).is_some()).then_some(rest)
 }
 
 /// `6,339,5140900,-;message`: facility, clock, message (Documentation/ABI/testing/dev-kmsg).
@@ -254,131 +293,52 @@ fn kmsg(text: &[u8]) -> Option<(u64, u64, &[u8])> {
     Some((priority >> 3, us, &rest[end + 1..]))
 }
 
-const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
-const MONTHS: [&[u8]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
-
-/// Date and time at the beginning, and what stands behind them and a space.
-fn date(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut at = text;
-    if DAYS.iter().any(|day| at.starts_with(day)) && at.get(3) == Some(&b' ') {
-        at = &at[4..];
-    }
-    let is_month = |text: &[u8]| MONTHS.iter().any(|month| text.starts_with(month));
-    let rest = if is_month(at) {
-        month_day_time(at)?
-    } else {
-        let (_, rest) = digits(at)?;
-        match (at.len() - rest.len(), rest.first()?) {
-            (4, b'-') => iso(rest)?,
-            // `2025 Nov 18 11:33:27.171558`, as some rsyslog templates have it.
-            (4, b' ') if is_month(&rest[1..]) => month_day_time(&rest[1..])?,
-            // `journalctl -o short-unix`.
-            (9 | 10, b'.') => {
-                let (_, after) = digits(&rest[1..])?;
-                if rest.len() - 1 - after.len() != 6 {
-                    return None;
-                }
-                after
-            }
-            _ => return None,
-        }
-    };
-    let wall = &text[..text.len() - rest.len()];
-    if rest.is_empty() {
-        return Some((wall, rest));
-    }
-    Some((wall, rest.strip_prefix(b" ")?))
-}
-
-/// `Aug 14 10:00:01`, with a fraction or a year behind it.
-fn month_day_time(text: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = digits(skip_spaces(text.get(3..)?.strip_prefix(b" ")?))?;
-    let rest = time(rest.strip_prefix(b" ")?)?;
-    // `Wed Aug 14 10:00:01 2021`.
-    if let Some((year, after)) = rest.strip_prefix(b" ").and_then(digits)
-        && (1990..2200).contains(&year)
-        && after.first().is_none_or(|&byte| byte == b' ')
-    {
-        return Some(after);
-    }
-    Some(rest)
-}
-
-/// `-08-14T10:00:01.123456+00:00`.
-fn iso(text: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = digits(text.strip_prefix(b"-")?)?;
-    let (_, rest) = digits(rest.strip_prefix(b"-")?)?;
-    let rest = match rest.split_first()? {
-        (b'T' | b' ', rest) => time(rest)?,
-        _ => return None,
-    };
-    if let Some(rest) = rest.strip_prefix(b"Z") {
-        return Some(rest);
-    }
-    if let Some((b'+' | b'-', zone)) = rest.split_first() {
-        let (_, rest) = digits(zone)?;
-        return match rest.strip_prefix(b":").and_then(digits) {
-            Some((_, rest)) => Some(rest),
-            None => Some(rest),
-        };
-    }
-    // `journalctl -o short-full` names the zone.
-    if let Some(zone) = rest.strip_prefix(b" ") {
-        let length = zone
-            .iter()
-            .take_while(|byte| byte.is_ascii_uppercase())
-            .count();
-        if (3..=5).contains(&length) && zone.get(length) == Some(&b' ') {
-            return Some(&zone[length..]);
-        }
-    }
-    Some(rest)
-}
-
-/// `10:00:01`, with a fraction behind a point or a comma.
-fn time(text: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = digits(text)?;
-    let (_, rest) = digits(rest.strip_prefix(b":")?)?;
-    let (_, rest) = digits(rest.strip_prefix(b":")?)?;
-    match rest.split_first() {
-        Some((b'.' | b',', fraction)) => Some(digits(fraction).map_or(rest, |(_, rest)| rest)),
-        _ => Some(rest),
-    }
-}
-
 /// Behind a date: `host kernel: `, `host program[1]: `, `host INFO program[1]: `, `kernel: `, or the
 /// message at once.
 fn sender(found: &mut Stamped<'_>) {
     let mut rest = skip_spaces(found.message);
+    let mut host = None;
     for is_first in [true, false, false] {
         let end = memchr(b' ', rest).unwrap_or(rest.len());
         let word = &rest[..end];
         let after = rest.get(end + 1..).unwrap_or_default();
-        if word == b"kernel:" {
+        if matches!(word, b"kernel:" | b"vmunix:") {
             found.speaker = Speaker::Kernel;
             found.message = after;
+            found.host = host;
             return;
         }
         if let Some(name) = program_name(word) {
             // Straight behind a date and without a process id: the message of `dmesg`.
-            if is_first && !word.ends_with(b"]:") {
+            if is_first && !word.ends_with(b"]:") && !is_known(name) {
                 return;
             }
             found.speaker = Speaker::Program(name);
             found.message = after;
+            found.host = host;
+            return;
+        }
+        if is_last_message(rest) {
+            found.speaker = Speaker::Kernel;
+            found.message = rest;
+            found.host = host;
             return;
         }
         // A host, or a severity.
         if word.is_empty() || word.starts_with(b"[") {
             return;
         }
+        host = host.or(Some(word));
         rest = after;
         if rest.starts_with(b"[") {
             return;
         }
     }
+}
+
+/// syslogd's own line, which says of its last line that it came more than once.
+fn is_last_message(text: &[u8]) -> bool {
+    text.starts_with(b"last message repeated ")
 }
 
 /// Behind the clock of `short-monotonic`: `host kernel: ` or `host program[1]: `.
@@ -404,6 +364,7 @@ fn monotonic_sender<'a>(found: &mut Stamped<'a>) -> bool {
     } else {
         return false;
     }
+    found.host = Some(host);
     found.message = after;
     true
 }
@@ -412,11 +373,22 @@ fn monotonic_sender<'a>(found: &mut Stamped<'a>) -> bool {
 fn program(found: &mut Stamped<'_>) {
     let text = found.message;
     let end = memchr(b' ', &text[..text.len().min(256)]).unwrap_or(0);
-    if text[..end].ends_with(b"]:")
-        && let Some(name) = program_name(&text[..end])
-    {
-        found.speaker = Speaker::Program(name);
-        found.message = &text[end + 1..];
+    let Some(name) = program_name(&text[..end]) else {
+        return;
+    };
+    // Of a message without a date only the programs that are known begin with their name.
+    if text[..end].ends_with(b"]:") || is_known(name) {
+        found.speaker = match name {
+            b"kernel" => Speaker::Kernel,
+            name => Speaker::Program(name),
+        };
+        found.message = skip_spaces(&text[end + 1..]);
+        if found.kernel_us.is_none()
+            && let Some((Bracket::Clock(us), rest)) = bracket(found.message)
+        {
+            found.kernel_us = Some(us);
+            found.message = rest;
+        }
     }
 }
 
@@ -448,6 +420,7 @@ fn structured(found: &mut Stamped<'_>) {
         *slot = &rest[..end];
         rest = &rest[end + 1..];
     }
+    found.host = (words[0] != b"-").then_some(words[0]);
     found.speaker = match words[1] {
         b"kernel" => Speaker::Kernel,
         name => Speaker::Program(name),

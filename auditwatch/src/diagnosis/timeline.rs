@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    moment::Moment,
+    moment::{Moment, seconds_between},
     report::{Event, What, When},
     words,
 };
@@ -15,14 +15,19 @@ use crate::untrusted::Untrusted;
 const MOST_EVENTS: usize = 500;
 /// Events that a line is held against, from the last one back.
 const LOOK_BACK: usize = 4;
-/// Lines that are further apart are of two events, nanoseconds.
-const GAP_NS: u64 = 60_000_000_000;
+/// Lines that are further apart are of two events, seconds. While records are lost the kernel prints some lines each
+/// five seconds.
+const GAP_S: u64 = 30;
 
 /// Events so far.
 #[derive(Debug, Default)]
 pub struct Timeline {
     events: Vec<Event>,
     left_out: u64,
+    /// Times in which records were lost.
+    incidents: u64,
+    /// The last sign of a loss that found no place.
+    last_left_out: Option<When>,
 }
 
 impl Timeline {
@@ -35,7 +40,7 @@ impl Timeline {
         self.events.push(Event {
             at: at.when(),
             until: None,
-            lines: 1,
+            lines: at.times,
             text: String::new(),
             what,
         });
@@ -67,13 +72,34 @@ impl Timeline {
         });
     }
 
+    /// Losses of the row that was touched last.
+    pub fn add_lost(&mut self, more: u64) {
+        if self.last_left_out.is_some() {
+            return;
+        }
+        let last = self.events.iter_mut().rev().take(LOOK_BACK);
+        for event in last {
+            if let What::Losses { lost, .. } = &mut event.what {
+                *lost = lost.saturating_add(more);
+                return;
+            }
+        }
+    }
+
+    /// Times in which records were lost.
+    #[must_use]
+    pub const fn incidents(&self) -> u64 {
+        self.incidents
+    }
+
     /// A reason of a loss.
     pub fn reason(&mut self, at: &Moment<'_>, reason: &'static str, limit_now: Option<u32>) {
         self.losses(at, limit_now, |what| {
             let What::Losses { reasons, .. } = what else {
                 return;
             };
-            *reasons.entry(reason).or_default() += 1;
+            let lines = reasons.entry(reason).or_default();
+            *lines = lines.saturating_add(at.times);
         });
     }
 
@@ -142,7 +168,27 @@ impl Timeline {
     /// The events, with their words, and how many found no place.
     #[must_use]
     pub fn events(mut self) -> (Vec<Event>, u64) {
+        let mut is_first = true;
         for event in &mut self.events {
+            if let What::Losses {
+                seconds,
+                lost,
+                counter_first,
+                counter_last,
+                ..
+            } = &mut event.what
+            {
+                let until = event.until.as_ref().unwrap_or(&event.at);
+                *seconds = seconds_between(&event.at, until);
+                // What the first counter says may be of before the log.
+                if let (Some(first), Some(last)) = (*counter_first, *counter_last)
+                    && last >= first
+                    && is_first
+                {
+                    *lost = (*lost).min(u64::from(last - first) + 1);
+                }
+                is_first = false;
+            }
             event.text = words::event(&event.what);
         }
         (self.events, self.left_out)
@@ -167,8 +213,22 @@ impl Timeline {
             limit: limit_now,
             reasons: BTreeMap::new(),
             suppressed_lines: 0,
+            lost: 0,
+            seconds: None,
         };
         put(&mut what);
+        if self.events.len() >= MOST_EVENTS {
+            // Of a time that was left out already, or of a new one.
+            let is_new = self.last_left_out.as_ref().is_none_or(|last| {
+                at.seconds_since(last)
+                    .is_some_and(|seconds| seconds > GAP_S)
+            });
+            self.incidents += u64::from(is_new);
+            self.left_out += u64::from(is_new);
+            self.last_left_out = Some(at.when());
+            return;
+        }
+        self.incidents += 1;
         self.add(at, what);
     }
 
@@ -183,16 +243,20 @@ impl Timeline {
             .take_while(|event| !matches!(event.what, What::Boot { .. } | What::Panic { .. }))
             .find(|event| is_same(&event.what))?;
         let last = event.until.as_ref().unwrap_or(&event.at);
-        let now_ns = at.kernel_us.map(|us| us.saturating_mul(1000));
-        if let (Some(last), Some(now)) = (last.kernel_ns, now_ns)
-            && now.saturating_sub(last) > GAP_NS
+        if at
+            .seconds_since(last)
+            .is_some_and(|seconds| seconds > GAP_S)
         {
             return None;
         }
-        event.lines += 1;
+        event.lines = event.lines.saturating_add(at.times);
         let until = event.until.get_or_insert_with(When::default);
         until.line = at.line;
-        until.kernel_ns = now_ns.or(until.kernel_ns);
+        until.kernel_ns = at
+            .kernel_us
+            .map(|us| us.saturating_mul(1000))
+            .or(until.kernel_ns);
+        until.wall_us = at.wall_us.or(until.wall_us);
         if let Some(wall) = at.wall {
             until.wall = Some(super::scan::readable(wall, 40));
         }

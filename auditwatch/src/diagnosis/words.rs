@@ -2,8 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::report::What;
-use crate::units::{count, plural};
+use super::report::{What, When};
+use crate::units::{count, counted, plural};
+
+/// A length: `48 s`, `12 min`.
+#[must_use]
+pub fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", count(seconds / 86_400)),
+    }
+}
+
+/// The date, else the kernel's clock, else the line.
+#[must_use]
+pub fn moment(at: &When) -> String {
+    match (at.kernel_ns, &at.wall) {
+        (_, Some(wall)) => wall.to_string(),
+        (Some(ns), None) => format!("[{:>5}.{:06}]", ns / 1_000_000_000, ns / 1000 % 1_000_000),
+        (None, None) => format!("line {}", at.line),
+    }
+}
 
 /// One event.
 #[must_use]
@@ -25,7 +46,7 @@ pub fn event(what: &What) -> String {
             plural(*records, "record"),
             if *records == 1 { "it" } else { "them" },
             if *wanted {
-                ", although it ran or its rules asked for them"
+                ", although it ran or the rules asked for them"
             } else {
                 ""
             }
@@ -46,7 +67,7 @@ pub fn event(what: &What) -> String {
             None => format!("{comm} ({pid}) asleep in {place}"),
         },
         What::SoftLockup { comm, seconds } => {
-            format!("{comm} kept a CPU to itself for {seconds} s")
+            format!("{comm} was stuck on a CPU for {seconds} s")
         }
         What::Panic { message } => format!("PANIC: {message}"),
         What::Auditd { what } => auditd(what).to_owned(),
@@ -62,62 +83,65 @@ fn losses(what: &What) -> String {
         limit,
         reasons,
         suppressed_lines,
+        lost,
+        seconds: length,
     } = what
     else {
         return String::new();
     };
-    let mut text = "records lost".to_owned();
-    match (counter_first, counter_last) {
-        (Some(first), Some(last)) if first != last => {
-            let _ = write!(
-                text,
-                ", counter {} to {}",
-                count(u64::from(*first)),
-                count(u64::from(*last))
-            );
+    let number = |value: &u32| count(u64::from(*value));
+    let mut text = if *lost > 0 {
+        format!("{} lost", counted(*lost, "record"))
+    } else {
+        "records lost".to_owned()
+    };
+    if let Some(length) = length.filter(|&length| length > 0) {
+        let _ = write!(text, " in {}", seconds(length));
+        if *lost >= length {
+            let _ = write!(text, ", {} a second", count(*lost / length));
         }
-        (Some(first), _) => {
-            let _ = write!(text, ", counter {}", count(u64::from(*first)));
-        }
-        _ => {}
-    }
-    let named: Vec<String> = reasons
-        .iter()
-        .map(|(&reason, lines)| {
-            let words = match reason {
-                "no_record" => "record cut short or none due".to_owned(),
-                _ => reason.replace('_', " "),
-            };
-            format!("{words} x {lines}")
-        })
-        .collect();
-    if !named.is_empty() {
-        let _ = write!(text, ": {}", named.join(", "));
     }
     match (depth_max, limit) {
         (Some(depth), Some(limit)) => {
             let _ = write!(
                 text,
-                "; depth {} at limit {}",
-                count(u64::from(*depth)),
-                count(u64::from(*limit))
+                "; peak depth {} at limit {}",
+                number(depth),
+                number(limit)
             );
         }
         (None, Some(limit)) => {
-            let _ = write!(text, "; limit {}", count(u64::from(*limit)));
+            let _ = write!(text, "; limit {}", number(limit));
         }
         (Some(depth), None) => {
-            let _ = write!(text, "; depth {}", count(u64::from(*depth)));
+            let _ = write!(text, "; peak depth {}", number(depth));
         }
         (None, None) => {}
     }
+    match (counter_first, counter_last) {
+        (Some(first), Some(last)) if first != last => {
+            let _ = write!(text, "; counter {} to {}", number(first), number(last));
+        }
+        (Some(first), _) => {
+            let _ = write!(text, "; counter {}", number(first));
+        }
+        _ => {}
+    }
+    let named: Vec<String> = reasons
+        .iter()
+        .map(|(&reason, &lines)| {
+            let words = match reason {
+                "no_record" => "record cut short".to_owned(),
+                _ => reason.replace('_', " "),
+            };
+            format!("{words} x {}", count(lines))
+        })
+        .collect();
+    if !named.is_empty() {
+        let _ = write!(text, "; {}", named.join(", "));
+    }
     if *suppressed_lines > 0 {
-        let _ = write!(
-            text,
-            "; {} more {} not printed",
-            count(*suppressed_lines),
-            plural(*suppressed_lines, "line")
-        );
+        let _ = write!(text, "; {} not printed", counted(*suppressed_lines, "line"));
     }
     text
 }

@@ -2,15 +2,24 @@
 
 use std::fmt::Write as _;
 
-use super::style::Style;
+use super::{
+    style::Style,
+    wrap::{command, hang},
+};
 use crate::{
-    diagnosis::{Boot, Diagnosis, Event, Source, Verdict, What, When},
+    diagnosis::{Boot, Diagnosis, Event, Source, Verdict, What, moment},
     units::{count, plural},
     untrusted::{NAME_COLUMNS, clipped, shown},
 };
 
 /// Events of a boot that are shown.
 const MOST_EVENTS: usize = 40;
+/// Columns before the text of a paragraph.
+const INDENT: usize = 11;
+/// Columns before the text of an advice.
+const DEEPER: usize = 14;
+/// Columns before the text of a row that goes on.
+const ROW: usize = 19;
 /// Limits of a boot that are shown in its line.
 const MOST_LIMITS: usize = 8;
 
@@ -22,11 +31,18 @@ pub fn report(diagnosis: &Diagnosis, style: Style) -> String {
     let headline = match diagnosis.verdict {
         Verdict::NothingFound => style.green(headline),
         Verdict::Suspected => style.yellow(headline),
-        Verdict::Hang | Verdict::LossesInAuditd | Verdict::Losses | Verdict::Panic => {
-            style.red(headline)
-        }
+        Verdict::Hang
+        | Verdict::ConsumerFailed
+        | Verdict::LossesInAuditd
+        | Verdict::Losses
+        | Verdict::Panic => style.red(headline),
     };
-    let _ = writeln!(text, "{}  {headline}", style.bold("verdict  "));
+    text += &hang(
+        &format!("{}  ", style.bold("verdict  ")),
+        &headline,
+        INDENT,
+        style,
+    );
     if diagnosis.failure == Some(2) {
         let _ = writeln!(
             text,
@@ -44,23 +60,18 @@ pub fn report(diagnosis: &Diagnosis, style: Style) -> String {
         } else {
             "         "
         };
-        let _ = writeln!(
-            text,
-            "{}  {number}. {}",
-            style.bold(head),
-            shown(&advice.what)
-        );
-        let _ = writeln!(
-            text,
-            "              {}",
-            style.dim(&shown(&advice.why).to_string())
-        );
-        for command in &advice.commands {
-            let _ = writeln!(text, "              # {}", shown(command));
+        let begin = format!("{}  {number}. ", style.bold(head));
+        text += &hang(&begin, &shown(&advice.what).to_string(), DEEPER, style);
+        let why = style.dim(&shown(&advice.why).to_string());
+        text += &hang(&" ".repeat(DEEPER), &why, DEEPER, style);
+        for line in &advice.commands {
+            let begin = format!("{}# ", " ".repeat(DEEPER));
+            text += &command(&begin, &shown(line).to_string(), DEEPER + 4, style);
         }
     }
     for note in &diagnosis.notes {
-        let _ = writeln!(text, "{}  {}", style.dim("note     "), shown(note));
+        let begin = format!("{}  ", style.dim("note     "));
+        text += &hang(&begin, &shown(note).to_string(), INDENT, style);
     }
     text
 }
@@ -78,14 +89,11 @@ fn show_source(source: &Source, style: Style, text: &mut String) {
         plural(boots, "boot")
     );
     for boot in &source.boots {
-        let _ = writeln!(
-            text,
-            "{}  {}",
-            style.bold(&format!("boot {:<4}", boot.number)),
-            about(boot)
-        );
+        let begin = format!("{}  ", style.bold(&format!("boot {:<4}", boot.number)));
+        *text += &hang(&begin, &about(boot), INDENT, style);
         for event in boot.timeline.iter().take(MOST_EVENTS) {
-            let _ = writeln!(text, "  {}", line(event, style));
+            let (begin, words) = line(event, style);
+            *text += &hang(&begin, &words, ROW, style);
         }
         let more = boot.timeline.len().saturating_sub(MOST_EVENTS) as u64 + boot.events_left_out;
         if more > 0 {
@@ -97,6 +105,9 @@ fn show_source(source: &Source, style: Style, text: &mut String) {
 /// A boot in a line.
 fn about(boot: &Boot) -> String {
     let mut parts = Vec::new();
+    if let Some(host) = &boot.host {
+        parts.push(format!("host {host}"));
+    }
     if let Some(kernel) = &boot.kernel {
         parts.push(format!("Linux {kernel}"));
     }
@@ -122,6 +133,9 @@ fn about(boot: &Boot) -> String {
     if let Some(depth) = boot.depth_max {
         parts.push(format!("depth up to {}", count(u64::from(depth))));
     }
+    if let Some(rate) = boot.rate_limit.filter(|&rate| rate > 0) {
+        parts.push(format!("rate limit {} a second", count(u64::from(rate))));
+    }
     if let Some(failure) = boot.failure {
         parts.push(format!("-f {failure}"));
     }
@@ -131,7 +145,7 @@ fn about(boot: &Boot) -> String {
     parts.join(", ")
 }
 
-fn line(event: &Event, style: Style) -> String {
+fn line(event: &Event, style: Style) -> (String, String) {
     let text = shown(&event.text).to_string();
     let words = match &event.what {
         What::Losses { .. } | What::Panic { .. } | What::HungTask { .. } => style.red(&text),
@@ -140,23 +154,17 @@ fn line(event: &Event, style: Style) -> String {
         }
         _ => text,
     };
-    let until = event.until.as_ref().map_or_else(String::new, |until| {
-        let end = when(until);
-        let lines = format!(" ({} {})", count(event.lines), plural(event.lines, "line"));
-        if end == when(&event.at) {
-            lines
-        } else {
-            format!(" until {end}{lines}")
-        }
-    });
-    format!("{:>15}  {words}{}", when(&event.at), style.dim(&until))
-}
-
-/// The best that the log has.
-fn when(at: &When) -> String {
-    match (at.kernel_ns, &at.wall) {
-        (_, Some(wall)) => wall.to_string(),
-        (Some(ns), None) => format!("[{:>5}.{:06}]", ns / 1_000_000_000, ns / 1000 % 1_000_000),
-        (None, None) => format!("line {}", at.line),
-    }
+    let lines = if event.lines > 1 {
+        style.dim(&format!(" ({} lines)", count(event.lines)))
+    } else {
+        String::new()
+    };
+    let until = event
+        .until
+        .as_ref()
+        .map(moment)
+        .filter(|end| *end != moment(&event.at))
+        .map_or_else(String::new, |end| format!(" to {end}"));
+    let begin = format!("  {:>15}{until}  ", moment(&event.at));
+    (begin, format!("{words}{lines}"))
 }

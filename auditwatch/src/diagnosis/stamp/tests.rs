@@ -5,6 +5,7 @@ use super::*;
 fn shown(line: &str) -> String {
     let found = stamped(line.as_bytes());
     let speaker = match found.speaker {
+        Speaker::Audit => "audit".to_owned(),
         Speaker::Kernel => "kernel".to_owned(),
         Speaker::Unknown => "?".to_owned(),
         Speaker::Program(name) => format!("by {}", name.escape_ascii()),
