@@ -12,7 +12,7 @@ use std::{
 };
 
 use auditwatch::{
-    diagnosis::{Diagnosis, Origin, Reading, diagnose},
+    diagnosis::{Diagnosis, Origin, Reading, Verdict, diagnose},
     render::{self, style::Style},
 };
 use flate2::{Compression, write::GzEncoder};
@@ -184,9 +184,27 @@ fn shown(found: &Diagnosis) -> String {
     serde_json::to_string(found).expect("JSON")
 }
 
+/// Whether each limit that a command sets is above the one in force.
+fn lowers_nothing(found: &Diagnosis) -> bool {
+    let commands = found.advice.iter().flat_map(|advice| &advice.commands);
+    let limits = commands.filter_map(|command| {
+        let words = command
+            .strip_prefix("auditwatch apply ")
+            .or_else(|| command.strip_prefix("auditctl -b "))?;
+        words.split(' ').next()?.parse::<u32>().ok()
+    });
+    let now = found.limit_at_end.unwrap_or(0);
+    limits
+        .into_iter()
+        .all(|limit| limit > now && now != 0 || found.limit_at_end.is_none())
+}
+
 /// A log as it is, in two or three pieces, and line by line: the same comes out.
 fn holds_together(log: &[u8], cuts: [Index; 2]) -> Result<(), TestCaseError> {
     let whole = of(&[log]);
+    // Advice without a finding, or a limit that is lowered, misleads whoever acts on it.
+    prop_assert!(whole.advice.is_empty() || whole.verdict != Verdict::NothingFound);
+    prop_assert!(lowers_nothing(&whole), "{:?}", whole.advice);
     prop_assert!(!render::diagnosis::report(&whole, Style::plain()).is_empty());
     let mut at = cuts.map(|cut| cut.index(log.len() + 1));
     at.sort_unstable();
@@ -382,7 +400,7 @@ fn the_exit_status_tells() {
     assert_eq!(code, Some(0));
     let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(found["verdict"], "nothing_found");
-    assert_eq!(run(&["-"], b"").0, Some(0));
+    assert_eq!(run(&["-"], b"").0, Some(1));
     for (args, code, words) in [
         (&["/no/such/log"][..], 1, "cannot read /no/such/log"),
         (&["/"], 1, "diagnose --root /"),

@@ -119,7 +119,8 @@ pub enum Command {
         auditwatch diagnose                     read /dev/kmsg of this host\n  \
         auditwatch diagnose console.log         read the console output of an instance\n  \
         auditwatch diagnose --root /mnt         read the logs of a stopped host's disk\n  \
-        journalctl -k -o export | auditwatch diagnose -\n  \
+        auditwatch diagnose messages*           read a log and its rotated files\n  \
+        journalctl -k -o export | auditwatch diagnose\n  \
         auditwatch diagnose --json dmesg.txt | jq .lost_at_least\n\n\
         Exit status: 3 if losses, hung tasks or a panic are found or suspected.")]
     Diagnose(DiagnoseArgs),
@@ -392,15 +393,15 @@ impl Policy {
 /// Options of `diagnose`.
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
-    /// Log file, or - for stdin [default: /dev/kmsg of this host]
+    /// Log files, or - for stdin [default: piped input, else /dev/kmsg of this host]
     ///
-    /// The log is console output, dmesg, syslog, or the journal in export or short format. gzip and zstd files
-    /// are decompressed.
-    #[arg(conflicts_with = "root", value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    /// A log is console output, dmesg, syslog, audit.log, the journal (export, short or JSON format) or JSON of a log
+    /// store. gzip and zstd files are decompressed. Rotated files of one log are read as one.
+    #[arg(conflicts_with = "root", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
     /// Read the logs of a stopped host whose disk is mounted at DIR
     ///
-    /// The logs are the files in DIR/var/log.
+    /// The logs are the files in DIR/var/log, DIR/var/crash and pstore, or in the tree of an sos report.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// How it is printed

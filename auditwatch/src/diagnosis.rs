@@ -4,12 +4,17 @@
 //! A log undercounts: the kernel prints under a limit that audit shares with everything else. So the figures
 //! are lower bounds, and the need is never a number that was not measured.
 
+use std::collections::BTreeMap;
+
+use crate::untrusted::Untrusted;
+
 mod advice;
 mod boot;
 mod cause;
 mod counter;
 mod daemon;
 mod date;
+mod envelope;
 mod fact;
 mod feed;
 mod finder;
@@ -45,11 +50,7 @@ pub use report::{
 #[must_use]
 pub fn diagnose(sources: Vec<Source>, notes: Vec<String>, origin: &Origin) -> Diagnosis {
     let verdict = verdict::verdict(&sources);
-    let lost_at_least = sources
-        .iter()
-        .map(|source| source.lost_at_least)
-        .max()
-        .unwrap_or(0);
+    let lost_at_least = lost(&sources);
     let failure = boots(&sources).filter_map(|boot| boot.failure).next_back();
     let mut diagnosis = Diagnosis {
         kind: "diagnosis",
@@ -74,6 +75,30 @@ pub fn diagnose(sources: Vec<Source>, notes: Vec<String>, origin: &Origin) -> Di
 }
 
 pub use words::moment;
+
+/// Losses of all hosts. Several logs of a host may report the same ones, so that the one with the most counts.
+fn lost(sources: &[Source]) -> u64 {
+    let mut hosts: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+    for source in sources {
+        let mut here: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+        for boot in &source.boots {
+            let of = here
+                .entry(boot.host.as_ref().map(Untrusted::as_raw))
+                .or_default();
+            *of = of.saturating_add(boot.lost_at_least);
+        }
+        for (host, lost) in here {
+            let most = hosts.entry(host).or_default();
+            *most = lost.max(*most);
+        }
+    }
+    // A log without names may be of one of the hosts.
+    let nameless = hosts.remove(&None).unwrap_or(0);
+    let named = hosts
+        .values()
+        .fold(0_u64, |sum, lost| sum.saturating_add(*lost));
+    nameless.max(named)
+}
 
 /// All boots, in order.
 fn boots(sources: &[Source]) -> impl DoubleEndedIterator<Item = &Boot> + Clone {

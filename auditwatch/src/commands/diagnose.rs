@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{
     log_source,
@@ -19,12 +19,20 @@ use crate::{
 /// # Errors
 /// When a log cannot be read, or the output cannot be written.
 pub fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
-    let logs = match (&args.root, &args.file) {
+    let logs = match (&args.root, args.files.as_slice()) {
         (Some(root), _) => log_source::of_disk(root)?,
-        (None, Some(file)) => log_source::of_file(file)?,
-        (None, None) => log_source::of_this_host()?,
+        (None, []) if log_source::is_piped() => log_source::of_files(&["-".into()])?,
+        (None, []) => log_source::of_this_host()?,
+        (None, files) => log_source::of_files(files)?,
     };
+    let is_cut = logs.is_cut;
     let found = diagnose(logs.sources, logs.notes, &logs.origin);
+    // What is missing may be the trouble.
+    if is_cut && found.verdict == Verdict::NothingFound {
+        bail!(
+            "the log ends too early, and nothing is wrong in the part before that; copy the whole log and try again"
+        );
+    }
     let mut out = Destination::open(args.to.output.as_deref())?;
     explain(match args.print.format() {
         Format::Json => json::line(&mut out, &found),

@@ -20,6 +20,8 @@ pub fn date(text: &[u8]) -> Option<(&[u8], &[u8])> {
     } else {
         let (_, rest) = digits(at)?;
         match (at.len() - rest.len(), rest.first()?) {
+            // A time alone, with its fraction.
+            (2, b':') if time(at).is_some_and(|rest| rest.len() + 9 < at.len()) => time(at)?,
             (4, b'-') => iso(rest)?,
             // `2025 Nov 18 11:33:27.171558`, as some rsyslog templates have it.
             (4, b' ') if is_month(&rest[1..]) => month_day_time(&rest[1..])?,
@@ -38,7 +40,8 @@ pub fn date(text: &[u8]) -> Option<(&[u8], &[u8])> {
     if rest.is_empty() {
         return Some((wall, rest));
     }
-    Some((wall, rest.strip_prefix(b" ")?))
+    let after = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"\t"));
+    Some((wall, after?))
 }
 
 /// `Aug 14 10:00:01`, with a fraction or a year behind it.

@@ -32,7 +32,7 @@ pub enum Piece<'a> {
 }
 
 /// An entry of a journal export, as far as it is of use.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// `MESSAGE`, which may have several lines.
     pub message: Vec<u8>,
@@ -44,16 +44,36 @@ pub struct Entry {
     pub boot: Vec<u8>,
     /// `_HOSTNAME`.
     pub host: Vec<u8>,
+    /// A date, as the envelope of a log store has it.
+    pub wall: Vec<u8>,
     /// `__REALTIME_TIMESTAMP`, microseconds since 1970.
     pub realtime_us: Option<u64>,
     /// The kernel's clock at the message (`_SOURCE_MONOTONIC_TIMESTAMP`), else at its arrival, microseconds.
     pub monotonic_us: Option<u64>,
     /// Whether the former.
-    is_source_time: bool,
+    pub is_source_time: bool,
 }
 
 impl Entry {
-    fn set(&mut self, name: &[u8], value: &[u8]) {
+    /// Takes from another what this one does not say.
+    pub fn fill(&mut self, other: &Self) {
+        for (mine, other) in [
+            (&mut self.identifier, &other.identifier),
+            (&mut self.transport, &other.transport),
+            (&mut self.boot, &other.boot),
+            (&mut self.host, &other.host),
+            (&mut self.wall, &other.wall),
+        ] {
+            if mine.is_empty() {
+                mine.clone_from(other);
+            }
+        }
+        self.realtime_us = self.realtime_us.or(other.realtime_us);
+        self.monotonic_us = self.monotonic_us.or(other.monotonic_us);
+    }
+
+    /// A field of the journal.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
         let text = |field: &mut Vec<u8>| {
             field.clear();
             field.extend_from_slice(&value[..value.len().min(LONGEST_LINE)]);
@@ -81,6 +101,7 @@ impl Entry {
             &mut self.transport,
             &mut self.boot,
             &mut self.host,
+            &mut self.wall,
         ] {
             field.clear();
         }

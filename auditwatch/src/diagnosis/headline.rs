@@ -41,7 +41,21 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
             };
             first.map_or_else(|| "records may be lost".to_owned(), |first| first + lost)
         }
-        Verdict::NothingFound => "nothing that is wrong with audit is in this log".to_owned(),
+        Verdict::NothingFound => {
+            let unread = diagnosis
+                .notes
+                .iter()
+                .filter(|note| note.starts_with("not read: "))
+                .count() as u64;
+            if unread > 0 {
+                format!(
+                    "nothing that is wrong with audit is in the logs that could be read; {} not read",
+                    count(unread)
+                )
+            } else {
+                "nothing that is wrong with audit is in this log".to_owned()
+            }
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Tells the hosts of one log apart. In: its lines and entries. Out: the boots of each host.
 
 use super::{
+    envelope,
     feed::{Entry, Piece},
     log::{FINDER, Log},
     moment::Moment,
     report::Source,
     scan::readable,
     stamp::{Speaker, Stamped, clean, clock, stamped},
-    utc,
+    utc, wall,
 };
 
 /// Hosts that are told apart; lines of others belong to the last one.
@@ -82,7 +83,8 @@ impl Hosts {
         if line.len() < SHORTEST_LINE {
             return;
         }
-        if !FINDER.may_tell(line) {
+        let is_json = is_json(line);
+        if !(FINDER.may_tell(line) || is_json && has_bytes(line)) {
             // Of interest for its clock only, or as one of the short lines of `auditctl -s`.
             let log = &mut self.hosts[self.now].log;
             if let Some(us) = clock(line) {
@@ -95,16 +97,72 @@ impl Hosts {
             return;
         }
         let line = clean(line);
+        if is_json && envelope::line(&line, &mut |entry| self.entry(number, entry)) {
+            return;
+        }
         let found = stamped(&line);
+        // A log store's envelope behind the date of a container or of fluentd. What a program quotes is none.
+        let may_be_document = found.message.starts_with(b"{\"")
+            || memchr::memmem::find(found.message, b"\t{\"").is_some()
+            || found.message.starts_with(b"[") && line.ends_with(b"]");
+        if may_be_document && !matches!(found.speaker, Speaker::Program(_)) {
+            let known = Entry {
+                wall: found
+                    .wall
+                    .or_else(|| stamp_before(found.message))
+                    .map(<[u8]>::to_vec)
+                    .unwrap_or_default(),
+                ..Entry::default()
+            };
+            let mut take = |entry: &Entry| {
+                let mut entry = entry.clone();
+                entry.fill(&known);
+                self.entry(number, &entry);
+            };
+            if envelope::line(found.message, &mut take) {
+                return;
+            }
+        }
+        self.said(number, &found);
+    }
+
+    fn said(&mut self, number: u64, found: &Stamped<'_>) {
         let log = self.of(found.host, number);
         if let Some(us) = found.kernel_us {
             log.clock(us);
         }
-        log.stamped(&Moment::new(number, found.kernel_us, found.wall), &found);
+        log.stamped(&Moment::new(number, found.kernel_us, found.wall), found);
     }
 
-    fn entry(&mut self, number: u64, entry: &Entry) {
+    /// Takes a message with its envelope.
+    pub fn entry(&mut self, number: u64, entry: &Entry) {
+        let of_time;
+        let wall = if entry.wall.is_empty() {
+            of_time = entry.realtime_us.map_or_else(String::new, utc::text);
+            of_time.as_bytes()
+        } else {
+            &entry.wall
+        };
+        let wall = (!wall.is_empty()).then_some(wall);
         let host = (!entry.host.is_empty()).then_some(entry.host.as_slice());
+        if entry.transport.is_empty() && entry.identifier.is_empty() && entry.boot.is_empty() {
+            // Lines of a text log.
+            for line in entry.message.split(|&byte| byte == b'\n' || byte == b'\r') {
+                if line.len() < SHORTEST_LINE || !FINDER.may_tell(line) {
+                    if let Some(us) = clock(line) {
+                        self.of(host, number).clock(us);
+                    }
+                    continue;
+                }
+                let line = clean(line);
+                let mut found = stamped(&line);
+                found.kernel_us = found.kernel_us.or(entry.monotonic_us);
+                found.wall = found.wall.or(wall);
+                found.host = found.host.or(host);
+                self.said(number, &found);
+            }
+            return;
+        }
         let log = self.of(host, number);
         if !entry.boot.is_empty() {
             log.boot_of(readable(&entry.boot, 64));
@@ -117,17 +175,14 @@ impl Hosts {
             _ if entry.identifier == b"kernel" => Speaker::Kernel,
             _ => Speaker::Program(&entry.identifier),
         };
-        let mut wall = None;
         for message in entry.message.split(|&byte| byte == b'\n') {
             if !FINDER.may_tell(message) && speaker != Speaker::Program(b"augenrules") {
                 continue;
             }
             let message = clean(message);
-            let wall: &String =
-                wall.get_or_insert_with(|| entry.realtime_us.map_or_else(String::new, utc::text));
             let found = Stamped {
                 kernel_us: entry.monotonic_us,
-                wall: (!wall.is_empty()).then_some(wall.as_bytes()),
+                wall,
                 host: None,
                 speaker,
                 message: &message,
@@ -170,6 +225,31 @@ impl Hosts {
         }
         self.hosts.len() - 1
     }
+}
+
+/// `[0] kmsg: [[1709272800.000003000, {}], {..` of fluent-bit: its time.
+fn stamp_before(text: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b'{', text)?;
+    let mut pairs = text[..end].windows(2);
+    let open = pairs.rposition(|pair| pair[0] == b'[' && pair[1].is_ascii_digit())?;
+    let stamp = text.get(open + 1..open + 18)?;
+    wall::clock_us(stamp).map(|_| stamp)
+}
+
+/// Whether a line is a JSON document, perhaps of an event stream, a sequence or an array.
+fn is_json(line: &[u8]) -> bool {
+    let line = line.strip_prefix(b"data:").unwrap_or(line);
+    let line = line.strip_prefix(b"\x1e").unwrap_or(line);
+    matches!(
+        line.trim_ascii_start(),
+        [b'{' | b',', ..] | [b'[', b'{', ..]
+    )
+}
+
+/// Whether it has a message as an array of bytes, which journalctl prints if it is no UTF-8.
+fn has_bytes(line: &[u8]) -> bool {
+    memchr::memmem::find(line, b"\"MESSAGE\"")
+        .is_some_and(|at| memchr::memchr(b'[', &line[at..line.len().min(at + 14)]).is_some())
 }
 
 /// A name without its domain; an address as it is.

@@ -2,7 +2,9 @@
 //!
 //! A line at a time: it must not keep lines.
 
-use super::{feed::Feed, hosts::Hosts, report::Source};
+use std::io::Read;
+
+use super::{envelope, feed::Feed, hosts::Hosts, report::Source};
 
 /// A log that is being read.
 #[derive(Debug)]
@@ -10,6 +12,8 @@ pub struct Reading {
     name: String,
     feed: Feed,
     hosts: Hosts,
+    /// Messages of documents.
+    messages: u64,
     /// Whether the last byte ended a line.
     ends_line: bool,
 }
@@ -22,6 +26,7 @@ impl Reading {
             name: name.to_owned(),
             feed: Feed::default(),
             hosts: Hosts::default(),
+            messages: 0,
             ends_line: true,
         }
     }
@@ -34,6 +39,18 @@ impl Reading {
         let hosts = &mut self.hosts;
         self.feed
             .push(bytes, &mut |number, piece| hosts.piece(number, &piece));
+    }
+
+    /// Reads one JSON document of a log store; what stands behind it stays unread.
+    ///
+    /// # Errors
+    /// When it is damaged or ends too early; the messages before count.
+    pub fn document(&mut self, input: impl Read) -> Result<(), serde_json::Error> {
+        let (hosts, messages) = (&mut self.hosts, &mut self.messages);
+        envelope::document(input, &mut |entry| {
+            *messages += 1;
+            hosts.entry(*messages, entry);
+        })
     }
 
     /// What was pushed ends here; what comes next begins a line.
@@ -51,7 +68,7 @@ impl Reading {
             .end(&mut |number, piece| hosts.piece(number, &piece));
         let mut source = Source {
             name: self.name,
-            lines: self.feed.lines(),
+            lines: self.feed.lines() + self.messages,
             bytes: self.feed.bytes(),
             ..Source::default()
         };

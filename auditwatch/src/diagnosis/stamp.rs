@@ -139,6 +139,14 @@ pub fn stamped(line: &[u8]) -> Stamped<'_> {
         return found;
     }
     if let Some((wall, rest)) = date(found.message) {
+        // A container's line (CRI), which is a line of its own.
+        if let Some(inner) = container_line(rest) {
+            let inner = stamped(inner);
+            return Stamped {
+                wall: inner.wall.or(Some(wall)),
+                ..inner
+            };
+        }
         found.wall = Some(wall);
         found.message = rest;
         if is_rfc5424 {
@@ -334,6 +342,16 @@ fn sender(found: &mut Stamped<'_>) {
             return;
         }
     }
+}
+
+/// Behind `stdout F `: whole lines (F) and parts of lines (P) of a container.
+fn container_line(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b"std")?;
+    let text = text
+        .strip_prefix(b"out ")
+        .or_else(|| text.strip_prefix(b"err "))?;
+    text.strip_prefix(b"F ")
+        .or_else(|| text.strip_prefix(b"P "))
 }
 
 /// syslogd's own line, which says of its last line that it came more than once.

@@ -30,6 +30,7 @@ pub fn clock_us(text: &[u8]) -> Option<i64> {
             let (day, rest) = digits(rest.strip_prefix(b"-")?)?;
             of(first, month, day, rest.get(1..)?)
         }
+        (2, b':') => of(NO_YEAR, 1, 1, text),
         (4, b' ') => by_month(first, month(&rest[1..])?, &rest[4..]),
         (2, b'-') => {
             let (day, rest) = digits(&rest[1..])?;
