@@ -23,13 +23,16 @@ const MOST_LIMITS: usize = 200;
 /// Lines by which a log that is there twice is known.
 const MOST_SEEN: usize = 100_000;
 
+/// A shutdown takes less, seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
 /// What is known of auditd.
 #[derive(Clone, Debug, Default)]
 enum Auditd {
     #[default]
     Unknown,
     Runs(When),
-    Stopped,
+    Stopped(When),
     Died,
 }
 
@@ -339,7 +342,13 @@ impl Account {
             Auditd::Runs(since) => is_after(since, at),
             Auditd::Died => true,
             Auditd::Unknown => has_key,
-            Auditd::Stopped => false,
+            // A host that shuts down prints some, of services that stop.
+            Auditd::Stopped(since) => {
+                has_key
+                    || at
+                        .seconds_since(since)
+                        .is_some_and(|seconds| seconds > SHUTDOWN_SECONDS)
+            }
         };
         self.report.printed_wanted += u64::from(wanted);
         self.timeline.printed(at, wanted);
@@ -348,13 +357,13 @@ impl Account {
     /// Something of auditd.
     pub fn daemon(&mut self, daemon: Daemon, at: &Moment<'_>) {
         self.speaks = true;
-        if daemon == Daemon::Failed && matches!(self.auditd, Auditd::Died | Auditd::Stopped) {
+        if daemon == Daemon::Failed && matches!(self.auditd, Auditd::Died | Auditd::Stopped(_)) {
             return;
         }
         match daemon {
             Daemon::Started if matches!(self.auditd, Auditd::Runs(_)) => {}
             Daemon::Started => self.auditd = Auditd::Runs(at.when()),
-            Daemon::Stopped => self.auditd = Auditd::Stopped,
+            Daemon::Stopped => self.auditd = Auditd::Stopped(at.when()),
             Daemon::Died | Daemon::Killed | Daemon::Failed => self.auditd = Auditd::Died,
             _ => {}
         }

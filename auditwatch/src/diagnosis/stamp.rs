@@ -392,6 +392,10 @@ fn program(found: &mut Stamped<'_>) {
     let text = found.message;
     let end = memchr(b' ', &text[..text.len().min(256)]).unwrap_or(0);
     let Some(name) = program_name(&text[..end]) else {
+        if found.kernel_us.is_none() && found.wall.is_none() && is_host(&text[..end]) {
+            // A pasted line whose date was cut off: `host kernel: `, `host program[1]: `.
+            monotonic_sender(found);
+        }
         return;
     };
     // Of a message without a date only the programs that are known begin with their name.
@@ -408,6 +412,11 @@ fn program(found: &mut Stamped<'_>) {
             found.message = rest;
         }
     }
+}
+
+fn is_host(word: &[u8]) -> bool {
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    !word.is_empty() && word.iter().all(in_name)
 }
 
 /// The name in `name:` or `name[1]:`.
