@@ -31,7 +31,9 @@ mod reading;
 mod report;
 mod scan;
 mod stamp;
+mod talkers;
 mod timeline;
+mod traces;
 mod utc;
 mod verdict;
 mod wall;
@@ -42,7 +44,7 @@ pub use place::Origin;
 pub use reading::Reading;
 pub use report::{
     Advice, Boot, CounterSeen, Diagnosis, Event, HungTask, LimitSeen, LimitSource, Need, Source,
-    Verdict, What, When,
+    Talker, Verdict, What, When,
 };
 
 /// The diagnosis of logs of the hosts of one place. Several logs may report the same losses, so that they are not added

@@ -126,7 +126,24 @@ fn raise(diagnosis: &Diagnosis, limits: &Limits, place: &Place) -> Option<Advice
             [place.live(&["auditctl -s"]), place.set_limit(BASELINE)].concat(),
         ));
     };
-    let target = target(limits)?;
+    let Some(target) = target(limits) else {
+        // Long already, nobody raised it since, and it lost as much as it holds.
+        let is_slow = !limits.is_raised && diagnosis.lost_at_least >= u64::from(over);
+        return is_slow.then(|| {
+            say(
+                "reduce the records, or make the consumer faster: flush and freq in auditd.conf, its disk, its plugins",
+                format!(
+                    "the limit is {} already; when a queue of that length is full, the consumer does not keep up, and \
+                     a bigger limit mostly delays the loss",
+                    number(over)
+                ),
+                vec![format!(
+                    "grep -E '^(flush|freq|q_depth)' {}",
+                    place.path("/etc/audit/auditd.conf")
+                )],
+            )
+        });
+    };
     let burst = diagnosis
         .need
         .and_then(|need| need.if_one_burst)
@@ -201,6 +218,22 @@ fn other(cause: Cause, boots: &[&Boot], place: &Place) -> Option<Advice> {
     let conf = place.path("/etc/audit/auditd.conf");
     Some(match cause {
         Cause::KauditdStuck => stuck(boots, place),
+        Cause::KernelFault => {
+            let is_timeout = boots
+                .iter()
+                .any(|boot| boot.kernel_faults.contains(&"schedule_timeout"));
+            say(
+                "boot a newer kernel",
+                if is_timeout {
+                    "audit_log_start called schedule_timeout with a negative time, so that its tasks spin: Red Hat bug \
+                     962976 of RHEL 6, mended by RHSA-2013:1173 (6.4) and RHSA-2013:1645 (6.5)"
+                } else {
+                    "the trace shows auditd_reset and kauditd_hold_skb, which call each other without end when the \
+                     consumer goes away; no limit helps"
+                },
+                place.live(&["uname -r"]),
+            )
+        }
         Cause::QueueFarAbove => {
             let depth = boots.iter().filter_map(|boot| boot.depth_max).max()?;
             say(
@@ -299,7 +332,7 @@ fn other(cause: Cause, boots: &[&Boot], place: &Place) -> Option<Advice> {
         Cause::HoldQueue => say(
             "start auditd earlier, or raise audit_backlog_limit= on the kernel command line",
             "with audit=1 the kernel holds records until auditd starts, as many as the limit",
-            Vec::new(),
+            place.boot_option(&format!("audit_backlog_limit={BASELINE}")),
         ),
         Cause::OutOfMemory => say(
             "find out what used the kernel's memory",
@@ -347,6 +380,15 @@ fn other(cause: Cause, boots: &[&Boot], place: &Place) -> Option<Advice> {
                 place.live(&["sysctl net.core.rmem_default net.core.rmem_max"]),
             )
         }
+        Cause::MissingEvents => say(
+            "find out where the events were lost: the kernel's counter, the rate limit, auditd's own messages",
+            "each event has a serial number, and some of them never reached the log; a log that somebody filtered has \
+             such gaps too",
+            place.live(&[
+                "auditctl -s",
+                "ausearch -m DAEMON_ERR,DAEMON_ABORT -ts this-week",
+            ]),
+        ),
         Cause::SocketFull => say(
             "make the consumer faster: flush and freq in auditd.conf, its disk, its plugins, its priority",
             "its socket was full, so that it is behind; the kernel keeps the record and tries again, and records are \

@@ -8,6 +8,7 @@ use super::{
     fact::{Fact, Reason},
     moment::{Moment, is_after},
     report::{Boot, CounterSeen, HungTask, LimitSource, What, When},
+    talkers::{Serials, Talkers},
     timeline::Timeline,
 };
 use crate::untrusted::Untrusted;
@@ -42,6 +43,8 @@ pub struct Account {
     report: Boot,
     counter: Counter,
     timeline: Timeline,
+    talkers: Talkers,
+    serials: Serials,
     auditd: Auditd,
     /// The event that a rule with a key made last.
     wanted_event: Option<u64>,
@@ -51,6 +54,8 @@ pub struct Account {
     lost_before: u64,
     /// Lines in which `kauditd` was reported as stuck: the trace follows.
     stuck_line: Option<u64>,
+    /// The line of a negative time.
+    timeout_line: Option<u64>,
     /// A limit that may be the present one with its last digits cut off.
     cut_limit: Option<u32>,
     /// Lines that are printed once only, so that one that is there twice counts once.
@@ -148,6 +153,9 @@ impl Account {
                 | Fact::CommandLine(_)
                 | Fact::Release(_)
                 | Fact::NetlinkFrame
+                | Fact::ResetFrame
+                | Fact::WrongTimeout
+                | Fact::AnyFrame
                 | Fact::SoftLockup { .. }
                 | Fact::OomKilled { .. }
         );
@@ -166,6 +174,20 @@ impl Account {
                 let is_near = |line| at.line.saturating_sub(line) <= TRACE_LINES;
                 self.report.kauditd_stuck_in_netlink |= self.stuck_line.is_some_and(is_near);
             }
+            Fact::ResetFrame => {
+                self.speaks = true;
+                self.fault("auditd_reset");
+            }
+            Fact::WrongTimeout => self.timeout_line = Some(at.line),
+            Fact::AnyFrame => {
+                let is_near = |line| at.line.saturating_sub(line) <= TRACE_LINES;
+                if self.timeout_line.is_some_and(is_near) {
+                    self.speaks = true;
+                    self.fault("schedule_timeout");
+                }
+            }
+            Fact::Talker(who) => self.talkers.add(who),
+            Fact::Serial(serial) => self.serials.see(serial),
             Fact::ReaderGone => self.daemon(Daemon::Died, at),
             Fact::CommandLine(boot) => {
                 self.report.audit_at_boot = Some(boot.on);
@@ -290,6 +312,12 @@ impl Account {
         self.timeline.add_lost(more);
         self.report.first_loss.get_or_insert_with(|| at.when());
         self.report.last_loss = Some(at.when());
+    }
+
+    fn fault(&mut self, name: &'static str) {
+        if !self.report.kernel_faults.contains(&name) {
+            self.report.kernel_faults.push(name);
+        }
     }
 
     /// The queue was over its limit.
@@ -439,6 +467,8 @@ impl Account {
                     unconfirmed: counter.unconfirmed(),
                 }),
             incidents,
+            talkers: self.talkers.report(),
+            serial_gaps: self.serials.gaps(),
             timeline,
             events_left_out,
             ..self.report

@@ -25,6 +25,8 @@ pub enum Cause {
     TasksHang,
     /// `kauditd` kept a CPU to itself and did not empty the queue.
     KauditdStuck,
+    /// A trace shows a fault of the kernel in audit.
+    KernelFault,
     /// The queue was far above its limit: it held records that the limit does not hold.
     QueueFarAbove,
     /// The consumer ended.
@@ -65,6 +67,8 @@ pub enum Cause {
     PluginEnded,
     /// A consumer other than auditd lost events.
     OtherConsumer,
+    /// Events are missing from an audit.log.
+    MissingEvents,
     /// The consumer's socket was full; the kernel tries again.
     SocketFull,
     /// Records that somebody wanted were printed only.
@@ -98,6 +102,7 @@ pub fn causes(boot: &Boot) -> Vec<Cause> {
     put(!boot.panics.is_empty(), Cause::Panic);
     put(is_hung, Cause::TasksHang);
     put(is_stuck, Cause::KauditdStuck);
+    put(!boot.kernel_faults.is_empty(), Cause::KernelFault);
     put(is_far, Cause::QueueFarAbove);
     put(is_gone && !auditd("killed"), Cause::ConsumerGone);
     put(auditd("killed"), Cause::ConsumerKilled);
@@ -137,6 +142,7 @@ pub fn causes(boot: &Boot) -> Vec<Cause> {
     put(auditd("remote_full"), Cause::RemoteQueue);
     put(auditd("plugin_ended"), Cause::PluginEnded);
     put(auditd("other_lost"), Cause::OtherConsumer);
+    put(boot.serial_gaps > 0, Cause::MissingEvents);
     put(auditd("no_buffers") || auditd("refused"), Cause::SocketFull);
     put(is_silent(boot), Cause::SilentLoss);
     put(is_suppressed(boot), Cause::Suppressed);
@@ -164,11 +170,13 @@ pub fn verdict(boot: &Boot) -> Verdict {
         | Cause::PluginQueue
         | Cause::DispatcherQueue
         | Cause::RemoteQueue
-        | Cause::OtherConsumer => Verdict::LossesInAuditd,
+        | Cause::OtherConsumer
+        | Cause::MissingEvents => Verdict::LossesInAuditd,
         Cause::SocketFull | Cause::SilentLoss | Cause::Suppressed | Cause::LowDisk => {
             Verdict::Suspected
         }
         Cause::KauditdStuck
+        | Cause::KernelFault
         | Cause::ConsumerGone
         | Cause::ConsumerKilled
         | Cause::Halted

@@ -69,6 +69,16 @@ pub enum Fact {
     },
     /// The kernel's release, as a trace names it.
     Release(Untrusted),
+    /// A SYSCALL record.
+    Talker(super::talkers::Who),
+    /// A record of an audit.log, by the number of its event.
+    Serial(u64),
+    /// A trace in which `auditd_reset` calls itself.
+    ResetFrame,
+    /// `schedule_timeout` was called with a negative time.
+    WrongTimeout,
+    /// A line of any trace that names `audit_log_start`.
+    AnyFrame,
     /// A trace within netlink's sending.
     NetlinkFrame,
     /// The program that read the records is gone: the kernel does not try again.

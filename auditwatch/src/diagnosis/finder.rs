@@ -8,9 +8,11 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{
     fact::{Fact, Reason, Setting},
-    scan::{counter, digits, readable, skip_spaces, value_of},
+    scan::{counter, digits, readable, value_of},
+    talkers::who,
+    traces::{blocked, command, dropped, frame, header, killed, release, soft_lockup},
 };
-use crate::{kernel::cmdline::AuditBoot, untrusted::Untrusted};
+use crate::kernel::cmdline::AuditBoot;
 
 /// The messages of `audit_log_lost`, printed with `-f 1` behind `audit: `.
 const REASONS: [(&[u8], Reason); 13] = [
@@ -63,11 +65,13 @@ enum Anchor {
     Tainted,
     Netlink,
     Command,
+    Reset,
+    Timeout,
     /// Of interest to other modules only.
     Other,
 }
 
-const ANCHORS: [(&str, Anchor); 33] = [
+const ANCHORS: [(&str, Anchor); 35] = [
     ("audit_lost=", Anchor::Lost),
     ("audit_backlog=", Anchor::Depth),
     ("audit: ", Anchor::Audit),
@@ -88,6 +92,8 @@ const ANCHORS: [(&str, Anchor); 33] = [
     ("netlink_attachskb", Anchor::Netlink),
     ("netlink_unicast", Anchor::Netlink),
     ("COMMAND: \"", Anchor::Command),
+    ("auditd_reset", Anchor::Reset),
+    ("schedule_timeout: wrong timeout", Anchor::Timeout),
     // auditd, augenrules, auditctl, journald, other consumers.
     ("audisp", Anchor::Other),
     ("osquery", Anchor::Other),
@@ -159,6 +165,7 @@ impl Finder {
                 }
                 Anchor::Panic => panic(rest),
                 Anchor::Blocked => blocked(rest),
+                Anchor::Frame if before.ends_with(b"? ") => Some(Fact::AnyFrame),
                 Anchor::Frame => frame(before, rest, false),
                 Anchor::Receive => frame(before, rest, true),
                 Anchor::Version if before.is_empty() => Some(Fact::KernelStart {
@@ -177,6 +184,8 @@ impl Finder {
                 Anchor::TaskHeader if before.is_empty() => header(rest),
                 Anchor::Tainted => release(rest),
                 Anchor::Netlink => rest.starts_with(b"+0x").then_some(Fact::NetlinkFrame),
+                Anchor::Reset => rest.starts_with(b"+0x").then_some(Fact::ResetFrame),
+                Anchor::Timeout => Some(Fact::WrongTimeout),
                 Anchor::Command => command(before, rest),
                 _ => None,
             };
@@ -308,7 +317,19 @@ fn suppressed(before: &[u8]) -> Option<Fact> {
 /// Behind `type=`: a record that was printed, or one of auditd's own log.
 fn record(before: &[u8], rest: &[u8], found: &mut Vec<Fact>) {
     if let Some(text) = rest.strip_prefix(b"CONFIG_CHANGE msg=audit(") {
+        found.extend(serial_of(text).map(Fact::Serial));
         changes(text, found);
+        return;
+    }
+    // A line of audit.log, and no other word that ends like that.
+    let is_first = matches!(before.last(), None | Some(b' '));
+    if is_first && let Some(at) = memchr::memmem::find(&rest[..rest.len().min(48)], b" msg=audit(")
+    {
+        let text = &rest[at + 11..];
+        found.extend(serial_of(text).map(Fact::Serial));
+        if rest.starts_with(b"SYSCALL ") {
+            found.push(Fact::Talker(who(text)));
+        }
         return;
     }
     let Some((record_type, rest)) = digits(rest) else {
@@ -329,12 +350,23 @@ fn record(before: &[u8], rest: &[u8], found: &mut Vec<Fact>) {
         serial,
         has_key: memchr::memmem::find(rest, b" key=\"").is_some(),
     });
+    if record_type == SYSCALL {
+        found.push(Fact::Talker(who(rest)));
+    }
     if record_type == CONFIG_CHANGE {
         changes(rest, found);
     }
 }
 
+const SYSCALL: u32 = 1300;
 const CONFIG_CHANGE: u32 = 1305;
+
+/// Behind `audit(`: `1709272800.123:456): ..`, the number of the event.
+fn serial_of(text: &[u8]) -> Option<u64> {
+    let colon = memchr::memchr(b':', &text[..text.len().min(32)])?;
+    let (serial, rest) = digits(&text[colon + 1..])?;
+    rest.starts_with(b")").then_some(serial)
+}
 
 /// The settings of a `CONFIG_CHANGE` record.
 pub fn changes(text: &[u8], found: &mut Vec<Fact>) {
@@ -369,108 +401,6 @@ fn panic(rest: &[u8]) -> Option<Fact> {
     Some(Fact::Panic {
         message: readable(message, 80),
         reason: reason(message),
-    })
-}
-
-/// Behind `INFO: task `: `rsync:188152 blocked for more than 120 seconds.`
-fn blocked(rest: &[u8]) -> Option<Fact> {
-    const WORDS: &[u8] = b" blocked for more than ";
-    let at = memchr::memmem::find(&rest[..rest.len().min(128)], WORDS)?;
-    let (task, after) = (&rest[..at], &rest[at + WORDS.len()..]);
-    let (seconds, after) = digits(after)?;
-    after.starts_with(b" seconds").then_some(())?;
-    let (comm, pid) = named(task)?;
-    Some(Fact::Blocked {
-        comm,
-        pid,
-        seconds: Some(seconds),
-    })
-}
-
-/// `name:7`; the name may have colons.
-fn named(task: &[u8]) -> Option<(Untrusted, u32)> {
-    let colon = memchr::memrchr(b':', task)?;
-    let (pid, b"") = digits(&task[colon + 1..])? else {
-        return None;
-    };
-    Some((readable(&task[..colon], 32), u32::try_from(pid).ok()?))
-}
-
-/// Behind `task:`, since 5.9: `rsync state:D stack:0 pid:188152 tgid:188152 ppid:1 flags:0x0`.
-fn header(rest: &[u8]) -> Option<Fact> {
-    let at = memchr::memmem::find(&rest[..rest.len().min(64)], b"state:D")?;
-    let pid = memchr::memmem::find(&rest[at..], b" pid:")?;
-    let pid = skip_spaces(&rest[at + pid + 5..]);
-    let (pid, after) = digits(pid)?;
-    after.starts_with(b" ").then_some(())?;
-    Some(Fact::Blocked {
-        comm: readable(rest[..at].trim_ascii_end(), 32),
-        pid: u32::try_from(pid).ok()?,
-        seconds: None,
-    })
-}
-
-/// A line of a trace: ` [<ffffffff810d1d9d>] audit_log_start+0x2cd/0x450`. One with a `?` is only a trace
-/// of an earlier call on the stack.
-fn frame(before: &[u8], rest: &[u8], is_receive: bool) -> Option<Fact> {
-    // `audit_log_start at ffffffff81125d4c` of crash.
-    let is_call = rest.starts_with(b"+0x")
-        || rest.starts_with(b" at ffffffff")
-        || (!is_receive && rest.starts_with(b".part."));
-    let at_begin = before.is_empty() || matches!(before.last(), Some(b' ' | b'\t' | b']'));
-    (is_call && at_begin && !before.ends_with(b"? ")).then_some(Fact::Frame { is_receive })
-}
-
-/// Before and behind `COMMAND: "` of crash: `PID: 188152  TASK: ffff8801  CPU: 3   ` and `rsync"`.
-fn command(before: &[u8], rest: &[u8]) -> Option<Fact> {
-    let pid = memchr::memmem::find(before, b"PID: ")?;
-    let (pid, _) = digits(skip_spaces(&before[pid + 5..]))?;
-    let end = memchr::memchr(b'"', &rest[..rest.len().min(64)])?;
-    Some(Fact::Blocked {
-        comm: readable(&rest[..end], 32),
-        pid: u32::try_from(pid).ok()?,
-        seconds: None,
-    })
-}
-
-/// Behind `Not t` or `T` and `ainted`: ` 6.1.147-172.266.amzn2023.x86_64 #1`, perhaps behind letters.
-fn release(rest: &[u8]) -> Option<Fact> {
-    let rest = &rest[..rest.len().min(160)];
-    let end = memchr::memmem::find(rest, b" #")?;
-    let word = rest[..end].rsplit(|&byte| byte == b' ').next()?;
-    let (_, after) = digits(word)?;
-    after
-        .starts_with(b".")
-        .then(|| Fact::Release(readable(word, 80)))
-}
-
-/// Behind `soft lockup - CPU#`: `1 stuck for 22s! [kauditd:28]`.
-fn soft_lockup(rest: &[u8]) -> Option<Fact> {
-    let (_, rest) = digits(rest)?;
-    let (seconds, rest) = digits(rest.strip_prefix(b" stuck for ")?)?;
-    let task = rest.strip_prefix(b"s! [")?;
-    let end = memchr::memchr(b']', task)?;
-    let (comm, pid) = named(&task[..end])?;
-    Some(Fact::SoftLockup { comm, pid, seconds })
-}
-
-/// Behind `Killed process `: `512 (auditd)`.
-fn killed(rest: &[u8]) -> Option<Fact> {
-    let (_, rest) = digits(rest)?;
-    let name = rest
-        .strip_prefix(b" (")
-        .or_else(|| rest.strip_prefix(b", UID 0, ("))?;
-    let end = memchr::memchr(b')', name)?;
-    Some(Fact::OomKilled {
-        comm: readable(&name[..end], 32),
-    })
-}
-
-/// Before ` printk messages dropped`: `** 153`.
-fn dropped(before: &[u8]) -> Option<Fact> {
-    let number = before.strip_prefix(b"** ")?;
-    Some(Fact::Gap {
-        lines: digits(number).map(|(lines, _)| lines),
     })
 }
 

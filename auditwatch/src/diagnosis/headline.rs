@@ -180,6 +180,10 @@ fn trouble(cause: Cause, diagnosis: &Diagnosis) -> Option<String> {
                 seconds(longest)
             )
         }
+        Cause::KernelFault => {
+            let fault = all().flat_map(|boot| &boot.kernel_faults).next()?;
+            format!("a trace shows a fault of the kernel in audit ({fault})")
+        }
         Cause::ConsumerGone => "the program that read audit ended".to_owned(),
         Cause::ConsumerKilled => "the kernel killed auditd to free memory".to_owned(),
         Cause::Halted => "auditd took the system down, as its configuration says".to_owned(),
@@ -211,6 +215,17 @@ fn trouble(cause: Cause, diagnosis: &Diagnosis) -> Option<String> {
             format!(
                 "{name} reports that it lost events ({})",
                 counted(*reports, "report")
+            )
+        }
+        Cause::MissingEvents => {
+            let missing: u64 = all().map(|boot| boot.serial_gaps).sum();
+            format!(
+                "{} missing from audit.log: gaps in the serial numbers",
+                if missing == 1 {
+                    "1 event is".to_owned()
+                } else {
+                    format!("{} events are", count(missing))
+                }
             )
         }
         Cause::SocketFull => format!(

@@ -14,7 +14,7 @@ pub fn notes(diagnosis: &Diagnosis) -> Vec<String> {
         .map(|source| source.quiet_boots)
         .sum();
     if boots().next().is_none() && quiet == 0 {
-        notes.push("no line of this log is about audit".to_owned());
+        notes.push("no line of this log reports a state or a problem of audit".to_owned());
     }
     let suppressed: u64 = boots().map(|boot| boot.suppressed_lines).sum();
     if suppressed > 0 {

@@ -143,6 +143,8 @@ pub struct Boot {
     pub kauditd_stuck_seconds: Option<u64>,
     /// Whether the trace then shows it within netlink.
     pub kauditd_stuck_in_netlink: bool,
+    /// Faults of the kernel that a trace shows, by name.
+    pub kernel_faults: Vec<&'static str>,
     /// Consumers other than auditd that report losses, and the number of reports.
     pub consumers: BTreeMap<String, u64>,
     /// Limits in the order they were seen.
@@ -162,6 +164,10 @@ pub struct Boot {
     /// Those of them that somebody wanted: auditd had started, or a rule with a key made them. Without `audit=1`
     /// the kernel kept no other copy.
     pub printed_wanted: u64,
+    /// Who made the most records.
+    pub talkers: Vec<Talker>,
+    /// Events whose serial numbers are missing from an audit.log.
+    pub serial_gaps: u64,
     /// Tasks that hung.
     pub hung_tasks: Vec<HungTask>,
     /// Panics for audit, in the kernel's words.
@@ -183,6 +189,23 @@ impl Boot {
             self.panics.push(words);
         }
     }
+}
+
+/// Who made records, by the SYSCALL records of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Talker {
+    /// Its name.
+    pub comm: Untrusted,
+    /// Its program.
+    pub exe: Untrusted,
+    /// The user who logged in.
+    pub auid: Untrusted,
+    /// The key of the rule.
+    pub key: Untrusted,
+    /// Its SYSCALL records.
+    pub records: u64,
+    /// SYSCALL records of all talkers.
+    pub of_records: u64,
 }
 
 /// The kernel's counter of losses.

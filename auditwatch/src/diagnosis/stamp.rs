@@ -282,6 +282,12 @@ const LEVELS: [&[u8]; 11] = [
     b"debug", b"panic",
 ];
 
+/// `err` or `kern.err`, in any case.
+fn is_severity(word: &[u8]) -> bool {
+    let level = memchr(b'.', word).map_or(word, |dot| &word[dot + 1..]);
+    LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known))
+}
+
 /// `err ` or `kern.err ` before the date, as some templates of rsyslog have it.
 fn severity(text: &[u8]) -> Option<&[u8]> {
     let end = memchr(b' ', &text[..text.len().min(20)])?;
@@ -310,6 +316,13 @@ fn sender(found: &mut Stamped<'_>) {
         let end = memchr(b' ', rest).unwrap_or(rest.len());
         let word = &rest[..end];
         let after = rest.get(end + 1..).unwrap_or_default();
+        // Without a space behind it, as some copies have it.
+        if word.len() > 7 && word.starts_with(b"kernel:") {
+            found.speaker = Speaker::Kernel;
+            found.message = &rest[7..];
+            found.host = host;
+            return;
+        }
         if matches!(word, b"kernel:" | b"vmunix:") {
             found.speaker = Speaker::Kernel;
             found.message = after;
@@ -336,7 +349,9 @@ fn sender(found: &mut Stamped<'_>) {
         if word.is_empty() || word.starts_with(b"[") {
             return;
         }
-        host = host.or(Some(word));
+        if !is_severity(word) {
+            host = host.or(Some(word));
+        }
         rest = after;
         if rest.starts_with(b"[") {
             return;

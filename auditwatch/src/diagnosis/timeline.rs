@@ -185,7 +185,11 @@ impl Timeline {
                     && last >= first
                     && is_first
                 {
-                    *lost = (*lost).min(u64::from(last - first) + 1);
+                    // One sighting of the counter says nothing of this time alone.
+                    *lost = match u64::from(last - first) {
+                        0 if *lost > 1 => 0,
+                        apart => (*lost).min(apart + 1),
+                    };
                 }
                 is_first = false;
             }

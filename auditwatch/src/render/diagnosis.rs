@@ -7,7 +7,7 @@ use super::{
     wrap::{command, hang},
 };
 use crate::{
-    diagnosis::{Boot, Diagnosis, Event, Source, Verdict, What, moment},
+    diagnosis::{Boot, Diagnosis, Event, Source, Talker, Verdict, What, moment},
     units::{count, plural},
     untrusted::{NAME_COLUMNS, clipped, shown},
 };
@@ -91,6 +91,9 @@ fn show_source(source: &Source, style: Style, text: &mut String) {
     for boot in &source.boots {
         let begin = format!("{}  ", style.bold(&format!("boot {:<4}", boot.number)));
         *text += &hang(&begin, &about(boot), INDENT, style);
+        for talker in &boot.talkers {
+            *text += &hang("  talker   ", &about_talker(talker), INDENT, style);
+        }
         for event in boot.timeline.iter().take(MOST_EVENTS) {
             let (begin, words) = line(event, style);
             *text += &hang(&begin, &words, ROW, style);
@@ -100,6 +103,23 @@ fn show_source(source: &Source, style: Style, text: &mut String) {
             let _ = writeln!(text, "  {} more; --json has the first 500", count(more));
         }
     }
+}
+
+/// Who made records.
+fn about_talker(talker: &Talker) -> String {
+    let exe = &talker.exe;
+    let name = if exe.is_empty() { &talker.comm } else { exe };
+    let mut text = format!(
+        "{} of {} SYSCALL records: {name}",
+        count(talker.records),
+        count(talker.of_records)
+    );
+    for (what, value) in [("auid", &talker.auid), ("key", &talker.key)] {
+        if !value.is_empty() && *value != "(null)" {
+            let _ = write!(text, ", {what} {value}");
+        }
+    }
+    shown(&text).to_string()
 }
 
 /// A boot in a line.
