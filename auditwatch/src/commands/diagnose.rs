@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     log_source,
@@ -21,7 +21,8 @@ use crate::{
 pub fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
     let logs = match (&args.root, args.files.as_slice()) {
         (Some(root), _) => log_source::of_disk(root)?,
-        (None, []) if log_source::is_piped() => log_source::of_files(&["-".into()])?,
+        (None, []) if log_source::is_piped() => log_source::of_files(&["-".into()])
+            .context("for the messages of this host, use auditwatch diagnose /dev/kmsg")?,
         (None, []) => log_source::of_this_host()?,
         (None, files) => log_source::of_files(files)?,
     };
