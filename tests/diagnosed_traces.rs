@@ -91,3 +91,24 @@ fn a_queue_that_is_long_already_needs_a_faster_consumer() {
             .all(|advice| !advice.what.contains("raise"))
     );
 }
+
+#[test]
+fn losses_are_counted_by_day() {
+    let mut log = String::new();
+    for (day, lost) in [(1, 900), (1, 905), (2, 1000), (4, 1001)] {
+        writeln!(
+            log,
+            "Mar  {day} 05:00:00 h kernel: audit: audit_lost={lost} audit_rate_limit=0 audit_backlog_limit=320"
+        )
+        .expect("text");
+    }
+    let text = render::diagnosis::by_day(&of(&log), Style::plain());
+    has(
+        &text,
+        &[
+            "03-01  at least 6 records lost",
+            "03-02  at least 95 records lost",
+            "03-04  at least 1 record lost",
+        ],
+    );
+}

@@ -399,6 +399,9 @@ pub struct DiagnoseArgs {
     /// store. gzip and zstd files are decompressed. Rotated files of one log are read as one.
     #[arg(conflicts_with = "root", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
+    /// Show the losses of each day, if the log has dates
+    #[arg(long)]
+    pub by_day: bool,
     /// Read the logs of a stopped host whose disk is mounted at DIR
     ///
     /// The logs are the files in DIR/var/log, DIR/var/crash and pstore, or in the tree of an sos report.

@@ -14,6 +14,7 @@ mod cause;
 mod counter;
 mod daemon;
 mod date;
+mod days;
 mod envelope;
 mod fact;
 mod feed;
@@ -43,8 +44,8 @@ pub use cause::Cause;
 pub use place::Origin;
 pub use reading::Reading;
 pub use report::{
-    Advice, Boot, CounterSeen, Diagnosis, Event, HungTask, LimitSeen, LimitSource, Need, Source,
-    Talker, Verdict, What, When,
+    Advice, Boot, CounterSeen, DayLosses, Diagnosis, Event, HungTask, LimitSeen, LimitSource, Need,
+    Source, Talker, Verdict, What, When,
 };
 
 /// The diagnosis of logs of the hosts of one place. Several logs may report the same losses, so that they are not added

@@ -38,7 +38,11 @@ pub fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
     explain(match args.print.format() {
         Format::Json => json::line(&mut out, &found),
         Format::Table => {
-            let text = diagnosis::report(&found, out.style(args.print.color));
+            let style = out.style(args.print.color);
+            let mut text = diagnosis::report(&found, style);
+            if args.by_day {
+                text.push_str(&diagnosis::by_day(&found, style));
+            }
             out.text(&text)
         }
     })?;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{
     counter::Counter,
     daemon::Daemon,
+    days::Days,
     fact::{Fact, Reason},
     moment::{Moment, is_after},
     report::{Boot, CounterSeen, HungTask, LimitSource, What, When},
@@ -44,6 +45,7 @@ pub struct Account {
     counter: Counter,
     timeline: Timeline,
     talkers: Talkers,
+    days: Days,
     serials: Serials,
     auditd: Auditd,
     /// The event that a rule with a key made last.
@@ -310,6 +312,9 @@ impl Account {
         put(&mut self.timeline, self.limit);
         let more = self.counter.at_least().saturating_sub(self.lost_before);
         self.timeline.add_lost(more);
+        // The first counter has the losses before the log as well.
+        let is_first = self.counter.first() == self.counter.last();
+        self.days.add(at.wall_us, more, is_first);
         self.report.first_loss.get_or_insert_with(|| at.when());
         self.report.last_loss = Some(at.when());
     }
@@ -468,6 +473,7 @@ impl Account {
                 }),
             incidents,
             talkers: self.talkers.report(),
+            days: self.days.report(),
             serial_gaps: self.serials.gaps(),
             timeline,
             events_left_out,

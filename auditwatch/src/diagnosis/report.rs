@@ -164,6 +164,8 @@ pub struct Boot {
     /// Those of them that somebody wanted: auditd had started, or a rule with a key made them. Without `audit=1`
     /// the kernel kept no other copy.
     pub printed_wanted: u64,
+    /// Losses by day, if the log has dates; of the first counter only one loss counts.
+    pub days: Vec<DayLosses>,
     /// Who made the most records.
     pub talkers: Vec<Talker>,
     /// Events whose serial numbers are missing from an audit.log.
@@ -189,6 +191,15 @@ impl Boot {
             self.panics.push(words);
         }
     }
+}
+
+/// Losses of a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DayLosses {
+    /// The day: `2024-03-01`, or `03-01` if the log has no years.
+    pub day: String,
+    /// Records lost, at least.
+    pub lost: u64,
 }
 
 /// Who made records, by the SYSCALL records of the log.

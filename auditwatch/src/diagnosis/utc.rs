@@ -14,6 +14,18 @@ pub fn text(us: u64) -> String {
     )
 }
 
+/// A day: `2021-08-14`; `08-14` of a log without years, which counts as of the year 2000.
+#[must_use]
+pub fn day(us: i64) -> String {
+    let days = u64::try_from(us.div_euclid(86_400_000_000)).unwrap_or(0);
+    let (year, month, day) = civil(days);
+    if year == 2000 {
+        format!("{month:02}-{day:02}")
+    } else {
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+}
+
 /// Year, month and day of a number of days since 1970, in the Gregorian calendar: years begin in March, so
 /// that the leap day is the last one.
 const fn civil(days: u64) -> (u64, u64, u64) {
@@ -41,6 +53,8 @@ mod tests {
     fn dates_are_right() {
         assert_eq!(text(0), "1970-01-01T00:00:00.000000Z");
         assert_eq!(text(1_628_935_201_123_456), "2021-08-14T10:00:01.123456Z");
+        assert_eq!(day(1_628_935_201_123_456), "2021-08-14");
+        assert_eq!(day(951_782_400_000_000), "02-29");
         assert_eq!(text(951_782_400_000_000), "2000-02-29T00:00:00.000000Z");
         assert_eq!(
             text(u64::MAX).len(),

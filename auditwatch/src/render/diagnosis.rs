@@ -1,6 +1,6 @@
 //! A diagnosis for people: the verdict first, then what each boot tells, and what to do.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     style::Style,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     diagnosis::{Boot, Diagnosis, Event, Source, Talker, Verdict, What, moment},
-    units::{count, plural},
+    units::{count, counted, plural},
     untrusted::{NAME_COLUMNS, clipped, shown},
 };
 
@@ -72,6 +72,30 @@ pub fn report(diagnosis: &Diagnosis, style: Style) -> String {
     for note in &diagnosis.notes {
         let begin = format!("{}  ", style.dim("note     "));
         text += &hang(&begin, &shown(note).to_string(), INDENT, style);
+    }
+    text
+}
+
+/// The losses of each day.
+#[must_use]
+pub fn by_day(diagnosis: &Diagnosis, style: Style) -> String {
+    let mut days: BTreeMap<&str, u64> = BTreeMap::new();
+    let boots = diagnosis.sources.iter().flat_map(|source| &source.boots);
+    for day in boots.flat_map(|boot| &boot.days) {
+        let lost = days.entry(&day.day).or_default();
+        *lost = lost.saturating_add(day.lost);
+    }
+    let mut text = String::new();
+    for (day, lost) in &days {
+        let _ = writeln!(
+            text,
+            "{}  {day}  at least {} lost",
+            style.bold("day      "),
+            counted(*lost, "record")
+        );
+    }
+    if days.is_empty() {
+        text.push_str("day        the log has no dates, or no loss\n");
     }
     text
 }
