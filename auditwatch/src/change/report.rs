@@ -31,8 +31,14 @@ pub struct AtBootReport {
     pub backlog_limit: Option<u32>,
     /// Backlog wait time, jiffies.
     pub backlog_wait_time: Option<u32>,
+    /// Timer ticks a second, for the wait time; `None` where they are not known.
+    #[serde(default)]
+    pub hz: Option<u32>,
     /// 0 off, 1 on, 2 on and locked.
     pub enabled: Option<u32>,
+    /// Rules in the kernel after the load.
+    #[serde(default)]
+    pub rules: Option<u64>,
     /// What decides the limit: file and line, in words.
     pub decided_by: Option<String>,
     /// Where the load stops and why, in words.

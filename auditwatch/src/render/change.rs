@@ -9,6 +9,8 @@ use crate::{
         report::{ApplyReport, AtBootReport, UndoReport},
         revert::PartState,
     },
+    kernel::jiffies::jiffies_to_ns,
+    units::{counted, duration},
     untrusted::{shell_word, shown},
 };
 
@@ -254,12 +256,20 @@ impl Text {
             .as_ref()
             .map_or_else(String::new, |by| format!(", set by {by}"));
         self.row(name, &format!("backlog_limit {limit}{by}"));
-        if at_boot.enabled == Some(2) {
-            self.row(
-                "",
-                "the rules lock the settings (-e 2) until the boot after that",
-            );
+        let mut rest = Vec::new();
+        if let Some(jiffies) = at_boot.backlog_wait_time {
+            let time = at_boot.hz.map_or_else(String::new, |hz| {
+                format!(" ({})", duration(jiffies_to_ns(jiffies, hz)))
+            });
+            rest.push(format!("wait time {jiffies} jiffies{time}"));
         }
+        rest.extend(at_boot.rules.map(|rules| counted(rules, "rule")));
+        rest.extend(at_boot.enabled.map(|enabled| match enabled {
+            0 => "auditing off".to_owned(),
+            2 => "settings locked (-e 2) until the boot after that".to_owned(),
+            _ => "auditing on".to_owned(),
+        }));
+        self.row("", &rest.join(", "));
         if let Some(stopped) = &at_boot.stopped_at {
             self.row("", &format!("loading of the rules stops at {stopped}"));
         }

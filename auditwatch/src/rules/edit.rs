@@ -2,13 +2,17 @@
 //!
 //! In: a host's rules files, what is wanted, why in words. Out: [`Edited`]: each file before and
 //! after, and the boot that the simulator makes of it. Pure. Comments, order and all other lines
-//! stay as they are; an edit that would cost a rule, or that does not win, is none.
+//! stay as they are. An edit that does not win, or that changes another setting or the number of rules, is not made.
 
 use thiserror::Error;
 
-use crate::rules::{
-    AUDIT_RULES, AuditRules, Boot, Host, Place, RULES_D, Tree, boot, file_names, outcome::Layout,
-    placement,
+use crate::{
+    rules::{
+        AUDIT_RULES, AuditRules, Boot, Host, Place, RULES_D, Tree, boot, file_names,
+        outcome::{Layout, Stop},
+        placement,
+    },
+    units::counted,
 };
 
 /// Our own file. Letters come after digits in the order of loading, and `audit.rules` after
@@ -57,7 +61,7 @@ pub struct Edited {
 pub enum EditError {
     /// Something stops the load before any line of ours.
     #[error(
-        "no line would win: the load stops at {file}:{line} ({why}), and all that stands behind it is never \
+        "cannot set it in the rules files: the load stops at {file}:{line} ({why}), and no line after it is \
          run; mend that line first"
     )]
     Stops {
@@ -69,11 +73,31 @@ pub enum EditError {
         why: String,
     },
     /// What wins is not a plain line.
-    #[error("no line would win against {by}; change that one by hand")]
+    #[error(
+        "cannot set it in the rules files: {by} wins against every line that could be added; change it manually"
+    )]
     Loses {
         /// What does.
         by: String,
     },
+    /// The next boot would bring it, and other changes as well.
+    #[error("cannot set it alone: with each edit {}{}", changes.join("; "), now(stop.as_ref()))]
+    ChangesMore {
+        /// The other changes, in words.
+        changes: Vec<String>,
+        /// Where the load stops now.
+        stop: Option<Box<Stop>>,
+    },
+}
+
+/// The line that such an edit would repair.
+fn now(stop: Option<&Box<Stop>>) -> String {
+    stop.map_or_else(String::new, |stop| {
+        format!(
+            ", because the load no longer stops at {}:{} ({}); mend that line first",
+            stop.place.file, stop.place.line, stop.why
+        )
+    })
 }
 
 /// Finds the least edit that wins.
@@ -99,24 +123,34 @@ pub fn edit(tree: &Tree, host: &Host<'_>, wanted: &Wanted) -> Result<Edited, Edi
         Layout::HandKept => [
             Some(in_order(tree, &before, wanted)),
             Some(at_the_top(tree, wanted)),
-            None,
+            Some(at_the_end(tree, wanted)),
         ],
     };
     let mut last = None;
+    let mut more = None;
     for candidate in candidates.into_iter().flatten() {
         let after = boot(&candidate, host);
-        if brings(&after, wanted) && is_no_worse(&before, &after) {
-            return Ok(Edited {
-                edits: edits(tree, &candidate),
-                before,
-                after,
-            });
+        if brings(&after, wanted) {
+            let changes = other_changes(&before, &after, wanted);
+            if changes.is_empty() {
+                return Ok(Edited {
+                    edits: edits(tree, &candidate),
+                    before,
+                    after,
+                });
+            }
+            more.get_or_insert(changes);
         }
         last = Some(after);
     }
+    if let Some(changes) = more {
+        let stop = before.stopped_at.map(Box::new);
+        return Err(EditError::ChangesMore { changes, stop });
+    }
     let stop = last.as_ref().and_then(|after| after.stopped_at.as_ref());
     Err(
-        match (stop.or(before.stopped_at.as_ref()), &before.decided_by) {
+        // The line as it stands in the file, and not in a candidate.
+        match (before.stopped_at.as_ref().or(stop), &before.decided_by) {
             (Some(stop), _) => EditError::Stops {
                 file: stop.place.file.clone(),
                 line: stop.place.line,
@@ -148,16 +182,51 @@ fn is_decided(boot: &Boot, wanted: &Wanted) -> bool {
         && (wanted.wait_time.is_none() || boot.wait_decided_by.is_some())
 }
 
-/// Whether all else is as it was: no rule lost, no other setting changed, no earlier stop.
-fn is_no_worse(before: &Boot, after: &Boot) -> bool {
-    let stops = |boot: &Boot| {
+/// All else that the next boot would do otherwise, in words: other settings, the number of rules, an earlier stop.
+fn other_changes(before: &Boot, after: &Boot, wanted: &Wanted) -> Vec<String> {
+    let (was, is) = (before.settings, after.settings);
+    let settings = [
+        (
+            "the limit",
+            was.backlog_limit,
+            is.backlog_limit,
+            wanted.limit.is_none(),
+        ),
+        (
+            "the wait time",
+            was.backlog_wait_time,
+            is.backlog_wait_time,
+            wanted.wait_time.is_none(),
+        ),
+        ("enabled", was.enabled, is.enabled, true),
+        ("the failure mode", was.failure, is.failure, true),
+        ("the rate limit", was.rate_limit, is.rate_limit, true),
+    ];
+    let mut changes: Vec<String> = settings
+        .into_iter()
+        .filter(|(_, was, is, matters)| *matters && was != is)
+        .map(|(name, was, is, _)| format!("{name} becomes {is} instead of {was}"))
+        .collect();
+    if after.rules != before.rules {
+        changes.push(format!(
+            "the kernel has {} instead of {}",
+            counted(after.rules as u64, "rule"),
+            before.rules
+        ));
+    }
+    let stop = |boot: &Boot| {
         let stop = boot.stopped_at.as_ref()?;
         Some((stop.text.clone(), stop.why.clone()))
     };
-    let (was, is) = (before.settings, after.settings);
-    (was.enabled, was.failure, was.rate_limit) == (is.enabled, is.failure, is.rate_limit)
-        && after.rules >= before.rules
-        && (after.stopped_at.is_none() || stops(before) == stops(after))
+    if let Some(stopped) = &after.stopped_at
+        && stop(before) != stop(after)
+    {
+        changes.push(format!(
+            "the load stops at {}:{} ({})",
+            stopped.place.file, stopped.place.line, stopped.why
+        ));
+    }
+    changes
 }
 
 /// The lines that set it.
@@ -289,6 +358,16 @@ fn in_order(tree: &Tree, now: &Boot, wanted: &Wanted) -> Tree {
 fn at_the_top(tree: &Tree, wanted: &Wanted) -> Tree {
     let mut new = block(wanted);
     new.extend(content(tree, AUDIT_RULES).unwrap_or_default());
+    placement::with(tree, AUDIT_RULES, &new)
+}
+
+/// A hand-kept file with the lines at its end, where they win against all before them.
+fn at_the_end(tree: &Tree, wanted: &Wanted) -> Tree {
+    let mut new = content(tree, AUDIT_RULES).unwrap_or_default().to_vec();
+    if new.last().is_some_and(|&byte| byte != b'\n') {
+        new.push(b'\n');
+    }
+    new.extend(block(wanted));
     placement::with(tree, AUDIT_RULES, &new)
 }
 

@@ -98,8 +98,8 @@ pub(super) fn plan(
     Ok(Files {
         changes: edited.edits.iter().map(change).collect(),
         reports: edited.edits.iter().map(report).collect(),
-        before: at_boot(&edited.before),
-        after: at_boot(&edited.after),
+        before: at_boot(&edited.before, hz),
+        after: at_boot(&edited.after, hz),
         next_boot: NextBoot {
             limit: edited.before.settings.backlog_limit,
             wait_time_jiffies: edited.before.settings.backlog_wait_time,
@@ -140,12 +140,14 @@ fn report(edit: &Edit) -> FileReport {
     }
 }
 
-fn at_boot(boot: &Boot) -> AtBootReport {
+fn at_boot(boot: &Boot, hz: Option<u32>) -> AtBootReport {
     let place = |place: &Place| format!("{}:{}", place.file, place.line);
     AtBootReport {
         backlog_limit: Some(boot.settings.backlog_limit),
         backlog_wait_time: Some(boot.settings.backlog_wait_time),
+        hz,
         enabled: Some(boot.settings.enabled),
+        rules: Some(boot.rules as u64),
         decided_by: boot.decided_by.as_ref().map(place),
         stopped_at: boot
             .stopped_at

@@ -164,6 +164,49 @@ fn only_what_was_asked_for_changes() {
     assert_eq!(edited.after.settings.backlog_limit, 9000);
 }
 
+/// augenrules keeps the last -b line only: another one would throw the broken line out, and the load would go on.
+#[test]
+fn an_edit_that_would_change_more_is_refused_with_all_of_it() {
+    let rules = "-w /etc/passwd -p wa\n";
+    let tree = compiled(&[
+        (
+            "audit.rules",
+            "-D\n-b 8192 # bigger\n--backlog_wait_time 0\n",
+        ),
+        ("50.rules", rules),
+    ]);
+    let error = edit(&tree, &host(Awk::Gawk), &limit(16_384)).expect_err("it changes more");
+    let text = error.to_string();
+    for words in [
+        "the wait time becomes 0 instead of 15000",
+        "the kernel has 1 rule instead of 0",
+        "no longer stops at /etc/audit/rules.d/audit.rules:2",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_line_of_the_file_as_it_is() {
+    let tree = hand_kept("-D\n-b 320 # small\n-w /etc/passwd -p wa\n");
+    let error = edit(&tree, &host(Awk::Gawk), &limit(8192)).expect_err("the load stops");
+    assert!(error.to_string().contains("audit.rules:2"), "{error}");
+}
+
+#[test]
+fn a_line_at_the_end_of_a_hand_kept_file_is_tried_too() {
+    for text in [
+        "-D\n-b320\n-w /etc/passwd -p wa\n",
+        "-D\n-e 1 -b 320 -f 1 -r 0\n-w /etc/passwd -p wa\n",
+    ] {
+        let tree = hand_kept(text);
+        let edited = edit(&tree, &host(Awk::Gawk), &limit(8192)).expect("a line at the end wins");
+        assert_eq!(edited.after.settings.backlog_limit, 8192);
+        assert_eq!(edited.after.rules, edited.before.rules);
+        assert!(edited.edits[0].after.starts_with(text.as_bytes()));
+    }
+}
+
 #[test]
 fn comments_are_single_short_lines() {
     assert_eq!(comment("a\nb"), "# auditwatch: a b");
@@ -231,7 +274,12 @@ proptest! {
             }
             let boot = boot(&after, &host(awk));
             prop_assert_eq!(boot.settings.backlog_limit, wanted);
-            prop_assert_eq!(boot.settings.enabled, edited.before.settings.enabled);
+            let (was, is) = (edited.before.settings, boot.settings);
+            prop_assert_eq!(
+                (is.enabled, is.failure, is.rate_limit, is.backlog_wait_time),
+                (was.enabled, was.failure, was.rate_limit, was.backlog_wait_time)
+            );
+            prop_assert_eq!(boot.rules, edited.before.rules);
         }
     }
 }
