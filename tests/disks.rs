@@ -54,6 +54,7 @@ fn files_of_a_disk_are_read_within_it() {
     let disk = disk(&[
         ("etc/audit/rules.d/a.rules", "-b 77\n"),
         ("usr/bin/mawk", ""),
+        ("usr/sbin/auditd", ""),
         (
             "etc/default/grub",
             "GRUB_CMDLINE_LINUX=\"audit=1 audit_backlog_limit=512\"\n",

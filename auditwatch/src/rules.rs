@@ -16,6 +16,7 @@ pub mod file_names;
 pub mod host;
 pub mod kernel;
 pub mod load;
+pub mod loader;
 pub mod options;
 pub mod outcome;
 pub mod placement;

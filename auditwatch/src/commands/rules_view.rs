@@ -69,6 +69,7 @@ fn view(args: &StatusArgs) -> Result<RulesView> {
         now,
         now_missing,
         cmdline: host.cmdline.as_ref().map(cmdline),
+        loader: host.loader.clone(),
         awk: view::Awk {
             name: host.awk.value,
             from: host.awk.from.clone(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     rules::{
         Place,
+        loader::Loader,
         outcome::Layout,
         view::{RulesView, limit},
     },
@@ -36,6 +37,13 @@ pub fn text(view: &RulesView) -> String {
     );
     row("command line", &command_line(view));
     row("layout", &layout(view));
+    if let Loader::NotKnown { why } = &view.loader {
+        row("at boot", &format!("not known: {why}"));
+        for note in &view.notes {
+            row("note", note);
+        }
+        return text;
+    }
     for file in &view.files {
         let value = match file.backlog_limit {
             Some(records) => limit(records),
@@ -71,6 +79,7 @@ pub fn text(view: &RulesView) -> String {
                 row("", &format!("and {} more", boot.lost.len() - MOST_LOST));
             }
         }
+        None if matches!(view.loader, Loader::Nothing { .. }) => row("rules load", "none"),
         None if boot.auditing => row("rules load", "complete"),
         None => row("rules load", "no rule is loaded without auditing"),
     }
@@ -128,6 +137,13 @@ fn command_line(view: &RulesView) -> String {
 }
 
 fn layout(view: &RulesView) -> String {
+    match &view.loader {
+        Loader::Auditctl { by } => {
+            return format!("auditctl -R audit.rules loads the rules ({by}); rules.d is not read");
+        }
+        Loader::Nothing { why } => return format!("no rules are loaded: {why}"),
+        Loader::Usual | Loader::NotKnown { .. } => {}
+    }
     match view.layout {
         Layout::HandKept => "audit.rules is maintained manually, without rules.d".to_owned(),
         Layout::RulesD => {

@@ -81,7 +81,7 @@ pub enum EditError {
         by: String,
     },
     /// The next boot would bring it, and other changes as well.
-    #[error("cannot set it alone: with each edit {}{}", changes.join("; "), now(stop.as_ref()))]
+    #[error("cannot set it alone: with each edit {}{}", changes.join("; "), now(stop.as_deref()))]
     ChangesMore {
         /// The other changes, in words.
         changes: Vec<String>,
@@ -91,7 +91,7 @@ pub enum EditError {
 }
 
 /// The line that such an edit would repair.
-fn now(stop: Option<&Box<Stop>>) -> String {
+fn now(stop: Option<&Stop>) -> String {
     stop.map_or_else(String::new, |stop| {
         format!(
             ", because the load no longer stops at {}:{} ({}); mend that line first",

@@ -16,8 +16,11 @@ use crate::{
     kernel::cmdline::AuditBoot,
     rules::{
         AUDIT_RULES, AuditRules, Awk, Entry, Host, Leads, Lookup, Machine, RULES_D, Settings, Tree,
+        loader::Loader,
     },
 };
+
+mod evidence;
 
 /// Timer ticks a second of nearly all distributions' kernels.
 const USUAL_HZ: u32 = 250;
@@ -56,6 +59,8 @@ pub struct HostRules {
     pub cmdline: Option<Known<AuditBoot>>,
     /// Whether auditd is there, which turns auditing on before rules are loaded.
     pub has_auditd: bool,
+    /// What loads the rules.
+    pub loader: Loader,
     /// Whether the root is a whole system; otherwise paths, users and groups are those of this host.
     pub is_whole: bool,
     lookup: HostLookup,
@@ -84,7 +89,7 @@ impl HostRules {
         awk: Option<Awk>,
         running_hz: Option<u32>,
     ) -> Result<Self, Unreadable> {
-        let tree = tree(root)?;
+        let mut tree = tree(root)?;
         let is_whole = root.is_own() || root.metadata(Path::new("/usr/bin")).is_ok();
         let awk = match awk {
             Some(awk) => Known {
@@ -98,15 +103,25 @@ impl HostRules {
         } else {
             configured_cmdline(root)
         };
+        let has_auditd = ["/sbin/auditd", "/usr/sbin/auditd"]
+            .iter()
+            .any(|path| root.metadata(Path::new(path)).is_ok());
+        let is_off = cmdline.as_ref().is_some_and(|known| known.value.off);
+        let loader = Loader::of(&evidence::of(root, is_off, is_whole && !has_auditd));
+        match &loader {
+            Loader::Usual | Loader::NotKnown { .. } => {}
+            // What rules.d has is never read.
+            Loader::Auditctl { .. } => tree.rules_d = None,
+            Loader::Nothing { .. } => tree = Tree::default(),
+        }
         Ok(Self {
             tree,
             awk,
             utf8: locale(root),
             hz: hz(root, running_hz),
             cmdline,
-            has_auditd: ["/sbin/auditd", "/usr/sbin/auditd"]
-                .iter()
-                .any(|path| root.metadata(Path::new(path)).is_ok()),
+            has_auditd,
+            loader,
             is_whole,
             lookup: HostLookup::new(root, is_whole),
         })

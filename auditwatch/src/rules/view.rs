@@ -9,6 +9,7 @@ use crate::{
     kernel::jiffies::jiffies_to_ns,
     rules::{
         Boot, Place,
+        loader::Loader,
         outcome::{Layout, Lost, Remark, Stop},
         remarks::Named,
     },
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub now_missing: Option<String>,
     /// What the kernel command line says; `None` when it is not known.
     pub cmdline: Option<Cmdline>,
+    /// What loads the rules.
+    pub loader: Loader,
     /// The awk that augenrules runs.
     pub awk: Awk,
     /// Timer ticks a second.
@@ -136,6 +139,8 @@ pub struct RulesView {
     pub remarks: Vec<Remark>,
     /// How audit.rules comes about.
     pub layout: Layout,
+    /// What loads the rules.
+    pub loader: Loader,
     /// The awk in use.
     pub awk: Awk,
     /// Timer ticks a second.
@@ -158,6 +163,7 @@ impl RulesView {
             now,
             now_missing,
             cmdline,
+            loader,
             awk,
             hz,
             mut notes,
@@ -167,7 +173,7 @@ impl RulesView {
             .as_ref()
             .is_none_or(|cmdline| cmdline.audit != Some(false));
         let enabled = if auditing { boot.settings.enabled } else { 0 };
-        let problems = problems(&boot, auditing, enabled);
+        let problems = problems(&boot, auditing, enabled, &loader);
         let files = named
             .into_iter()
             .map(|named| FileLimit {
@@ -200,6 +206,7 @@ impl RulesView {
             problems,
             remarks: boot.remarks,
             layout: boot.layout,
+            loader,
             awk,
             hz,
             root,
@@ -209,13 +216,21 @@ impl RulesView {
 }
 
 /// What keeps the next boot from auditing as the files ask.
-fn problems(boot: &Boot, auditing: bool, enabled: u32) -> Vec<String> {
+fn problems(boot: &Boot, auditing: bool, enabled: u32, loader: &Loader) -> Vec<String> {
     if !auditing {
         return vec![
             "at boot: no auditing (audit=0 on the command line); remove audit=0 from it".to_owned(),
         ];
     }
     let mut all = Vec::new();
+    match loader {
+        Loader::Usual | Loader::Auditctl { .. } => {}
+        Loader::Nothing { why } => all.push(format!("no rules are loaded at boot: {why}")),
+        Loader::NotKnown { why } => {
+            all.push(format!("the limit at boot is not known: {why}"));
+            return all;
+        }
+    }
     if let Some(stop) = &boot.stopped_at {
         all.push(format!(
             "the rules load stops at {}:{}: {} not run",
@@ -379,6 +394,7 @@ mod tests {
                 audit,
                 from: None,
             }),
+            loader: Loader::Usual,
             awk: Awk {
                 name: crate::rules::Awk::Mawk,
                 from: None,

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use similar::TextDiff;
 
 use super::{choice::Choice, words::comment};
@@ -50,6 +50,9 @@ pub(super) fn plan(
     choice: &Choice,
 ) -> Result<Files> {
     let rules = HostRules::read(root, None, hz)?;
+    if let Some(refusal) = rules.loader.refusal() {
+        bail!("cannot set the limit in the rules files: {refusal}");
+    }
     let mut by_hand = Vec::new();
     let mut limit = target.backlog_limit;
     if let Some(least) = limit.filter(|_| choice.is_least) {

@@ -1,0 +1,184 @@
+//! Which load a disk's host runs, by its units and init scripts: what `status --files` and `apply` say of it.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const RULES: [(&str, &str); 3] = [
+    ("etc/audit/rules.d/audit.rules", "-D\n-b 8192\n"),
+    ("etc/audit/audit.rules", "-D\n-b 320\n"),
+    ("usr/sbin/auditd", ""),
+];
+const UNIT: &str = "[Service]\nExecStart=/sbin/auditd\nExecStartPost=-/sbin/augenrules --load\n";
+const VENDOR: &str = "usr/lib/systemd/system/auditd.service";
+
+fn disk(files: &[(&str, &str)], links: &[(&str, &str)]) -> TempDir {
+    let disk = tempfile::tempdir().expect("a directory");
+    fs::create_dir_all(disk.path().join("usr/bin")).expect("a directory");
+    let make = |path: &str| {
+        let path = disk.path().join(path);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("directories");
+        path
+    };
+    for (path, text) in RULES.iter().chain(files) {
+        fs::write(make(path), text).expect("a file");
+    }
+    for (path, to) in links {
+        symlink(to, make(path)).expect("a link");
+    }
+    disk
+}
+
+fn run(words: &[&str], disk: &TempDir) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_auditwatch"))
+        .args(words)
+        .arg("--root")
+        .arg(disk.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// The limit of the next boot, and the kind of the load.
+fn status(disk: &TempDir) -> (Option<i32>, u64, String) {
+    let (code, out, err) = run(&["status", "--files", "--json"], disk);
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let limit = found["at_boot"]["backlog_limit"]
+        .as_u64()
+        .expect("a number");
+    (
+        code,
+        limit,
+        found["loader"]["kind"].as_str().expect("a kind").to_owned(),
+    )
+}
+
+#[test]
+fn the_load_is_the_one_that_the_unit_runs() {
+    let usual = disk(&[(VENDOR, UNIT)], &[]);
+    assert_eq!(status(&usual), (Some(0), 8192, "usual".to_owned()));
+    let own =
+        "[Service]\nExecStartPost=\nExecStartPost=-/sbin/auditctl -R /etc/audit/audit.rules\n";
+    let drop_in = "etc/systemd/system/auditd.service.d/override.conf";
+    let dropped = disk(&[(VENDOR, UNIT), (drop_in, own)], &[]);
+    assert_eq!(status(&dropped), (Some(0), 320, "auditctl".to_owned()));
+    let (code, _, err) = run(&["apply", "9000", "--yes"], &dropped);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(status(&dropped).1, 9000);
+    let edited = fs::read_to_string(dropped.path().join("etc/audit/audit.rules")).expect("text");
+    assert!(edited.contains("-b 9000"), "{edited}");
+    let replaced = "[Service]\nExecStart=/sbin/auditd\nExecStartPost=-/sbin/auditctl -R /etc/audit/audit.rules\n";
+    let replaced = disk(
+        &[
+            (VENDOR, UNIT),
+            ("etc/systemd/system/auditd.service", replaced),
+        ],
+        &[],
+    );
+    assert_eq!(status(&replaced).1, 320);
+}
+
+#[test]
+fn init_scripts_load_what_their_settings_say() {
+    let script = "case $USE_AUGENRULES in no) auditctl -R /etc/audit/audit.rules;; *) augenrules --load;; esac\n";
+    for (settings, text, limit) in [
+        ("etc/default/auditd", "USE_AUGENRULES=\"no\"\n", 320),
+        ("etc/sysconfig/auditd", "USE_AUGENRULES=\"no\"\n", 320),
+        ("etc/default/auditd", "USE_AUGENRULES=\"yes\"\n", 8192),
+        (
+            "etc/conf.d/auditd",
+            "RULEFILE_STARTUP=/etc/audit/audit.rules\n",
+            320,
+        ),
+    ] {
+        let disk = disk(&[("etc/init.d/auditd", script), (settings, text)], &[]);
+        assert_eq!(status(&disk).1, limit, "{settings} {text}");
+    }
+}
+
+#[test]
+fn a_load_that_does_not_happen_or_is_not_known_is_refused() {
+    let masked = disk(&[], &[("etc/systemd/system/auditd.service", "/dev/null")]);
+    let late = "[Service]\nExecStartPost=-/sbin/auditctl -R /opt/late.rules\n";
+    let twice = disk(
+        &[
+            (VENDOR, UNIT),
+            ("etc/systemd/system/auditd.service.d/x.conf", late),
+        ],
+        &[],
+    );
+    let disabled = disk(
+        &[
+            (VENDOR, UNIT),
+            ("etc/systemd/system/multi-user.target.wants/x.service", ""),
+        ],
+        &[],
+    );
+    let off = disk(
+        &[
+            (VENDOR, UNIT),
+            (
+                "boot/grub/grub.cfg",
+                "linux /vmlinuz root=/dev/sda1 audit=0\n",
+            ),
+        ],
+        &[],
+    );
+    let procd = "#!/bin/sh /etc/rc.common\nauditctl -R /etc/audit/rules.d/audit.rules\n";
+    let procd = disk(&[("etc/init.d/auditd", procd)], &[]);
+    let removed = disk(&[(VENDOR, UNIT)], &[]);
+    fs::remove_file(removed.path().join("usr/sbin/auditd")).expect("it is there");
+    for (disk, kind, words) in [
+        (&masked, "nothing", "masked"),
+        (&twice, "not_known", "/opt/late.rules"),
+        (&disabled, "nothing", "not enabled"),
+        (&off, "nothing", "audit=0"),
+        (&procd, "not_known", "rules.d/audit.rules"),
+        (&removed, "nothing", "not installed"),
+    ] {
+        let (code, _, found) = status(disk);
+        assert_eq!((code, &*found), (Some(3), kind), "{words}");
+        let (_, text, _) = run(&["status", "--files"], disk);
+        assert!(text.contains(words), "{text}");
+        let before = fs::read(disk.path().join("etc/audit/rules.d/audit.rules")).expect("rules");
+        let (code, _, err) = run(&["apply", "9000", "--yes"], disk);
+        assert_eq!(code, Some(1), "{words}");
+        assert!(err.contains(words) && err.lines().count() == 1, "{err}");
+        let after = fs::read(disk.path().join("etc/audit/rules.d/audit.rules")).expect("rules");
+        assert_eq!(before, after);
+        assert!(
+            !disk
+                .path()
+                .join("etc/audit/rules.d/zz-auditwatch.rules")
+                .exists()
+        );
+    }
+}
+
+#[test]
+fn units_in_two_parts_are_put_together() {
+    let auditd = "[Unit]\nWants=audit-rules.service\n[Service]\nExecStart=/usr/sbin/auditd\n";
+    let rules = "[Service]\nType=oneshot\nExecStart=/usr/sbin/augenrules --load\n";
+    let split = [
+        (VENDOR, auditd),
+        ("usr/lib/systemd/system/audit-rules.service", rules),
+    ];
+    assert_eq!(status(&disk(&split, &[])).1, 8192);
+    let masked = disk(
+        &split,
+        &[("etc/systemd/system/audit-rules.service", "/dev/null")],
+    );
+    assert_eq!(status(&masked).2, "nothing");
+}
