@@ -182,3 +182,90 @@ fn units_in_two_parts_are_put_together() {
     );
     assert_eq!(status(&masked).2, "nothing");
 }
+
+/// The limit of the kernel's command line, and the file that has it.
+fn command_line(files: &[(&str, &str)]) -> (Option<u64>, String) {
+    let (_, out, err) = run(&["status", "--files", "--json"], &disk(files, &[]));
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let from = found["cmdline"]["from"].as_str().unwrap_or_default();
+    (found["cmdline"]["backlog_limit"].as_u64(), from.to_owned())
+}
+
+#[test]
+fn the_kernels_command_line_is_the_one_that_the_boot_loader_gives() {
+    let old = (
+        "boot/loader/entries/a-5.14.0-70.conf",
+        "title x\noptions root=/dev/sda1\n",
+    );
+    let new = (
+        "boot/loader/entries/a-5.14.0-362.conf",
+        "title x\noptions root=/dev/sda1 $kernelopts $tuned_params\n",
+    );
+    let block = (
+        "boot/grub2/grubenv",
+        "# GRUB\nkernelopts=ro audit_backlog_limit=8192 \n####",
+    );
+    let (limit, from) = command_line(&[old, new, block]);
+    assert_eq!(limit, Some(8192), "the newest kernel's: {from}");
+    let saved = (
+        "boot/grub2/grubenv",
+        "saved_entry=a-5.14.0-70\nkernelopts=audit_backlog_limit=8192\n",
+    );
+    assert_eq!(command_line(&[old, new, saved]).0, None);
+    let main = (
+        "etc/default/grub",
+        "GRUB_CMDLINE_LINUX=\"quiet\"\nGRUB_CMDLINE_LINUX_RECOVERY=\"audit_backlog_limit=64\"\n",
+    );
+    let more = (
+        "etc/default/grub.d/99-hardening-audit.cfg",
+        "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX audit_backlog_limit=8192\"\n",
+    );
+    assert_eq!(command_line(&[main]).0, None);
+    let (limit, from) = command_line(&[main, more]);
+    assert_eq!(
+        (limit, from.ends_with("99-hardening-audit.cfg")),
+        (Some(8192), true)
+    );
+    for file in [
+        (
+            "boot/efi/EFI/debian/grub.cfg",
+            "linux /vmlinuz audit_backlog_limit=8192\n",
+        ),
+        (
+            "boot/extlinux/extlinux.conf",
+            "LABEL l\n  append root=/dev/sda audit_backlog_limit=8192\n",
+        ),
+        (
+            "etc/kernel/cmdline",
+            "root=/dev/sda audit_backlog_limit=8192\n",
+        ),
+    ] {
+        assert_eq!(command_line(&[file]).0, Some(8192), "{}", file.0);
+    }
+}
+
+#[test]
+fn what_is_typed_is_typed_for_the_disk() {
+    let managed = "## This file is managed by Ansible, YOUR CHANGES WILL BE LOST!\n  -b 4096\n";
+    let disk = disk(
+        &[
+            ("etc/audit/rules.d/99_auditd.rules", managed),
+            ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"\"\n"),
+            ("etc/os-release", "ID=debian\n"),
+        ],
+        &[],
+    );
+    let (code, out, err) = run(&["apply", "9000", "--dry-run"], &disk);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        out.contains(&format!("chroot {} sh -c ", disk.path().display())),
+        "{out}"
+    );
+    let bare = disk_without_boot_loader();
+    let (_, out, _) = run(&["apply", "9000", "--dry-run"], &bare);
+    assert!(out.contains("not known"), "{out}");
+}
+
+fn disk_without_boot_loader() -> TempDir {
+    disk(&[], &[])
+}

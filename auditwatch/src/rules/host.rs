@@ -20,6 +20,7 @@ use crate::{
     },
 };
 
+mod boot_command_line;
 mod evidence;
 
 /// Timer ticks a second of nearly all distributions' kernels.
@@ -101,7 +102,7 @@ impl HostRules {
         let cmdline = if root.is_own() {
             running_cmdline()
         } else {
-            configured_cmdline(root)
+            boot_command_line::of(root)
         };
         let has_auditd = ["/sbin/auditd", "/usr/sbin/auditd"]
             .iter()
@@ -288,7 +289,8 @@ fn awk(root: &Root) -> Known<Awk> {
             let name = path.file_name().map(|name| name.as_bytes().to_vec());
             let found = match name.as_deref() {
                 Some(b"mawk") => Some(Awk::Mawk),
-                Some(b"gawk") => Some(Awk::Gawk),
+                // busybox matches as gawk does.
+                Some(b"gawk" | b"busybox") => Some(Awk::Gawk),
                 _ => None,
             };
             if let Some(value) = found {
@@ -365,18 +367,33 @@ fn hz(root: &Root, running: Option<u32>) -> Known<u32> {
         let name = name.to_str().filter(|name| name.starts_with("config-"))?;
         let content = root.read(&Path::new("/boot").join(name)).ok()?;
         let text = String::from_utf8_lossy(&content);
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix("CONFIG_HZ="))?;
         Some(Known {
-            value: value.trim().parse().ok().filter(|&hz| hz > 0)?,
+            value: configured_hz(&text)?,
             from: Some(format!("/boot/{name}")),
         })
     });
-    found.unwrap_or_else(|| Known {
+    let of_modules = || {
+        let modules = Path::new("/usr/lib/modules");
+        let names = root.names(modules).unwrap_or_default();
+        names.iter().rev().find_map(|name| {
+            let path = modules.join(name).join("config");
+            let content = root.read(&path).ok()?;
+            Some(Known {
+                value: configured_hz(&String::from_utf8_lossy(&content))?,
+                from: Some(path.display().to_string()),
+            })
+        })
+    };
+    found.or_else(of_modules).unwrap_or_else(|| Known {
         value: running.unwrap_or(USUAL_HZ),
         from: running.map(|_| "this host's kernel".to_owned()),
     })
+}
+
+fn configured_hz(text: &str) -> Option<u32> {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix("CONFIG_HZ="))?;
+    value.trim().parse().ok().filter(|&hz| hz > 0)
 }
 
 fn running_cmdline() -> Option<Known<AuditBoot>> {
@@ -384,42 +401,6 @@ fn running_cmdline() -> Option<Known<AuditBoot>> {
     Some(Known {
         value: AuditBoot::parse(&text),
         from: Some("/proc/cmdline".to_owned()),
-    })
-}
-
-/// The command line that a boot loader's files give a stopped host: what they will boot, then what makes them.
-fn configured_cmdline(root: &Root) -> Option<Known<AuditBoot>> {
-    let entries = Path::new("/boot/loader/entries");
-    let names = root.names(entries).unwrap_or_default();
-    let loader = names.iter().rev().map(|name| entries.join(name));
-    let grub = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"].map(PathBuf::from);
-    let kernels = loader.chain(grub).find_map(|path| {
-        let content = root.read(&path).ok()?;
-        let text = String::from_utf8_lossy(&content);
-        let line = text.lines().map(str::trim_start).find(|line| {
-            ["linux", "linuxefi", "linux16", "options"]
-                .iter()
-                .any(|word| line.split_whitespace().next() == Some(word))
-        })?;
-        Some(Known {
-            value: AuditBoot::parse(line),
-            from: Some(path.display().to_string()),
-        })
-    });
-    kernels.or_else(|| {
-        let path = "/etc/default/grub";
-        let content = root.read(Path::new(path)).ok()?;
-        let text = String::from_utf8_lossy(&content);
-        let line: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("GRUB_CMDLINE_LINUX"))
-            .filter_map(|line| line.split_once('='))
-            .map(|(_, value)| value.trim_matches(['"', '\'']))
-            .collect();
-        Some(Known {
-            value: AuditBoot::parse(&line.join(" ")),
-            from: Some(path.to_owned()),
-        })
     })
 }
 

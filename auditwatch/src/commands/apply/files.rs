@@ -81,14 +81,34 @@ pub(super) fn plan(
         .backlog_limit
         .filter(|&limit| cmdline_limit != Some(limit))
     {
-        let now = cmdline_limit.map_or_else(
-            || "64 (the kernel's default)".to_owned(),
-            |limit| format!("{limit} (audit_backlog_limit= on the kernel command line)"),
-        );
+        let now = match (cmdline_limit, &rules.cmdline) {
+            (Some(limit), _) => {
+                format!("has limit {limit} (audit_backlog_limit= on the kernel command line)")
+            }
+            (None, Some(_)) => "has limit 64 (the kernel's default)".to_owned(),
+            (None, None) => {
+                "has a limit that is not known: no configuration of a boot loader was found"
+                    .to_owned()
+            }
+        };
         by_hand.push(format!(
-            "# early boot, before the rules are loaded, has limit {now}; to set {limit} there:"
+            "# early boot, before the rules are loaded, {now}; to set {limit} there:"
         ));
-        by_hand.push(manual_steps::boot_limit(&system, limit));
+        let command = manual_steps::boot_limit(&system, limit);
+        by_hand.push(if root.is_own() {
+            command
+        } else {
+            manual_steps::on_disk(root.path(), &command)
+        });
+    }
+    for edit in &edited.edits {
+        let owner = edit.before.as_deref().and_then(manual_steps::manager);
+        if let Some(manager) = owner {
+            by_hand.push(format!(
+                "# {} says that {manager} manages it: set the limit there as well, or its next run takes this change back",
+                edit.file
+            ));
+        }
     }
     if !target.runtime && root.is_own() && !edited.edits.is_empty() {
         by_hand.push(
