@@ -269,3 +269,24 @@ fn what_is_typed_is_typed_for_the_disk() {
 fn disk_without_boot_loader() -> TempDir {
     disk(&[], &[])
 }
+
+#[test]
+fn a_newer_augenrules_reads_lines_that_end_as_on_windows() {
+    let rules =
+        "-D\r\n-b 4096\r\n--backlog_wait_time 500\r\n-w /etc/passwd -p wa -k id\r\n-e 2\r\n";
+    let new = ("usr/sbin/augenrules", "awk '{ sub(/\\r$/, \"\") } 1'\n");
+    let found = |files: &[(&str, &str)]| {
+        let disk = disk(files, &[]);
+        fs::write(disk.path().join("etc/audit/rules.d/audit.rules"), rules).expect("rules");
+        let (_, out, _) = run(&["status", "--files", "--json", "--awk", "gawk"], &disk);
+        let found: Value = serde_json::from_str(&out).expect("JSON");
+        let boot = &found["at_boot"];
+        (
+            boot["backlog_limit"].as_u64(),
+            boot["enabled"].as_u64(),
+            boot["stopped_at"].is_null(),
+        )
+    };
+    assert_eq!(found(&[new]), (Some(4096), Some(2), true));
+    assert_ne!(found(&[]), (Some(4096), Some(2), true));
+}

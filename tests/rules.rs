@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use auditwatch::rules::{
-    self, AuditRules, Awk, Entry, Host, Leads, Lookup, Machine, Settings, Tree,
+    self, AuditRules, Awk, Entry, Era, Host, Leads, Lookup, Machine, Settings, Tree,
 };
 use serde::Deserialize;
 
@@ -161,6 +161,7 @@ fn compare(path: &Path) -> (usize, Vec<String>) {
             } else {
                 Awk::Gawk
             },
+            era: Era::default(),
             // The guest has no locales installed.
             utf8: false,
             hz: HZ,

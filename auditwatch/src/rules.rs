@@ -136,11 +136,20 @@ impl Settings {
 /// The instruction set of the host, by the name that uname(1) has for it.
 pub type Machine = tables::Machine;
 
+/// What augenrules does that 3.0.9 does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Era {
+    /// It takes a carriage return off the end of each line (since 3.1.1).
+    pub strips_cr: bool,
+}
+
 /// What decides besides the files.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
     /// The awk in use.
     pub awk: Awk,
+    /// The era of augenrules.
+    pub era: Era,
     /// Whether the locale of the load is one of UTF-8: gawk then takes more characters for blanks.
     pub utf8: bool,
     /// Timer ticks a second of the kernel: `backlog_wait_time` is in them.
@@ -216,6 +225,8 @@ pub struct Boot {
 /// What a boot would leave in the kernel.
 #[must_use]
 pub fn boot(tree: &Tree, host: &Host) -> Boot {
+    let stripped = host.era.strips_cr.then(|| compile::without_cr(tree));
+    let tree = stripped.as_ref().unwrap_or(tree);
     let source = compile::source(tree, host.awk, host.utf8);
     let mut auditctl = Auditctl::new(host);
     let run = load::run(&source, &mut auditctl);

@@ -122,9 +122,13 @@ fn notes(host: &HostRules) -> Vec<String> {
             host.hz.value
         ));
     }
-    notes.push(
-        "rules are loaded as auditd 3.0.9 does: augenrules --load, or auditctl -R if there is no rules.d"
-            .to_owned(),
-    );
+    let era = if host.era.strips_cr {
+        "; this augenrules takes carriage returns off the ends of lines"
+    } else {
+        ""
+    };
+    notes.push(format!(
+        "rules are loaded as auditd 3.0.9 does: augenrules --load, or auditctl -R if there is no rules.d{era}"
+    ));
     notes
 }

@@ -70,6 +70,24 @@ pub fn source(tree: &Tree, awk: Awk, utf8: bool) -> Source {
     }
 }
 
+/// The tree as an augenrules reads it that takes carriage returns off the ends of lines. audit.rules is auditctl's alone.
+#[must_use]
+pub fn without_cr(tree: &Tree) -> Tree {
+    let mut tree = tree.clone();
+    for entry in tree.rules_d.iter_mut().flatten() {
+        let Some(content) = &mut entry.content else {
+            continue;
+        };
+        let lines = content.split_inclusive(|&byte| byte == b'\n');
+        let stripped = lines.flat_map(|line| match line {
+            [line @ .., b'\r', b'\n'] => [line, b"\n"].concat(),
+            [line @ .., b'\r'] | line => line.to_vec(),
+        });
+        *content = stripped.collect();
+    }
+    tree
+}
+
 /// audit.rules after augenrules has been there: an existing file keeps its owner, and gets mode 0640 when its
 /// content changes.
 fn written(before: &AuditRules, compiled: &[u8]) -> AuditRules {

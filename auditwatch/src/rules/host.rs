@@ -15,8 +15,8 @@ use crate::{
     files::root::Root,
     kernel::cmdline::AuditBoot,
     rules::{
-        AUDIT_RULES, AuditRules, Awk, Entry, Host, Leads, Lookup, Machine, RULES_D, Settings, Tree,
-        loader::Loader,
+        AUDIT_RULES, AuditRules, Awk, Entry, Era, Host, Leads, Lookup, Machine, RULES_D, Settings,
+        Tree, loader::Loader,
     },
 };
 
@@ -52,6 +52,8 @@ pub struct HostRules {
     pub tree: Tree,
     /// The awk that augenrules runs.
     pub awk: Known<Awk>,
+    /// The era of augenrules, by its own text.
+    pub era: Era,
     /// Whether the load runs in a locale of UTF-8.
     pub utf8: Known<bool>,
     /// Timer ticks a second.
@@ -118,6 +120,7 @@ impl HostRules {
         Ok(Self {
             tree,
             awk,
+            era: era(root),
             utf8: locale(root),
             hz: hz(root, running_hz),
             cmdline,
@@ -149,6 +152,7 @@ impl HostRules {
     pub fn host(&self) -> Host<'_> {
         Host {
             awk: self.awk.value,
+            era: self.era,
             utf8: self.utf8.value,
             hz: self.hz.value,
             before: self.before(),
@@ -309,6 +313,17 @@ fn awk(root: &Root) -> Known<Awk> {
     Known {
         value: if is_debian { Awk::Mawk } else { Awk::Gawk },
         from: is_debian.then(|| "Debian's default, as /etc/debian_version is there".to_owned()),
+    }
+}
+
+/// The era of augenrules: it is a shell script.
+fn era(root: &Root) -> Era {
+    let text = ["/usr/sbin/augenrules", "/sbin/augenrules"]
+        .iter()
+        .find_map(|path| root.read(Path::new(path)).ok())
+        .unwrap_or_default();
+    Era {
+        strips_cr: memchr::memmem::find(&text, br"sub(/\r$/").is_some(),
     }
 }
 

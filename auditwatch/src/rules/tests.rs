@@ -1,7 +1,7 @@
 //! Boots of small trees, one for each class of what a load may come to.
 
 use super::{
-    AuditRules, Awk, Boot, Entry, Host, Leads, Lookup, Machine, Settings, Tree, boot,
+    AuditRules, Awk, Boot, Entry, Era, Host, Leads, Lookup, Machine, Settings, Tree, boot,
     is_rules_file, placement,
 };
 
@@ -35,6 +35,7 @@ impl Lookup for Small {
 fn host(awk: Awk) -> Host<'static> {
     Host {
         awk,
+        era: Era::default(),
         utf8: true,
         hz: HZ,
         before: Settings::of_kernel(HZ),

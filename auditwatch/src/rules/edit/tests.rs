@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rules::{
-    Awk, Leads, Lookup, Machine, Settings,
+    Awk, Era, Leads, Lookup, Machine, Settings,
     tests::{compiled, hand_kept},
 };
 
@@ -33,6 +33,7 @@ impl Lookup for Anywhere {
 fn host(awk: Awk) -> Host<'static> {
     Host {
         awk,
+        era: Era::default(),
         utf8: true,
         hz: 250,
         before: Settings {
