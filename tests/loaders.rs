@@ -290,3 +290,18 @@ fn a_newer_augenrules_reads_lines_that_end_as_on_windows() {
     assert_eq!(found(&[new]), (Some(4096), Some(2), true));
     assert_ne!(found(&[]), (Some(4096), Some(2), true));
 }
+
+#[test]
+fn a_unit_of_another_name_may_load_the_rules() {
+    let auditd = "[Unit]\nWants=augenrules.service\n[Service]\nExecStart=/sbin/auditd\n";
+    let rules = "[Service]\nType=oneshot\nExecStart=/sbin/augenrules --load\n";
+    let suse = [
+        (VENDOR, auditd),
+        ("usr/lib/systemd/system/augenrules.service", rules),
+    ];
+    assert_eq!(
+        status(&disk(&suse, &[])),
+        (Some(0), 8192, "usual".to_owned())
+    );
+    assert_eq!(status(&disk(&[(VENDOR, auditd)], &[])).2, "not_known");
+}

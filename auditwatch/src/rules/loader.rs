@@ -33,6 +33,8 @@ pub enum Loader {
 /// A unit of systemd, as the manager puts it together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
+    /// Its name, such as `auditd.service`.
+    pub name: String,
     /// Its file and its drop-ins in order: path and text.
     pub parts: Vec<(String, String)>,
     /// A link to /dev/null, or an empty file, has its place.
@@ -56,7 +58,7 @@ pub struct Evidence {
     pub has_systemd: bool,
     /// auditd.service, if there is one.
     pub auditd: Option<Unit>,
-    /// audit-rules.service (4.x), if there is one.
+    /// The unit that loads the rules for auditd, if there is one: audit-rules.service (4.x), augenrules.service (SUSE).
     pub audit_rules: Option<Unit>,
     /// The init script of auditd.
     pub script: Option<String>,
@@ -120,14 +122,16 @@ impl Loader {
         let mut loads = loads(auditd);
         match rules_unit {
             Some(unit) if unit.is_masked && loads.is_empty() => {
-                return nothing("audit-rules.service is masked");
+                return nothing(&format!("{} is masked", unit.name));
             }
             Some(unit) if unit.is_masked => {}
             Some(unit) => loads.splice(0..0, self::loads(unit)).for_each(drop),
             None => {}
         }
         let Some((load, by)) = loads.first().cloned() else {
-            return nothing("auditd.service loads no rules");
+            return Self::NotKnown {
+                why: "no command of auditd.service loads rules".to_owned(),
+            };
         };
         if let Some((other, second)) = loads.iter().find(|(other, _)| *other != load) {
             return Self::NotKnown {
@@ -331,6 +335,7 @@ mod tests {
     #[test]
     fn what_never_starts_loads_nothing() {
         let masked = Unit {
+            name: "audit-rules.service".to_owned(),
             is_masked: true,
             ..Unit::default()
         };

@@ -44,7 +44,7 @@ pub(super) fn of(root: &Root, is_off: bool, lacks_auditd: bool) -> Evidence {
                 .iter()
                 .any(|directory| has(&format!("{directory}/auditd.service"))),
         auditd: unit(root, "auditd.service"),
-        audit_rules: unit(root, "audit-rules.service"),
+        audit_rules: unit(root, "audit-rules.service").or_else(|| unit(root, "augenrules.service")),
         script: text(root, Path::new("/etc/init.d/auditd")),
         settings: SETTINGS
             .iter()
@@ -71,6 +71,7 @@ fn unit(root: &Root, name: &str) -> Option<Unit> {
             .metadata(&found)
             .is_ok_and(|found| found.is_file() && found.len() == 0);
     let mut unit = Unit {
+        name: name.to_owned(),
         is_masked,
         is_wanted: is_wanted(root, name),
         ..Unit::default()

@@ -61,6 +61,11 @@ impl Mounted {
         Ok(Self(path.to_owned()))
     }
 
+    fn bound(from: &Path, path: &Path) -> Result<Self> {
+        sys::mount(from, path, "none", libc::MS_BIND, "")?;
+        Ok(Self(path.to_owned()))
+    }
+
     fn fill(&self) {
         // Until nothing more fits: a byte at the end shows that.
         let bytes = vec![b'x'; 1 << 20];
@@ -108,6 +113,13 @@ fn what_fails(scene: &mut Scene<'_>) -> Result<()> {
         disk.0.join("etc/audit/rules.d/zz-auditwatch.rules"),
     )?;
     disk.refuses(scene, "symbolic link", &mut findings)?;
+    // A directory of this host that is bound into the disk's tree.
+    let etc = Etc::with(&RULES_D)?;
+    let disk = Disk::make(scene, "bound")?;
+    let bound = Mounted::bound(Path::new(ETC), &disk.0.join("etc/audit"))?;
+    disk.refuses(scene, "this host's own", &mut findings)?;
+    drop(bound);
+    drop(etc);
     // As somebody who may not.
     let etc = Etc::with(&RULES_D)?;
     let before = files(Path::new(ETC))?;
