@@ -176,7 +176,8 @@ fn command_in_audit(scene: &mut Scene<'_>) -> Result<()> {
             let seen = scene.trial(&trial)?;
             findings.take(seen.laws().verdict());
             let samples = seen.summary.number("command.samples.system")?;
-            findings.at_least("samples in the kernel", samples, 20);
+            // Calls without records take a fast machine some 40 ms, of 397 samples a second.
+            findings.at_least("samples in the kernel", samples, 10);
             let unplaced = seen.summary.number("command.samples.unplaced")?;
             findings.between("samples without a place", unplaced, 0, samples / 5);
             for path in ["command.user_ns", "command.system_ns"] {
