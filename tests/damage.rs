@@ -120,7 +120,8 @@ fn survive(cases: u32, damages: std::ops::Range<usize>) -> u32 {
                 Err(words) => prop_assert!(!words.is_empty()),
                 Ok(trace) => {
                     read_well.fetch_add(1, Ordering::Relaxed);
-                    let text = render::table::summary(&trace.summary, render::table::TOP, plain);
+                    let text =
+                        render::summary::summary(&trace.summary, render::summary::TOP, plain);
                     prop_assert!(!text.is_empty());
                     for pair in [(&trace, &sound), (&sound, &trace)] {
                         let comparison = compare(pair.0, pair.1);

@@ -118,11 +118,11 @@ fn summary() -> Summary {
 fn traces_show_no_name_raw() {
     for style in [Style::plain(), Style::colored()] {
         every_string_is_shown_escaped("summary", &summary(), |summary| {
-            render::table::summary(summary, render::table::TOP, style)
+            render::summary::summary(summary, render::summary::TOP, style)
         });
         let interval = trace(&about(CALM, 3)).intervals.remove(0);
         every_string_is_shown_escaped("interval", &interval, |interval| {
-            render::live::LiveTable::with_head_every(None).row(interval, style)
+            render::live_table::LiveTable::with_head_every(None).row(interval, style)
         });
         let answer = recommend(&burst("exec"), &Options::default());
         every_string_is_shown_escaped("recommendation", &answer, |answer| {
@@ -137,7 +137,7 @@ fn no_text_at_all_acts_on_the_terminal() {
     runner(16)
         .run(&any::<String>(), |name| {
             let (summary, _) = infected(&summary, &name);
-            let text = render::table::summary(&summary, render::table::TOP, Style::plain());
+            let text = render::summary::summary(&summary, render::summary::TOP, Style::plain());
             is_harmless(&text, &name);
             Ok(())
         })
@@ -148,7 +148,7 @@ fn no_text_at_all_acts_on_the_terminal() {
 fn long_names_leave_a_row_readable() {
     for name in hostile() {
         let (summary, _) = infected(&summary(), &name);
-        let text = render::table::summary(&summary, 10, Style::plain());
+        let text = render::summary::summary(&summary, 10, Style::plain());
         let rows: Vec<&str> = text
             .lines()
             .filter(|line| line.contains("(pid 7"))

@@ -3,7 +3,7 @@
 use auditwatch::{
     bench::ground_truth::Point,
     recommend::{CurvePoint, Options, recommend},
-    render::{bench, live::LiveTable, recommendation, style::Style, table},
+    render::{bench, live_table::LiveTable, recommendation, style::Style, summary},
     trace::{
         command_cost::CommandCost,
         ledger::Ledger,
@@ -257,12 +257,12 @@ fn a_summary_is_wrapped_at_words_under_its_labels() {
             Style::colored(),
             Style::plain().with_unicode(),
         ] {
-            let text = table::summary(&summary, table::TOP, style.with_width(width));
+            let text = summary::summary(&summary, summary::TOP, style.with_width(width));
             assert_fits(&text, width);
             assert_eq!(text.matches(word).count(), 6);
         }
     }
-    let narrow = table::summary(&summary, table::TOP, Style::plain().with_width(80));
+    let narrow = summary::summary(&summary, summary::TOP, Style::plain().with_width(80));
     assert!(narrow.is_ascii(), "{narrow}");
     assert!(narrow.contains("(+-1)"), "{narrow}");
     let note = narrow
@@ -274,10 +274,11 @@ fn a_summary_is_wrapped_at_words_under_its_labels() {
         .expect("a second line");
     assert!(note.starts_with(&format!("           {word}")), "{note}");
     // A pipe gets a line for each.
-    let piped = table::summary(&summary, table::TOP, Style::plain());
+    let piped = summary::summary(&summary, summary::TOP, Style::plain());
     assert!(piped.contains(&summary.notes[0]), "{piped}");
     assert!(
-        table::summary(&summary, table::TOP, Style::plain().with_unicode()).contains("(\u{b1}1)")
+        summary::summary(&summary, summary::TOP, Style::plain().with_unicode())
+            .contains("(\u{b1}1)")
     );
 }
 

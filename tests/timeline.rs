@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use auditwatch::{
     kernel::audit_state::KernelState,
-    render::{style::Style, table, verdict},
+    render::{style::Style, summary, verdict},
     sample::{
         Areas, Attempts, Consumer, Delivery, Depths, Drain, Event, EventKind, Kept, Sample,
         Shortfalls, Source, Stalls, Waiter, loss::message,
@@ -160,14 +160,14 @@ fn the_verdict_is_plain() {
 #[test]
 fn a_summary_for_people_has_colour_only_where_it_is_wanted() {
     let summary = summary(&[sample(0, 0, 0), sample(30, 60_000, 1_204)]);
-    let plain = table::summary(&summary, table::TOP, Style::plain());
+    let plain = summary::summary(&summary, summary::TOP, Style::plain());
     assert!(!plain.contains('\u{1b}'));
     assert!(plain.starts_with("LOST 1,204 of 61,204 records"), "{plain}");
     assert!(
         plain.contains("check      every record is accounted for"),
         "{plain}"
     );
-    assert!(table::summary(&summary, table::TOP, Style::colored()).contains("\u{1b}[31;1m"));
+    assert!(summary::summary(&summary, summary::TOP, Style::colored()).contains("\u{1b}[31;1m"));
 }
 
 #[test]

@@ -16,9 +16,9 @@ use crate::{
     cli::{DetailArgs, Format, PrintArgs},
     render::{
         json,
-        live::LiveTable,
+        live_table::LiveTable,
         style::{Detail, Style},
-        table,
+        summary,
     },
     trace::report::{Interval, Summary},
     untrusted::message,
@@ -180,7 +180,7 @@ impl Output {
             Format::Json => json::line(&mut self.out, summary),
             Format::Table => {
                 let style = self.out.style(self.color).with_detail(self.detail);
-                let text = format!("\n{}", table::summary(summary, self.top, style));
+                let text = format!("\n{}", summary::summary(summary, self.top, style));
                 self.out.text(&text)
             }
         };

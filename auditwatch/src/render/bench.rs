@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{style::Style, table, wrap::hang};
+use super::{style::Style, summary, wrap::hang};
 use crate::{
     bench::{
         ground_truth::{BenchReport, Check, Point},
@@ -34,7 +34,7 @@ pub fn list(storms: &[Entry]) -> String {
 /// One run: the trace's summary, the producers, and how the two sides compare.
 #[must_use]
 pub fn report(report: &BenchReport, style: Style) -> String {
-    let mut text = table::summary(&report.trace, table::TOP, style);
+    let mut text = summary::summary(&report.trace, summary::TOP, style);
     let names = style
         .table_width()
         .saturating_sub(PRODUCER_COLUMNS)
