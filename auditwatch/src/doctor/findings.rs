@@ -215,7 +215,7 @@ fn container(inputs: &Inputs) -> Option<Finding> {
                 "this looks like a container ({sign}); the audit queue is the host's all the same"
             ),
         )
-        .remedy("it needs hostPID, the host's /sys and the capabilities above"),
+        .remedy("it needs hostPID and the host's /sys; the line `capabilities` names those that it lacks"),
     )
 }
 
