@@ -1,4 +1,4 @@
-//! The house: wings.txt has a row for each wing, and the sources are held against it.
+//! The wings: wings.txt has a row for each wing, and the sources are held against it.
 //!
 //! An import that the table does not list or that leads upwards, a row that lists too much, a command that imports
 //! another, and a pure module that touches the world are failures here.

@@ -1,5 +1,8 @@
 //! JSON Lines: one object a line, the summary last.
 //!
+//! In: reports, such as those of `trace::report`, whose fields are the keys. Out: bytes. It must not name a key
+//! besides `kind` and `schema`.
+//!
 //! Strings that others chose are in it as they are. Those of their characters that would act on a
 //! terminal, or hide, are written as `\u001b`; a parser gives back the same string.
 
