@@ -70,7 +70,7 @@ pub fn summary(summary: &Summary, top: usize, style: Style) -> String {
             .old
             .map_or_else(|| "?".to_owned(), |old| old.to_string());
         let refused = if change.result < 0 {
-            format!(", refused with error {}", -change.result)
+            format!(", refused with error {}", change.result.unsigned_abs())
         } else {
             String::new()
         };
