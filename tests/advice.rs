@@ -76,7 +76,7 @@ fn an_auditd_that_syncs_each_record_is_named_with_its_file_and_pace() {
 }
 
 #[test]
-fn a_setting_that_explains_nothing_is_no_cause() {
+fn setting_without_effect_is_not_a_cause() {
     // Nothing is written, so that there is nothing to sync.
     let quiet = answer(slow_disk(), auditd("flush = sync\nwrite_logs = no\n"));
     assert_eq!(quiet.cause, None, "{quiet:#?}");
@@ -100,7 +100,7 @@ fn a_setting_that_explains_nothing_is_no_cause() {
 }
 
 #[test]
-fn what_auditd_had_of_the_cpus_goes_before_its_settings() {
+fn missing_cpu_time_of_auditd_precedes_its_settings() {
     let with = |ran_ms: u64, waited_ms: u64| {
         let mut load = slow_disk();
         load.reads = Some(100);
@@ -294,7 +294,7 @@ fn losses_that_no_limit_touches_have_their_commands() {
 }
 
 #[test]
-fn the_wait_time_is_named_only_where_it_should_be_another() {
+fn wait_time_is_advised_only_if_it_should_change() {
     let with = |ticks, failure| {
         let mut load = burst();
         load.wait_time_ticks = Some(ticks);
@@ -314,7 +314,7 @@ fn the_wait_time_is_named_only_where_it_should_be_another() {
 }
 
 #[test]
-fn loss_and_waiting_are_weighed_against_each_other_where_no_limit_helps() {
+fn if_no_limit_helps_loss_and_stall_are_compared() {
     let waits = |failure| {
         let mut load = slow_disk();
         (load.refused, load.suppressed, load.stalls) = (0, 0.0, 400);
@@ -389,7 +389,7 @@ fn the_rule_that_a_limit_breaks_is_named() {
 }
 
 #[test]
-fn the_default_of_the_boot_is_told() {
+fn boot_default_is_named() {
     let answer = recommend(&burst(), &Options::default());
     let set = advice(&answer, "set the limit");
     assert!(

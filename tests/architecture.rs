@@ -482,7 +482,7 @@ fn impurity_is_seen_in_every_form() {
 }
 
 #[test]
-fn comments_and_tests_are_no_code_and_what_follows_them_is() {
+fn comments_and_tests_are_excluded_from_the_code() {
     let text = "//! std::fs is named here\n#[cfg(test)]\nmod builder;\n\nuse std::net;\n\
         impl A {\n    #[cfg(test)]\n    fn f() {\n        tokio::x();\n    }\n    // aya::x\n}\n\
         #[cfg(test)]\n#[derive(Debug)]\nmod tests {\n    use tokio::x;\n}\nuse std::env;\n";

@@ -95,13 +95,13 @@ fn list(entry: &str, entries: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_key_that_nobody_knows_may_hold_little() {
+fn unknown_key_has_a_size_limit() {
     let small = with_unknown_key(&list("{\"a\":0}", 1_000));
     read(&recording(small), 0, "");
 }
 
 #[test]
-fn lists_of_millions_are_refused_where_they_begin() {
+fn list_of_millions_is_refused() {
     let long = with_unknown_key(&list("{\"a\":0}", 2_000_000));
     let file = recording(long);
     let bytes = file.as_file().metadata().expect("a file").len();

@@ -7,12 +7,14 @@ mod program;
 
 use std::{
     fs::OpenOptions,
+    io::Write as _,
     process::{Command, Output, Stdio},
 };
 
 use auditwatch::cli::Cli;
 use clap::CommandFactory as _;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use program::{auditwatch, decent, disk, refused, run, text};
 
@@ -32,23 +34,35 @@ fn summary(output: &Output) -> Value {
 }
 
 #[test]
-fn shells_and_man_are_told_of_all_commands() {
-    let script = run(&["completions", "bash"]);
-    assert_eq!(decent(&script), 0);
-    assert!(text(&script.stdout).contains("recommend"));
+fn completions_and_man_pages_cover_every_command() {
+    let shells = ["bash", "zsh", "fish"].map(|shell| {
+        let script = run(&["completions", shell]);
+        assert_eq!(decent(&script), 0, "{shell}");
+        (shell, text(&script.stdout))
+    });
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("in UTF-8");
     assert_eq!(decent(&run(&["man", path])), 0);
+    for (path, _) in commands() {
+        let page = [&["auditwatch".to_owned()][..], &path].concat().join("-");
+        let page = directory.path().join(format!("{page}.1"));
+        assert!(page.is_file(), "{} is missing", page.display());
+        for (shell, script) in &shells {
+            for word in &path {
+                assert!(script.contains(word), "{shell} lacks {path:?}");
+            }
+        }
+    }
     let page = std::fs::read_to_string(directory.path().join("auditwatch-trace.1")).expect("there");
-    assert!(page.contains("duration"), "{page}");
-    for line in [".SH EXAMPLES\n.nf", "[[\\-\\-] COMMAND [ARG]...]"] {
-        assert!(page.contains(line), "{line}: {page}");
+    for text in [
+        "duration",
+        ".SH EXAMPLES\n.nf",
+        "[[\\-\\-] COMMAND [ARG]...]",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
     }
     assert!(!page.contains(".SH EXTRA"), "{page}");
-    assert!(
-        text(&script.stdout).contains("boot-burst"),
-        "names of storms"
-    );
+    assert!(shells[0].1.contains("boot-burst"), "names of storms");
     let nowhere = run(&["man", "/nonexistent/man1"]);
     assert_eq!(decent(&nowhere), 1);
     assert!(text(&nowhere.stderr).contains("create it first"));
@@ -222,7 +236,7 @@ fn closed_pipe_is_silent() {
 }
 
 #[test]
-fn nothing_to_undo_is_no_failure() {
+fn undo_without_a_change_succeeds() {
     let disk = disk(&[("etc/audit/rules.d/a.rules", "-b 77\n")]);
     let root = disk.path().to_str().expect("text");
     let output = run(&["undo", "--root", root]);
@@ -247,7 +261,7 @@ fn doctor_says_usable_by_its_status() {
 }
 
 #[test]
-fn bpf_or_nothing_names_the_cause_where_it_is_nothing() {
+fn source_bpf_names_the_cause_of_its_failure() {
     let output = run(&["trace", "--source", "bpf", "--duration", "200ms", "--json"]);
     if diagnosis()["usable"] == true {
         assert!(matches!(decent(&output), 0 | 3), "{}", text(&output.stderr));
@@ -261,7 +275,7 @@ fn bpf_or_nothing_names_the_cause_where_it_is_nothing() {
 }
 
 #[test]
-fn polling_leaves_absent_what_it_cannot_see() {
+fn figures_that_polling_cannot_see_are_absent() {
     let output = run(&["trace", "--source", "poll", "--duration", "200ms", "--json"]);
     if diagnosis()["pollable"] == true {
         assert!(matches!(decent(&output), 0 | 3), "{}", text(&output.stderr));
@@ -344,7 +358,7 @@ fn a_full_disk_is_named() {
 }
 
 #[test]
-fn what_is_no_terminal_gets_no_colour() {
+fn output_to_a_pipe_has_no_colour() {
     for arguments in [
         &["trace", "--duration", "200ms"][..],
         &["status"],
@@ -356,25 +370,15 @@ fn what_is_no_terminal_gets_no_colour() {
     }
 }
 
-/// A file of the test's own, gone when the test is.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new(name: &str, content: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("auditwatch-{}-{name}", std::process::id()));
-        std::fs::write(&path, content).expect("a file can be written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a plain name")
-    }
+/// A temporary file with this content.
+fn temporary_file(suffix: &str, content: &[u8]) -> NamedTempFile {
+    let mut file = NamedTempFile::with_suffix(suffix).expect("a temporary file");
+    file.write_all(content).expect("a file can be written");
+    file
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+fn name(file: &NamedTempFile) -> &str {
+    file.path().to_str().expect("a plain name")
 }
 
 #[test]
@@ -409,10 +413,10 @@ fn storms_are_listed_and_shown() {
 
 #[test]
 fn a_storm_with_a_mistake_is_named_with_its_line() {
-    let storm = Scratch::new("storm.toml", b"name = \"x\"\n[host]\nlimt = 3\n");
+    let storm = temporary_file(".toml", b"name = \"x\"\n[host]\nlimt = 3\n");
     for command in ["run", "sweep", "needed"] {
-        let words = refused(&run(&["bench", command, storm.path()]));
-        for word in [storm.path(), "line 3", "limt"] {
+        let words = refused(&run(&["bench", command, name(&storm)]));
+        for word in [name(&storm), "line 3", "limt"] {
             assert!(words.contains(word), "{words}");
         }
     }
@@ -422,7 +426,7 @@ fn a_storm_with_a_mistake_is_named_with_its_line() {
 
 /// A device has no end, and a pipe without a writer keeps its reader waiting.
 #[test]
-fn a_storm_that_is_no_file_is_refused() {
+fn storm_that_is_not_a_regular_file_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let pipe = directory.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();
@@ -435,15 +439,15 @@ fn a_storm_that_is_no_file_is_refused() {
             "{words}"
         );
     }
-    let long = Scratch::new("long.toml", &vec![b'#'; (1 << 20) + 1]);
-    let words = refused(&run(&["bench", "run", long.path()]));
+    let long = temporary_file(".toml", &vec![b'#'; (1 << 20) + 1]);
+    let words = refused(&run(&["bench", "run", name(&long)]));
     assert!(words.contains("1048576 bytes"), "{words}");
 }
 
 #[test]
-fn what_cannot_be_compared_is_named() {
-    let junk = Scratch::new("junk.zst", b"type=SYSCALL msg=audit(1.2:3)\n");
-    for other in ["/no/such/file", junk.path()] {
+fn file_that_cannot_be_compared_is_named() {
+    let junk = temporary_file(".zst", b"type=SYSCALL msg=audit(1.2:3)\n");
+    for other in ["/no/such/file", name(&junk)] {
         let words = refused(&run(&["compare", other, other]));
         assert!(words.contains(other), "{words}");
         let replayed = refused(&run(&["replay", other]));

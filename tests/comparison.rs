@@ -39,7 +39,7 @@ fn a_trace_is_the_same_as_itself() {
 }
 
 #[test]
-fn what_hurts_more_is_worse_and_the_other_way_better() {
+fn more_loss_or_stall_is_worse_and_less_is_better() {
     let calm = trace(&about(CALM, 3));
     let storm = trace(&about(
         Second {
@@ -100,7 +100,7 @@ fn another_load_is_neither_good_nor_bad() {
 }
 
 #[test]
-fn noise_is_no_difference() {
+fn change_within_the_noise_is_not_a_difference() {
     let noisy = |shift: u64| -> Vec<Second> {
         (0..20_u64)
             .map(|number| Second {
@@ -328,7 +328,7 @@ fn a_recording_that_breaks_off_is_said_to() {
 
 /// Where the queue was longest differs, and nobody can say of one value each what that means.
 #[test]
-fn the_first_line_names_what_it_does_not_tell() {
+fn first_line_names_figures_that_were_not_compared() {
     let a = trace(&about(CALM, 3));
     let mut b = a.clone();
     b.summary.depth.max = Some(99);
@@ -357,7 +357,7 @@ fn noise_that_no_difference_could_exceed_is_said_to_be() {
 }
 
 #[test]
-fn what_else_differs_is_said() {
+fn other_differences_of_the_traces_are_named() {
     let a = trace(&about(CALM, 3));
     let mut b = a.clone();
     b.summary.status.limit_end = Some(8192);

@@ -155,14 +155,14 @@ fn survive(cases: u32, damages: std::ops::Range<usize>) -> u32 {
 }
 
 #[test]
-fn damaged_recordings_do_no_harm() {
+fn damaged_recordings_do_not_panic() {
     // Not all are refused at the door.
     let read_well = survive(50_000, 1..2);
     assert!(read_well > 10_000, "{read_well}");
 }
 
 #[test]
-fn badly_damaged_recordings_do_no_harm() {
+fn badly_damaged_recordings_do_not_panic() {
     let read_well = survive(50_000, 2..5);
     assert!(read_well > 1_500, "{read_well}");
 }
@@ -230,7 +230,7 @@ fn words(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_comes_after_the_end_is_named() {
+fn data_after_the_end_is_named() {
     let (mut bytes, begins) = recording();
     assert_eq!(replayed(&bytes).status.code(), Some(0));
     bytes.extend(b"x\n");
@@ -260,7 +260,7 @@ fn another_content_is_noticed() {
 }
 
 #[test]
-fn damage_says_where_it_is() {
+fn damage_is_reported_with_its_line() {
     let (mut bytes, begins) = recording();
     let damaged = 280;
     // Both bits of the block's type: no block has that one.

@@ -1,5 +1,5 @@
-//! What logs tell. Each log in fixtures/logs has the findings that are expected of it beside it; they were
-//! checked by eye. `AUDITWATCH_WRITE_GOLDEN=1` writes them anew, for another look.
+//! Diagnoses of logs. Each log in fixtures/logs has its expected diagnosis beside it, which a person has checked.
+//! A mismatch is shown as a diff. `AUDITWATCH_WRITE_GOLDEN=1` writes the expected files again, to be checked again.
 
 use std::{
     env,
@@ -22,6 +22,7 @@ use proptest::{
     sample::{Index, select},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
+use similar_asserts::SimpleDiff;
 
 fn logs() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/logs");
@@ -44,7 +45,7 @@ fn of(pieces: &[&[u8]]) -> Diagnosis {
 }
 
 #[test]
-fn each_log_tells_what_is_expected_of_it() {
+fn each_log_has_its_expected_diagnosis() {
     let logs = logs();
     let mut wrong = Vec::new();
     for path in &logs {
@@ -57,7 +58,8 @@ fn each_log_tells_what_is_expected_of_it() {
         }
         let expected = fs::read_to_string(&golden).unwrap_or_default();
         if json != expected {
-            wrong.push(format!("{}:\n{json}", path.display()));
+            let difference = SimpleDiff::from_str(&expected, &json, "expected", "found");
+            wrong.push(format!("{}:\n{difference}", golden.display()));
         }
         assert!(!render::diagnosis::report(&found, Style::plain()).is_empty());
     }
@@ -67,7 +69,7 @@ fn each_log_tells_what_is_expected_of_it() {
 
 /// A log that is endless and in one line, with a message behind it.
 #[test]
-fn an_endless_line_is_no_harm() {
+fn endless_line_does_not_hide_later_lines() {
     let mut log = b"[  100.000001] ".to_vec();
     log.resize(3 << 20, b'x');
     log.extend(b" audit: audit_lost=9 audit_rate_limit=0 audit_backlog_limit=320\n");
@@ -216,7 +218,7 @@ fn holds_together(log: &[u8], cuts: [Index; 2]) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn damaged_logs_do_no_harm() {
+fn damaged_logs_do_not_panic_or_mislead() {
     let corpus = corpus();
     let which = (any::<Index>(), any::<[Index; 2]>(), vec(damage(), 1..8));
     runner(cases(1_000))
@@ -264,7 +266,7 @@ const WORDS: [&[u8]; 32] = [
 ];
 
 #[test]
-fn any_bytes_do_no_harm() {
+fn arbitrary_bytes_do_not_panic() {
     let piece = prop_oneof![
         4 => select(&WORDS[..]).prop_map(<[u8]>::to_vec),
         1 => vec(any::<u8>(), 0..12),
@@ -325,7 +327,7 @@ fn losses_never_become_fewer() {
 
 /// The same of logs as they are.
 #[test]
-fn no_prefix_of_a_log_tells_more_losses() {
+fn prefix_of_a_log_never_has_more_losses() {
     for (path, log) in logs().iter().zip(corpus()) {
         let (mut before, mut boots) = (0, 0);
         for end in (0..log.len()).filter(|&at| log[at] == b'\n') {
@@ -361,7 +363,7 @@ fn line_ends_make_no_difference() {
             .collect::<Vec<u8>>();
         let (mut found, unix) = (of(&[&dos]), of(&[&log]));
         found.sources[0].bytes = unix.sources[0].bytes;
-        assert_eq!(shown(&found), shown(&unix), "{}", path.display());
+        similar_asserts::assert_eq!(shown(&found), shown(&unix), "{}", path.display());
     }
 }
 
@@ -390,7 +392,7 @@ fn run(args: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
 const LOSS: &str = "[  100.1] audit: audit_lost=7 audit_rate_limit=0 audit_backlog_limit=320\n";
 
 #[test]
-fn the_exit_status_tells() {
+fn exit_status_shows_the_result() {
     let (code, out, _) = run(&["-"], LOSS.as_bytes());
     assert_eq!(code, Some(3));
     assert!(

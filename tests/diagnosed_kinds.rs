@@ -395,7 +395,7 @@ fn dates_are_a_clock() {
 }
 
 #[test]
-fn a_full_log_file_is_no_full_disk() {
+fn full_log_file_is_not_reported_as_full_disk() {
     let found = of(
         "Mar  1 05:00:00 h auditd[1716]: Audit daemon is suspending logging due to logfile size.\n\
         Mar  1 05:00:09 h auditd[1716]: Audit daemon is attempting to resume logging.\n",

@@ -21,7 +21,7 @@ fn has(text: &str, words: &[&str]) {
 }
 
 #[test]
-fn records_in_the_log_name_who_makes_them() {
+fn records_in_the_log_name_the_talkers() {
     let mut log = String::new();
     for serial in 0..9 {
         writeln!(

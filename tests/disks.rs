@@ -9,7 +9,7 @@ use program::{decent, disk, refused, run, text};
 use serde_json::Value;
 
 #[test]
-fn the_line_that_decides_is_named_and_so_is_where_the_load_stops() {
+fn deciding_line_and_the_stop_of_the_load_are_named() {
     let disk = disk(&[
         ("etc/audit/rules.d/99-late.rules", "-b 32768\n"),
         ("etc/audit/rules.d/audit.rules", "-D\n-b 8192\n-f 1\n"),

@@ -12,22 +12,23 @@ use auditwatch::{
     },
     trace::ledger::Ledger,
 };
+use proptest::{collection::vec, prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
+/// The choices that the model still has to make; none left means 0.
+struct Choices(std::vec::IntoIter<u32>);
 
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % bound
+impl Choices {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0.next().map_or(0, |number| number % bound)
+    }
+
+    fn are_left(&self) -> bool {
+        self.0.len() > 0
     }
 }
 
 /// The kernel's queues, and what the probe would have counted.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Kernel {
     main: u32,
     retry: u32,
@@ -71,16 +72,16 @@ impl Kernel {
         };
     }
 
-    fn step(&mut self, dice: &mut Dice) {
-        match dice.below(14) {
-            0..=4 => self.attempt(dice),
+    fn step(&mut self, choices: &mut Choices) {
+        match choices.below(14) {
+            0..=4 => self.attempt(choices),
             5 if self.waiting > 0 => {
                 self.waiting -= 1;
                 self.admitted += 1;
                 self.main += 1;
             }
-            6..=9 => self.drain(dice),
-            10 if self.retry > 0 => self.flush_retry(dice),
+            6..=9 => self.drain(choices),
+            10 if self.retry > 0 => self.flush_retry(choices),
             11 if self.hold > 0 => {
                 self.hold -= 1;
                 self.delivered += 1;
@@ -90,13 +91,13 @@ impl Kernel {
         }
     }
 
-    fn attempt(&mut self, dice: &mut Dice) {
-        if dice.below(20) == 0 {
-            self.own_attempt(dice);
+    fn attempt(&mut self, choices: &mut Choices) {
+        if choices.below(20) == 0 {
+            self.own_attempt(choices);
             return;
         }
         self.attempted += 1;
-        match dice.below(12) {
+        match choices.below(12) {
             0 => self.filtered += 1,
             1 => self.lose(message::BACKLOG_LIMIT),
             2 => self.lose(message::OUT_OF_MEMORY),
@@ -119,9 +120,9 @@ impl Kernel {
     }
 
     /// An attempt of auditwatch itself, which never waits while it reads.
-    fn own_attempt(&mut self, dice: &mut Dice) {
+    fn own_attempt(&mut self, choices: &mut Choices) {
         self.own += 1;
-        let why = match dice.below(6) {
+        let why = match choices.below(6) {
             0 => {
                 self.own_filtered += 1;
                 return;
@@ -138,10 +139,10 @@ impl Kernel {
         self.lose(why);
     }
 
-    fn drain(&mut self, dice: &mut Dice) {
+    fn drain(&mut self, choices: &mut Choices) {
         if self.in_hand == 1 {
             self.in_hand = 0;
-            self.put(dice);
+            self.put(choices);
         } else if self.main > 0 {
             self.main -= 1;
             self.drained += 1;
@@ -149,8 +150,8 @@ impl Kernel {
         }
     }
 
-    fn put(&mut self, dice: &mut Dice) {
-        match dice.below(5) {
+    fn put(&mut self, choices: &mut Choices) {
+        match choices.below(5) {
             0 => {
                 self.retried += 1;
                 self.retry += 1;
@@ -159,24 +160,24 @@ impl Kernel {
                 self.retried += 1;
                 self.lose(message::RETRY_OVERFLOW);
             }
-            2 => self.hold(dice),
+            2 => self.hold(choices),
             _ => self.delivered += 1,
         }
     }
 
-    fn flush_retry(&mut self, dice: &mut Dice) {
+    fn flush_retry(&mut self, choices: &mut Choices) {
         self.retry -= 1;
-        if dice.below(2) == 0 {
+        if choices.below(2) == 0 {
             self.delivered += 1;
         } else {
-            self.hold(dice);
+            self.hold(choices);
         }
     }
 
-    fn hold(&mut self, dice: &mut Dice) {
+    fn hold(&mut self, choices: &mut Choices) {
         self.held += 1;
         if self.keeps_held {
-            if dice.below(3) == 0 {
+            if choices.below(3) == 0 {
                 self.lose(message::HOLD_OVERFLOW);
             } else {
                 self.hold += 1;
@@ -238,39 +239,70 @@ impl Kernel {
     }
 }
 
-/// A window that begins with empty queues, as a trace's does, and its ledger.
-fn window(seed: u64) -> (Sample, Sample, Kernel) {
-    let mut dice = Dice(seed);
+/// The first and the last sample of a window, and the kernel at its end.
+type Window = (Sample, Sample, Kernel);
+
+fn window(keeps_held: bool, before: Vec<u32>, within: Vec<u32>) -> Window {
     let mut kernel = Kernel {
-        keeps_held: seed % 2 == 1,
+        keeps_held,
         lost: u32::MAX - 3,
         ..Kernel::default()
     };
     // A window may begin in the middle of things.
-    for _ in 0..dice.below(40) {
-        kernel.step(&mut dice);
+    let mut choices = Choices(before.into_iter());
+    while choices.are_left() {
+        kernel.step(&mut choices);
     }
     kernel.forget_counts();
     let zero = kernel.sample();
-    for _ in 0..dice.below(400) {
-        kernel.step(&mut dice);
+    let mut choices = Choices(within.into_iter());
+    while choices.are_left() {
+        kernel.step(&mut choices);
     }
     (zero, kernel.sample(), kernel)
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    (
+        any::<bool>(),
+        vec(any::<u32>(), 0..100),
+        vec(any::<u32>(), 0..1_000),
+    )
+        .prop_map(|(keeps_held, before, within)| window(keeps_held, before, within))
+}
+
+/// One window for tests that change a single thing in it.
+fn some_window() -> Window {
+    any_window()
+        .new_tree(&mut TestRunner::deterministic())
+        .expect("a window")
+        .current()
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 fn lost(kernel: &Kernel, why: &str) -> u64 {
     kernel.losses.get(why).copied().unwrap_or(0)
 }
 
-#[test]
-fn whatever_happens_the_laws_hold_and_the_counts_are_true() {
-    for seed in 0..3_000 {
-        let (zero, last, kernel) = window(seed);
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn conservation_laws_hold_and_counts_are_true_after_any_steps(
+        (zero, last, kernel) in any_window(),
+    ) {
         let ledger = Ledger::between(&zero, &last, []);
-        assert_eq!(ledger.residual, Some(0), "seed {seed}: {ledger:?}");
+        assert_eq!(ledger.residual, Some(0), "{ledger:?}");
         assert_eq!(ledger.attempted, Some(kernel.attempted));
         assert_eq!(ledger.filtered, Some(kernel.filtered));
-        assert_eq!(ledger.admitted, Some(kernel.admitted), "seed {seed}");
+        assert_eq!(ledger.admitted, Some(kernel.admitted));
         assert_eq!(
             ledger.enqueued,
             Some(kernel.admitted + kernel.auxiliary - kernel.rate_limited)
@@ -320,17 +352,20 @@ fn a_single_miscount_is_seen() {
         }),
     ];
     for (name, spoil) in spoils {
-        let (zero, mut last, _) = window(7);
+        let (zero, mut last, _) = some_window();
         spoil(&mut last);
         let residual = Ledger::between(&zero, &last, []).residual;
         assert!(residual.is_some_and(|left| left > 0), "{name}");
     }
 }
 
-#[test]
-fn skipped_calls_are_added_where_they_belong() {
-    for seed in 0..500 {
-        let (zero, mut last, kernel) = window(seed);
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn skipped_calls_are_added_to_the_counts_they_are_missing_from(
+        (zero, mut last, kernel) in any_window(),
+    ) {
         let attempts = last.attempts.as_mut().expect("hooked");
         let skipped = attempts.attempted.min(5);
         attempts.attempted -= skipped;
@@ -345,16 +380,16 @@ fn skipped_calls_are_added_where_they_belong() {
             .missed
             .insert("netlink_unicast".to_owned(), unseen + 4);
         let ledger = Ledger::between(&zero, &last, []);
-        assert_eq!(ledger.attempted, Some(kernel.attempted), "seed {seed}");
-        assert_eq!(ledger.delivered, Some(kernel.delivered), "seed {seed}");
-        assert_eq!(ledger.residual, Some(0), "seed {seed}");
+        assert_eq!(ledger.attempted, Some(kernel.attempted));
+        assert_eq!(ledger.delivered, Some(kernel.delivered));
+        assert_eq!(ledger.residual, Some(0));
         assert_eq!(ledger.missed, skipped + unseen + 7);
     }
 }
 
 #[test]
 fn the_gate_fell_between_two_looks_at_the_queue() {
-    let (zero, mut last, _) = window(7);
+    let (zero, mut last, _) = some_window();
     let depth = last.state.depth.expect("read");
     // Twenty records came and went into nobody's count before the gate shut.
     last.state.depth = Some(depth + 20);
@@ -370,8 +405,8 @@ fn the_gate_fell_between_two_looks_at_the_queue() {
 }
 
 #[test]
-fn somebody_elses_reset_of_the_counter_is_no_miscount() {
-    let (zero, mut last, kernel) = window(11);
+fn reset_of_the_counter_by_another_program_is_not_a_miscount() {
+    let (zero, mut last, kernel) = some_window();
     let before = kernel.lost;
     last.state.lost = Some(0);
     let reset = Event {
@@ -395,20 +430,20 @@ fn somebody_elses_reset_of_the_counter_is_no_miscount() {
 
 #[test]
 fn a_counter_that_was_not_read_at_the_ends_is_nothing_to_check_against() {
-    let (zero, mut last, kernel) = window(13);
+    let (zero, mut last, kernel) = some_window();
     last.state.lost_is_apart = true;
     let ledger = Ledger::between(&zero, &last, []);
     assert_eq!((ledger.residuals.lost, ledger.residual), (None, None));
     assert_eq!(ledger.attempted, Some(kernel.attempted));
     // A rare event that is missing may have been a reset of the counter.
-    let (zero, mut last, _) = window(13);
+    let (zero, mut last, _) = some_window();
     last.shortfalls.rare_missed = 1;
     assert_eq!(Ledger::between(&zero, &last, []).residuals.lost, None);
 }
 
 #[test]
-fn who_waits_is_not_guessed() {
-    let (zero, mut last, _) = window(5);
+fn number_of_waiting_tasks_is_not_guessed() {
+    let (zero, mut last, _) = some_window();
     last.stalls = None;
     last.state.waiters = None;
     last.state.limit = Some(64);
@@ -425,8 +460,8 @@ fn who_waits_is_not_guessed() {
 }
 
 #[test]
-fn what_is_not_hooked_is_absent() {
-    let (mut zero, mut last, _) = window(3);
+fn figures_without_a_hook_are_absent() {
+    let (mut zero, mut last, _) = some_window();
     for sample in [&mut zero, &mut last] {
         sample.losses = None;
         sample.hold = None;

@@ -91,7 +91,7 @@ fn the_load_is_the_one_that_the_unit_runs() {
 }
 
 #[test]
-fn init_scripts_load_what_their_settings_say() {
+fn init_scripts_follow_their_settings() {
     let script = "case $USE_AUGENRULES in no) auditctl -R /etc/audit/audit.rules;; *) augenrules --load;; esac\n";
     for (settings, text, limit) in [
         ("etc/default/auditd", "USE_AUGENRULES=\"no\"\n", 320),
@@ -245,7 +245,7 @@ fn the_kernels_command_line_is_the_one_that_the_boot_loader_gives() {
 }
 
 #[test]
-fn what_is_typed_is_typed_for_the_disk() {
+fn commands_for_a_disk_act_on_the_disk() {
     let managed = "## This file is managed by Ansible, YOUR CHANGES WILL BE LOST!\n  -b 4096\n";
     let disk = disk(
         &[

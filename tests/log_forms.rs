@@ -100,7 +100,7 @@ fn forms_with_a_clock_have_two_incidents() {
 
 /// Bytes of any form that are changed, cut, doubled or joined with another form.
 #[test]
-fn damaged_forms_do_no_harm() {
+fn damaged_forms_do_not_panic() {
     let forms: Vec<Vec<u8>> = [texts(), stores()]
         .concat()
         .into_iter()

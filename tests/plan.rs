@@ -101,7 +101,7 @@ fn a_stall_ends_in_the_part_where_the_record_ends_there() {
 }
 
 #[test]
-fn attempts_are_counted_where_no_compiler_splits_them() {
+fn attempts_are_counted_in_a_function_that_is_not_split() {
     for more in [&[][..], &["audit_log_start.part.0", "audit_log_end.part.0"]] {
         let symbols = symbols(more);
         let plan = planned(&symbols, Preference::Kprobe, None);

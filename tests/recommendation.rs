@@ -30,7 +30,7 @@ fn pauses_without_a_time_are_a_doubt() {
 }
 
 #[test]
-fn a_burst_needs_what_came_less_what_went() {
+fn burst_needs_arrivals_minus_departures() {
     let answer = recommend(&burst(), &Options::default());
     assert_eq!(answer.verdict, Verdict::Raise);
     let needed = answer.needed.expect("told");
@@ -62,7 +62,7 @@ fn a_pause_of_the_consumer_is_kept_where_it_was() {
 }
 
 #[test]
-fn a_load_that_waits_is_late_by_what_it_could_not_queue() {
+fn waiting_load_is_delayed_by_the_records_beyond_the_limit() {
     let arrivals = bins(0, &[300.0; 10]);
     let service = service(200.0, 200.0);
     let outcome = replay::waiting(&arrivals, &service, 64);
@@ -74,7 +74,7 @@ fn a_load_that_waits_is_late_by_what_it_could_not_queue() {
 }
 
 #[test]
-fn more_than_goes_from_beginning_to_end_is_no_matter_of_the_limit() {
+fn overload_is_not_blamed_on_the_limit() {
     let load = evidence(bins(0, &[40.0; 500]), service(200.0, 200.0));
     let answer = recommend(&load, &Options::default());
     assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
@@ -84,7 +84,7 @@ fn more_than_goes_from_beginning_to_end_is_no_matter_of_the_limit() {
 }
 
 #[test]
-fn a_load_that_goes_on_is_no_number() {
+fn endless_load_has_no_recommended_limit() {
     let mut load = burst();
     load.depth_end = Some(65);
     let answer = recommend(&load, &Options::default());
@@ -101,7 +101,7 @@ fn a_load_that_goes_on_is_no_number() {
 }
 
 #[test]
-fn what_was_not_measured_is_no_number() {
+fn unmeasured_load_has_no_recommended_limit() {
     let unknown = |change: fn(&mut Evidence)| {
         let mut load = burst();
         change(&mut load);
@@ -134,7 +134,7 @@ fn nameless(load: &Evidence, verdict: Verdict) -> Recommendation {
 }
 
 #[test]
-fn no_record_is_no_number() {
+fn trace_without_records_has_no_recommended_limit() {
     let nothing = Evidence {
         duration_ns: 100 * MS,
         by_programs: true,
@@ -176,7 +176,7 @@ fn no_record_is_no_number() {
 }
 
 #[test]
-fn a_trace_too_short_is_no_number() {
+fn too_short_trace_has_no_recommended_limit() {
     // It hurt, and records came until the end of a tenth of a second.
     let mut load = evidence(bins(0, &[300.0; 25]), service(200.0, 200.0));
     load.duration_ns = 100 * MS;
@@ -208,7 +208,7 @@ fn a_trace_too_short_is_no_number() {
 }
 
 #[test]
-fn what_a_missing_hook_would_have_told_is_no_number() {
+fn missing_hook_for_loss_or_stall_prevents_a_recommendation() {
     let mut load = burst();
     load.doubts.hooks = vec!["audit_log_start".to_owned()];
     let answer = nameless(&load, Verdict::Unknown);
@@ -231,7 +231,7 @@ fn what_a_missing_hook_would_have_told_is_no_number() {
 }
 
 #[test]
-fn confidence_that_is_not_high_says_what_would_raise_it() {
+fn reduced_confidence_names_a_way_to_raise_it() {
     let mut load = burst();
     let answer = recommend(&load, &Options::default());
     assert_eq!(answer.confidence, Confidence::High);

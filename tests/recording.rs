@@ -1,6 +1,8 @@
 //! Recordings: what is replayed is what was live, a recording that breaks off is
 //! whole up to there, and whatever else it holds is named and does no harm.
 
+use std::cell::Cell;
+
 use auditwatch::{
     auditd::{ConsumerSetup, conf::AuditdConf, state::AuditdState},
     kernel::audit_state::KernelState,
@@ -14,6 +16,12 @@ use auditwatch::{
         report::{Interval, Summary},
         timeline::{Host, Timeline},
     },
+};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
 fn begin() -> Begin {
@@ -179,7 +187,7 @@ fn recordings_from_before_the_consumer_was_looked_at_are_replayed() {
 }
 
 #[test]
-fn what_breaks_off_is_whole_up_to_there() {
+fn truncated_recording_is_complete_up_to_its_end() {
     let doubts_end = |summary: &Summary| {
         let answer = summary.recommendation.as_ref().expect("an answer");
         let mut reasons = answer.confidence_reasons.iter();
@@ -198,7 +206,7 @@ fn what_breaks_off_is_whole_up_to_there() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn invalid_line_is_named() {
     let lines = recorded();
     let words = |lines: &[Vec<u8>]| {
         replay(lines)
@@ -225,40 +233,65 @@ fn what_is_wrong_is_named() {
     assert!(words(&[newer]).contains("later version"));
 }
 
-#[test]
-fn no_damage_makes_it_panic() {
-    let whole = recorded();
-    let mut state = 1_u64;
-    let mut below = |bound: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        usize::try_from(state >> 33).expect("31 bits") % bound
-    };
-    let mut refused = 0;
-    for _ in 0..5_000 {
-        let mut lines = whole.clone();
-        for _ in 0..=below(3) {
-            let which = below(lines.len());
-            let line = &mut lines[which];
-            match below(4) {
-                0 => line.truncate(below(line.len() + 1)),
-                1 if !line.is_empty() => {
-                    let at = below(line.len());
-                    line[at] = b" 09-.eE\"{}[],:tfn"[below(17)];
-                }
-                2 if !line.is_empty() => {
-                    line.remove(below(line.len()));
-                }
-                _ => {
-                    lines.remove(which);
-                }
+/// What may happen to a line of a recording on a disk.
+#[derive(Clone, Debug)]
+enum Damage {
+    Cut(Index),
+    Byte(Index, u8),
+    ByteGone(Index),
+    LineGone,
+}
+
+impl Damage {
+    fn any() -> impl Strategy<Value = Self> {
+        let byte = select(&b" 09-.eE\"{}[],:tfn"[..]);
+        prop_oneof![
+            any::<Index>().prop_map(Self::Cut),
+            (any::<Index>(), byte).prop_map(|(at, byte)| Self::Byte(at, byte)),
+            any::<Index>().prop_map(Self::ByteGone),
+            Just(Self::LineGone),
+        ]
+    }
+
+    fn apply(&self, lines: &mut Vec<Vec<u8>>, which: usize) {
+        let line = &mut lines[which];
+        match self {
+            Self::Cut(at) => line.truncate(at.index(line.len() + 1)),
+            Self::Byte(at, byte) if !line.is_empty() => {
+                let at = at.index(line.len());
+                line[at] = *byte;
             }
-            if lines.is_empty() {
-                break;
+            Self::ByteGone(at) if !line.is_empty() => {
+                line.remove(at.index(line.len()));
+            }
+            _ => {
+                lines.remove(which);
             }
         }
-        refused += usize::from(replay(&lines).is_err());
     }
-    assert!(refused > 1_000, "{refused}");
+}
+
+#[test]
+fn damaged_recording_does_not_panic() {
+    let whole = recorded();
+    let refused = Cell::new(0);
+    let config = Config {
+        cases: 5_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        .run(&vec((any::<Index>(), Damage::any()), 1..4), |damages| {
+            let mut lines = whole.clone();
+            for (which, damage) in damages {
+                if !lines.is_empty() {
+                    let which = which.index(lines.len());
+                    damage.apply(&mut lines, which);
+                }
+            }
+            refused.set(refused.get() + u32::from(replay(&lines).is_err()));
+            Ok(())
+        })
+        .expect("no panic");
+    assert!(refused.get() > 1_000, "{}", refused.get());
 }

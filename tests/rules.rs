@@ -206,7 +206,7 @@ fn compare(path: &Path) -> (usize, Vec<String>) {
 }
 
 #[test]
-fn the_simulator_says_what_the_real_loader_did() {
+fn simulator_agrees_with_the_real_loader() {
     let mut paths: Vec<_> = match std::env::var_os("AUDITWATCH_RULE_TRUTH") {
         Some(path) => vec![path.into()],
         None => fs::read_dir(concat!(

@@ -14,7 +14,7 @@ use proptest::{
 const SMALLEST: &str = "name = \"x\"\n[[producer]]\nkind = \"syscall\"\nevents = 3\n";
 
 #[test]
-fn the_smallest_storm_has_what_is_usual() {
+fn smallest_storm_gets_the_defaults() {
     let storm = Storm::parse(SMALLEST).expect("a storm");
     assert_eq!(storm.events(), Some(3));
     assert_eq!(storm.phases.len(), 1);
@@ -207,7 +207,7 @@ fn runner(cases: u32) -> TestRunner {
 }
 
 #[test]
-fn arbitrary_text_does_no_harm() {
+fn arbitrary_text_is_accepted_or_refused_with_a_cause() {
     runner(30_000)
         .run(&"(?s).{0,200}", |text| is_taken_or_explained(&text))
         .expect("explained");
@@ -300,7 +300,7 @@ fn mutate(text: &str, mutation: &Mutation) -> String {
 }
 
 #[test]
-fn storms_with_mistakes_do_no_harm() {
+fn storms_with_mistakes_are_refused_with_a_cause() {
     let storms: Vec<&str> = library::all().iter().map(|&(_, text)| text).collect();
     let strategy = (prop::sample::select(storms), vec(mutation(), 1..5));
     runner(70_000)

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_records_away_is_a_warning() {
+    fn settings_that_suppress_records_give_a_warning() {
         let warnings = |enabled, pid, state| {
             let mut inputs = inputs();
             if let Some(status) = &mut inputs.netlink {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_zero() {
+    fn unmeasured_status_is_not_zero() {
         let report = StatusReport::new(Inputs {
             state_missing: Some("EPERM".to_owned()),
             ..inputs()

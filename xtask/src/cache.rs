@@ -136,8 +136,9 @@ mod tests {
 
     #[test]
     fn a_directory_that_failed_to_fill_does_not_exist() {
-        let root = env::temp_dir().join(format!("auditwatch-cache-{}", std::process::id()));
-        let cache = Cache::at(&root).expect("a cache in the temporary directory");
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let cache =
+            Cache::at(&root.path().join("new")).expect("a cache in the temporary directory");
         let failed = cache.directory("a/b", |staging| {
             fs::write(staging.join("half"), "x")?;
             anyhow::bail!("torn off")
@@ -155,6 +156,5 @@ mod tests {
         assert!(made.expect("a filled directory").join("whole").is_file());
         let again = cache.directory("a/b", |_| anyhow::bail!("must not be made twice"));
         assert!(again.is_ok());
-        fs::remove_dir_all(&root).expect("remove the test's own directory");
     }
 }

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_read_to_its_end_though_nobody_takes_it() {
+    fn stream_without_a_reader_is_read_to_its_end() {
         struct Gone;
         impl Write for Gone {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_from_other_text() {
+    fn panic_is_distinguished_from_other_text() {
         let text = "[ 1.0] x\r\n[ 2.0] Kernel panic - not syncing: audit: backlog\r\nmore";
         assert_eq!(panic_reason(text), Some("audit: backlog"));
         assert_eq!(panic_reason("all is well"), None);

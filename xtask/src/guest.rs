@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_is_told_by_panic_status_and_time_in_this_order() {
+    fn guest_end_is_judged_by_panic_then_status_then_time() {
         let panic = "Kernel panic - not syncing: x\n";
         assert_eq!(
             ending(true, b"0\n", panic),

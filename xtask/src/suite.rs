@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_the_main_archive_is_told_so() {
+    fn machine_without_the_main_archive_gets_an_error() {
         let error = source_list(&machine(), "noble", "forky").expect_err("no such suite");
         assert!(error.to_string().contains("noble"));
     }

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_no_result() {
+    fn skipped_test_is_not_a_result() {
         assert!(tally(0, 0, 3).is_empty());
         assert!(!tally(0, 1, 0).is_empty());
         let sum: Tally = [tally(1, 2, 3), tally(4, 5, 6)].into_iter().sum();

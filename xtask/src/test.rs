@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_status_that_fits_the_counts_is_no_trouble() {
+    fn exit_status_that_contradicts_the_counts_is_an_error() {
         let tally = |passed, failed| {
             Some(Tally {
                 passed,

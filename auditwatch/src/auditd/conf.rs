@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_auditd_does_not_read_counts_for_nothing() {
+    fn lines_that_auditd_ignores_have_no_effect() {
         let long = format!("freq = 7{}\n", " ".repeat(160));
         let text = format!(
             "{long}# flush = sync\nflush = often\nfreq = many\nq_depth\n= 3\nwrite_logs = perhaps\n"
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_is_on_where_its_file_says_so() {
+    fn plugin_is_active_if_its_file_says_so() {
         let file = "# a comment\nactive = YES\ndirection = out\npath = /sbin/audisp-syslog\n";
         assert!(plugin_is_active(file));
         assert!(!plugin_is_active(

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_no_records_is_named_with_the_way_out() {
+    fn process_that_takes_no_records_is_named_with_a_remedy() {
         let stopped = line(133, Some('T'), Some(true));
         assert_eq!(
             stopped.as_deref(),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_works_or_cannot_be_seen_is_no_warning() {
+    fn working_or_invisible_consumer_gives_no_warning() {
         for state in ['R', 'S', 'D', 'I'] {
             assert_eq!(line(133, Some(state), Some(true)), None);
         }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn auditing_that_is_off_is_told_from_what_is_not_known() {
+    fn disabled_auditing_is_distinguished_from_an_unknown_state() {
         assert!(auditing_off(Some(0)).is_some());
         assert_eq!(auditing_off(Some(1)), None);
         assert_eq!(auditing_off(Some(2)), None);

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_tells_nothing() {
+    fn file_that_is_not_a_state_report_is_ignored() {
         assert_eq!(AuditdState::parse(""), None);
         assert_eq!(AuditdState::parse("flush = sync\nfoo\n"), None);
         let odd = AuditdState::parse(

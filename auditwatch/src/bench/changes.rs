@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_differs_is_set() {
+    fn only_different_settings_are_written() {
         let saved = Settings {
             enabled: 0,
             failure: 1,

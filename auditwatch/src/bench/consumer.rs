@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_storm_wants_of_auditd_goes_first() {
+    fn auditd_settings_of_the_storm_come_first() {
         let wanted = BTreeMap::from([("flush".to_owned(), "SYNC".to_owned())]);
         let conf = configuration(&wanted, Path::new("/l"), Path::new("/p"));
         assert!(conf.contains("flush = SYNC\n"));

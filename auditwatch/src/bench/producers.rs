@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_are_told_apart_and_add_up() {
+    fn latencies_fall_into_separate_bins_and_add_up() {
         let thread = |times_ns: &[u64]| {
             let mut thread = Thread::new();
             for &ns in times_ns {

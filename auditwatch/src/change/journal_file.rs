@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_an_error() {
+    fn journal_that_is_not_a_file_is_an_error() {
         let directory = tempfile::tempdir().expect("a directory");
         let root = Root::open(directory.path()).expect("the root");
         fs::create_dir_all(root.outside(Path::new(PATH))).expect("a directory in its place");

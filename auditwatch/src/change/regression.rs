@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_says_nothing() {
+    fn unmeasured_figures_show_no_regression() {
         let blind = Window {
             duration_ns: SECOND,
             ..Window::default()

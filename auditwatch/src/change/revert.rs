@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_told_from_others() {
+    fn own_values_are_distinguished_from_changed_ones() {
         let standings = |limit, file: Option<&[u8]>| {
             let parts = Parts::of(&plan(), Some(&state(limit)), &[file.map(<[u8]>::to_vec)]);
             (

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_that_is_told_is_exact() {
+    fn reported_reset_of_the_counter_is_exact() {
         let mut counter = seen(&[7]);
         counter.reset(Some(900), None);
         counter.sight(2, None);

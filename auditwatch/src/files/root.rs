@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn links_can_be_read_and_told_from_files() {
+    fn links_are_read_and_distinguished_from_files() {
         let (_directory, root) = disk();
         link(&root, "/usr/bin/mawk", "/etc/awk");
         let path = Path::new("/etc/awk");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_read() {
+    fn only_regular_files_are_read() {
         let (_directory, root) = disk();
         assert_eq!(read(&root, "/etc"), Err(io::ErrorKind::IsADirectory));
         assert_eq!(
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_not_read() {
+    fn too_large_file_is_not_read() {
         let (_directory, root) = disk();
         let path = Path::new("/etc/sparse");
         let file = File::create(root.outside(path)).expect("a file");

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_found_and_damage_is_no_panic() {
+    fn headers_are_found_and_damage_does_not_panic() {
         let mut head = vec![0_u8; 64 + 2 * 56];
         head[..5].copy_from_slice(b"\x7fELF\x02");
         head[32..40].copy_from_slice(&64_u64.to_ne_bytes());

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_told_from_the_host() {
+    fn container_is_distinguished_from_the_host() {
         let contained = Privileges::parse(
             "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n",
             Some("user:[4026532001]"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_known() {
+    fn unreadable_privileges_are_unknown() {
         let unknown = Privileges::parse("", None, Some("garbage"));
         assert_eq!(unknown, Privileges::default());
         assert_eq!(unknown.has("CAP_BPF"), None);

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_usual_record_takes_what_was_measured() {
+    fn usual_record_takes_the_measured_bytes() {
         // 5.10 to 7.2, amd64: 320 and 232 or 224 rounded to 256.
         assert_eq!(usual(320, 256), 2304);
     }

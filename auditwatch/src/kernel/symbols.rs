@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cold_half_is_no_split() {
+    fn cold_part_does_not_count_as_a_split_function() {
         let symbols = Symbols::parse(TEXT);
         assert_eq!(symbols.splits("audit_log_end"), ["audit_log_end.part.0"]);
         assert!(symbols.splits("audit_log_lost").is_empty());

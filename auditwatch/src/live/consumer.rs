@@ -166,59 +166,47 @@ fn nice(stat: &str) -> Option<i32> {
 mod tests {
     use std::time::Duration;
 
+    use tempfile::TempDir;
+
     use super::*;
 
-    /// A root directory that goes when it is dropped.
-    struct Root(PathBuf);
-
-    impl Root {
-        fn with(name: &str, files: &[(&str, &str)]) -> Self {
-            let path =
-                std::env::temp_dir().join(format!("auditwatch-{name}-{}", std::process::id()));
-            for (file, text) in files {
-                let file = path.join(file);
-                fs::create_dir_all(file.parent().expect("a directory")).expect("made");
-                fs::write(file, text).expect("written");
-            }
-            Self(path)
+    /// A temporary root directory with these files.
+    fn root_with(files: &[(&str, &str)]) -> TempDir {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        for (file, text) in files {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+            fs::write(file, text).expect("written");
         }
-    }
-
-    impl Drop for Root {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+        root
     }
 
     const STAT: &str = "7 (audit (d) S 1 7 7 0 -1 4194624 1 0 0 0 1 2 0 0 16 -4 2 0 100 9 9";
 
     #[test]
     fn auditd_is_found_with_its_own_configuration() {
-        let root = Root::with(
-            "setup",
-            &[
-                ("proc/7/comm", "auditd\n"),
-                ("proc/7/stat", STAT),
-                ("proc/7/schedstat", "5000 70 3\n"),
-                ("proc/7/cmdline", "/sbin/auditd\0-n\0-c\0/etc/other\0"),
-                ("proc/sys/net/core/rmem_default", "212992\n"),
-                ("etc/audit/auditd.conf", "flush = none\n"),
-                (
-                    "etc/other/auditd.conf",
-                    "flush = sync\nplugin_dir = /etc/p\n",
-                ),
-                ("etc/p/af_unix.conf", "active = yes\n"),
-                ("etc/p/syslog.conf", "active = no\n"),
-                ("etc/p/au-remote.conf", "active = yes\n"),
-                ("etc/p/README", "active = yes\n"),
-                (
-                    "run/auditd.state",
-                    "audit version = 3.0.9\nlogging suspended = yes\n",
-                ),
-            ],
-        );
+        let root = root_with(&[
+            ("proc/7/comm", "auditd\n"),
+            ("proc/7/stat", STAT),
+            ("proc/7/schedstat", "5000 70 3\n"),
+            ("proc/7/cmdline", "/sbin/auditd\0-n\0-c\0/etc/other\0"),
+            ("proc/sys/net/core/rmem_default", "212992\n"),
+            ("etc/audit/auditd.conf", "flush = none\n"),
+            (
+                "etc/other/auditd.conf",
+                "flush = sync\nplugin_dir = /etc/p\n",
+            ),
+            ("etc/p/af_unix.conf", "active = yes\n"),
+            ("etc/p/syslog.conf", "active = no\n"),
+            ("etc/p/au-remote.conf", "active = yes\n"),
+            ("etc/p/README", "active = yes\n"),
+            (
+                "run/auditd.state",
+                "audit version = 3.0.9\nlogging suspended = yes\n",
+            ),
+        ]);
         let later = SystemTime::now() + Duration::from_mins(10);
-        let setup = consumer_below(&root.0, Some(7), later).expect("there");
+        let setup = consumer_below(root.path(), Some(7), later).expect("there");
         assert_eq!(setup.is_auditd(), Some(true));
         assert_eq!(setup.nice, Some(-4));
         let (pid, ran_ns, waited_ns) = (7, 5000, 70);
@@ -246,24 +234,21 @@ mod tests {
         assert_eq!(setup.state_path.as_deref(), Some("/run/auditd.state"));
         assert!(setup.state_age_ns.is_some_and(|ns| ns >= 500_000_000_000));
         assert_eq!(setup.rmem_default_bytes, Some(212_992));
-        assert_eq!(consumer_below(&root.0, Some(0), later), None);
-        assert_eq!(consumer_below(&root.0, None, later), None);
+        assert_eq!(consumer_below(root.path(), Some(0), later), None);
+        assert_eq!(consumer_below(root.path(), None, later), None);
     }
 
     #[test]
     fn another_consumer_has_no_configuration_of_auditds() {
-        let root = Root::with(
-            "other",
-            &[
-                ("proc/9/comm", "osqueryd\n"),
-                ("etc/audit/auditd.conf", "flush = sync\n"),
-            ],
-        );
-        let setup = consumer_below(&root.0, Some(9), SystemTime::now()).expect("there");
+        let root = root_with(&[
+            ("proc/9/comm", "osqueryd\n"),
+            ("etc/audit/auditd.conf", "flush = sync\n"),
+        ]);
+        let setup = consumer_below(root.path(), Some(9), SystemTime::now()).expect("there");
         assert_eq!(setup.comm, Some("osqueryd".into()));
         assert_eq!((setup.conf, setup.conf_path), (None, None));
         // Whoever is gone by then has left nothing but its number.
-        let gone = consumer_below(&root.0, Some(10), SystemTime::now()).expect("there");
+        let gone = consumer_below(root.path(), Some(10), SystemTime::now()).expect("there");
         assert_eq!(gone.is_auditd(), None);
     }
 

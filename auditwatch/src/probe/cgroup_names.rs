@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_taken_from_what_runtimes_write() {
+    fn container_names_come_from_the_paths_of_runtimes() {
         assert_eq!(
             docker_name(br#"{"ID":"0123","Name":"/web","Driver":"overlay2"}"#),
             Some("web".into())

@@ -188,7 +188,7 @@ mod tests {
     use super::misses_reads;
 
     #[test]
-    fn lockdown_is_told_from_what_else_a_verifier_finds() {
+    fn lockdown_is_distinguished_from_other_verifier_errors() {
         for complaint in [
             "unknown func bpf_probe_read#4",
             "unknown func bpf_probe_read_kernel#113",

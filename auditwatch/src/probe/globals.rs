@@ -219,7 +219,7 @@ mod tests {
     use crate::kernel::{symbols::Symbols, types::MEMBERS};
 
     #[test]
-    fn whatever_the_programs_ask_for_is_kept() {
+    fn every_symbol_that_programs_need_is_kept() {
         for &(global, strukt, member) in OFFSETS {
             assert!(MEMBERS.contains(&(strukt, member)), "{global}");
         }

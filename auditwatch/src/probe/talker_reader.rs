@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_no_more_is_not_kept() {
+    fn rows_that_are_no_longer_counted_are_dropped() {
         let one = |cgroup: u64, records: u64| {
             let key = TalkerKey {
                 cgroup,

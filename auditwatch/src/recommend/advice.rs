@@ -81,7 +81,7 @@ mod tests {
     use super::{Advice, ranked};
 
     #[test]
-    fn what_spares_most_comes_first() {
+    fn advice_that_saves_most_comes_first() {
         let named = |name: &str| Advice::new(name, "", "");
         let order: Vec<String> = ranked(vec![
             named("unknown"),

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_load_is_told_by_the_rate_at_which_it_filled_the_queue() {
+    fn steady_load_is_recognised_by_the_rate_that_filled_the_queue() {
         for limit in [64, 195, 320] {
             let load = steady(limit, 3_600.0);
             let need = Need::by_replay(&load, &service());
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_load_is_a_burst_where_it_would_have_been_over_soon() {
+    fn same_load_is_a_burst_if_it_would_have_ended_soon() {
         let need = Need::by_replay(&steady(64, 1_200.0), &service());
         assert_eq!(need.overload, None, "{need:?}");
     }
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waited_and_it_was_short_is_no_overload() {
+    fn short_load_without_stalls_is_not_an_overload() {
         let mut load = steady(64, 3_600.0);
         load.stalls = 0;
         let need = Need::by_replay(&load, &service());

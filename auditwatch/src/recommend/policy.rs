@@ -28,7 +28,7 @@ mod tests {
     use super::{LEAST_LIMIT, broken_by};
 
     #[test]
-    fn only_less_than_what_they_ask_for_breaks_them() {
+    fn only_a_limit_below_the_policy_violates_it() {
         assert_eq!(broken_by(LEAST_LIMIT), Vec::<String>::new());
         let broken = broken_by(LEAST_LIMIT - 1);
         assert!(broken.iter().any(|rule| rule.contains("CIS")));

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_talker_is_worth_what_the_need_falls_by() {
+    fn talker_saves_the_difference_of_the_needs() {
         let told = talker_advice(&evidence(300.0, 10), &[key(820)]);
         let [advice] = told.as_slice() else {
             panic!("one: {told:?}")
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_an_overload_may_still_be_one() {
+    fn load_without_a_talker_may_still_be_an_overload() {
         let load = evidence(40.0, 500);
         let told = talker_advice(&load, &[key(300)]);
         assert_eq!(told[0].needed, None, "{told:?}");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_pace_or_a_demand_no_need_is_told() {
+    fn without_service_rate_or_demand_there_is_no_need() {
         let mut load = evidence(300.0, 10);
         load.service = None;
         let told = talker_advice(&load, &[key(820)]);

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_that_were_meant_as_milliseconds_are_told() {
+    fn ticks_meant_as_milliseconds_are_reported() {
         let (wait, advice) = wanted(&evidence(60_000, 250, 1)).expect("told");
         assert_eq!(
             wait,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_less_where_a_loss_is_a_panic() {
+    fn wait_time_is_not_lowered_if_a_loss_panics() {
         assert_eq!(wanted(&evidence(60_000, 250, 2)), None);
         let (wait, advice) = wanted(&evidence(0, 250, 2)).expect("told");
         assert_eq!(wait.ticks, 15_000);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_read_is_not_changed() {
+    fn unread_wait_time_is_not_changed() {
         assert_eq!(wanted(&Evidence::default()), None);
         let mut no_hz = evidence(60_000, 250, 1);
         no_hz.hz = None;

@@ -172,7 +172,7 @@ mod tests {
     use crate::{kernel::audit_state::KernelState, status::Inputs};
 
     #[test]
-    fn what_was_not_measured_is_said_to_be_so() {
+    fn unmeasured_figures_are_reported_as_such() {
         let text = text(&StatusReport::new(Inputs {
             state_missing: Some("EPERM".to_owned()),
             ..Inputs::default()
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_come_first_and_no_limit_is_no_number() {
+    fn warnings_come_first_and_unlimited_is_not_a_number() {
         let text = text(&StatusReport::new(Inputs {
             state: Some(KernelState {
                 depth: Some(3),

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn each_case_is_told_from_the_others() {
+    fn each_case_is_distinguished() {
         let twice = |depth, idle| [look(depth, idle, &[3, 4]), look(depth, idle, &[3, 4])];
         assert_eq!(verdict(&twice(Some(0), Some(true))), Verdict::Stranded);
         assert_eq!(verdict(&twice(None, Some(true))), Verdict::Stranded);

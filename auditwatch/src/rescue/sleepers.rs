@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn kauditd_tells_of_an_empty_queue_only() {
+    fn sleeping_kauditd_proves_an_empty_queue_only() {
         let by_kauditd = |idle| Look {
             depth: None,
             limit: None,

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_no_sleeper() {
+    fn running_process_is_not_asleep() {
         let own = std::process::id();
         assert!(audit_sleepers().iter().all(|sleeper| sleeper.pid != own));
     }

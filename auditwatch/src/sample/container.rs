@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn runtimes_are_told_by_their_scopes() {
+    fn container_runtime_is_recognised_by_its_scope() {
         for (path, runtime) in [
             (format!("/system.slice/docker-{ID}.scope"), "docker"),
             (format!("/docker/{ID}"), "docker"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_one_is_none() {
+    fn similar_cgroup_path_is_not_a_container() {
         for path in [
             "/",
             "",

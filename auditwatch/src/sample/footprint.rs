@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sentence_says_what_is_exact_and_what_is_not() {
+    fn sentence_distinguishes_exact_counts_from_lower_bounds() {
         let own = Footprint {
             programs: 15,
             records: Some(75),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_shares_are_of_what_was_counted() {
+    fn rates_and_shares_are_computed_from_the_counts() {
         let times = CommandTimes {
             wall_ns: 2_000_000_000,
             user_ns: Some(7),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sampled_is_absent() {
+    fn unsampled_figures_are_absent() {
         assert_eq!(cost(&CommandCounts::default(), None).system_in_audit, None);
         assert_eq!(cost(&samples(0, 0, 0), None).system_in_audit, None);
         assert_eq!(cost(&samples(7, 0, 7), None).system_in_audit, None);

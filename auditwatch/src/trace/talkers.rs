@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_counted_is_absent() {
+    fn uncounted_figures_are_absent() {
         assert!(Talkers::default().report(TOTALS, None).is_none());
         let mut talkers = Talkers::default();
         talkers.add(&[]);

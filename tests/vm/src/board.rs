@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn two_mappings_share_the_counts() {
-        let path = std::env::temp_dir().join(format!("vmtest-board-{}", std::process::id()));
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("board");
         let writer = Board::open(&path).expect("opens");
         let reader = Board::open(&path).expect("opens");
         writer.count(1300, 10);
@@ -132,6 +133,5 @@ mod tests {
         assert_eq!(reader.read(Slot::Received), 3);
         assert_eq!(reader.read(Slot::Bytes), 21);
         assert_eq!(reader.types(), BTreeMap::from([(1300, 2), (1320, 1)]));
-        drop(std::fs::remove_file(&path));
     }
 }

@@ -187,10 +187,10 @@ mod tests {
 
     #[test]
     fn output_status_and_deadline() {
-        let directory = std::env::temp_dir();
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new("sh");
         command.args(["-c", "echo out; echo err >&2; exit 7"]);
-        let ended = Process::start(&directory, command)
+        let ended = Process::start(directory.path(), command)
             .and_then(|p| p.wait(Duration::from_secs(10)))
             .expect("runs");
         assert_eq!(ended.code(), 7);
@@ -200,7 +200,7 @@ mod tests {
         );
         let mut command = Command::new("sleep");
         command.arg("30");
-        let process = Process::start(&directory, command).expect("starts");
+        let process = Process::start(directory.path(), command).expect("starts");
         let id = process.id();
         assert!(process.wait(Duration::from_millis(50)).is_err());
         assert!(!tasks::alive(id));

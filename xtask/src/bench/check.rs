@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_fails() {
+    fn unmeasured_row_fails_the_check() {
         let committed = with(600, 500);
         let mut measured = with(600, 500);
         row(&mut measured, OURS_KPROBE).added = None;

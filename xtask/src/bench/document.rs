@@ -342,8 +342,9 @@ mod tests {
     fn the_committed_document_shows_the_committed_results() {
         let results: Results = serde_json::from_str(COMMITTED).expect("docs/overhead.json");
         let shown = with_tables(DOCUMENT, &results).expect("the markers");
-        assert!(
-            shown == DOCUMENT,
+        similar_asserts::assert_eq!(
+            shown,
+            DOCUMENT,
             "docs/overhead.md differs from docs/overhead.json: run cargo xtask bench overhead --render"
         );
     }
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_around_the_tables_stays() {
+    fn text_around_the_tables_stays() {
         let document = format!("# Title\n\n{BEGIN}old\n{END}\nCaveats.\n");
         let new = with_tables(&document, &two_kernels()).expect("the markers");
         assert!(new.starts_with("# Title\n") && new.ends_with("\nCaveats.\n"));

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_costs_what_is_missing_without_it() {
+    fn cost_of_a_hook_is_the_difference_without_it() {
         let text = format!(
             "{}\n{}",
             ours(304, "ok"),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_cost_what_an_empty_one_does_not() {
+    fn cost_of_programs_excludes_that_of_an_empty_one() {
         let text = format!(
             r#"{}
 programs floor [{{"id":1,"name":"e","run_time_ns":700,"run_cnt":10}},{{"id":2,"name":"x"}}]

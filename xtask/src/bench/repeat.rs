@@ -133,7 +133,7 @@ mod tests {
         "a {\"lost\":3,\"depth\":{\"max\":7}}\nb {\"lost\":0,\"depth\":{\"max\":1}}\n";
 
     #[test]
-    fn what_differs_is_named() {
+    fn differences_are_named() {
         let boot = |text: &str| runs(text).expect("runs");
         assert_eq!(differences(&boot(BOOT), &boot(BOOT)), [""; 0]);
         let other = BOOT.replace("\"max\":7", "\"max\":8");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_run() {
+    fn empty_output_is_not_a_run() {
         assert!(runs("").is_err());
         assert!(runs("a \n").is_err());
         assert!(script(&["a; reboot".to_owned()]).is_err());

@@ -302,7 +302,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_result_says_what_was_measured_and_what_was_not() {
+    fn result_distinguishes_measured_from_unmeasured() {
         let result = result("6.1");
         let ours = result.added(OURS).expect("figures");
         assert_eq!((ours.task_per_record, ours.kauditd_per_record), (600, 500));
@@ -319,7 +319,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn ratios_are_of_what_is_added() {
+    fn ratios_compare_the_added_costs() {
         let result = result("6.1");
         let floor = result.ratio(OURS_PLAIN).expect("a ratio");
         assert_eq!((floor.task, floor.total), (Some(1.5), Some(1.57)));

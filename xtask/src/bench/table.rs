@@ -160,7 +160,7 @@ mod tests {
     use crate::bench::results::tests::result;
 
     #[test]
-    fn the_table_tells_what_was_measured_and_what_was_not() {
+    fn table_distinguishes_measured_from_unmeasured() {
         let table = table(&result("6.1"), &Results::new());
         let line = |begin: &str| -> Vec<String> {
             let mut lines = table.lines().filter_map(|line| line.strip_prefix(begin));

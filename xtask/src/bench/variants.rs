@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_measured_grows_with_the_scope() {
+    fn number_of_measured_variants_grows_with_the_scope() {
         let names = |scope| {
             variants(scope)
                 .into_iter()

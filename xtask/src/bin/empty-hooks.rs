@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_is_told_from_other_types_of_its_name() {
+    fn function_is_distinguished_from_types_of_the_same_name() {
         // Names: "", "f", "fg"; types: int f, func fg, func f.
         let words: [u32; 16] = [
             0x0001_eb9f,

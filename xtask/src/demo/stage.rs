@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_no_summaries_but_what_became_of_them() {
+    fn demo_shows_results_instead_of_json_summaries() {
         let lines = [
             "Act 1\n".to_owned(),
             act(1, 4, 0),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_happen_is_an_error() {
+    fn act_that_did_not_happen_is_an_error() {
         let end = || "@kernel-lost 0\n".to_owned();
         for lines in [
             vec![act(1, 4, 0), act(2, 0, 0), end()],

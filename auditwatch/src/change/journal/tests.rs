@@ -64,7 +64,7 @@ fn the_last_line_of_a_change_counts() {
 }
 
 #[test]
-fn what_was_undone_is_not_undone_again() {
+fn undone_change_is_not_undone_again() {
     let bytes = text(&[
         (1, State::Verified),
         (2, State::Reverted),

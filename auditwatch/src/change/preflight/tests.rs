@@ -94,7 +94,7 @@ fn a_queue_over_its_limit_takes_a_raise_above_it_and_nothing_else() {
 }
 
 #[test]
-fn floors_name_who_asks() {
+fn policy_minimum_names_its_source() {
     let mut facts = host();
     facts.floors.push(Floor {
         limit: 8192,
@@ -117,7 +117,7 @@ fn floors_name_who_asks() {
 }
 
 #[test]
-fn containers_are_told() {
+fn container_is_recognised() {
     let mut facts = host();
     facts.privileges.initial_pid_namespace = Some(false);
     let outcome = check(&to(8192), &facts);
@@ -153,7 +153,7 @@ fn memory_that_is_not_there_is_not_promised() {
 }
 
 #[test]
-fn what_cannot_be_taken_back_is_not_done() {
+fn change_that_could_not_be_reverted_is_refused() {
     let blind = Facts {
         state: None,
         ..host()

@@ -44,7 +44,7 @@ fn losses_are_found() {
 }
 
 #[test]
-fn what_is_cut_is_not_believed() {
+fn figures_of_a_cut_line_are_not_used() {
     for cut in [
         "audit: audit_lost=44",
         "audit: audit_lost=",
@@ -71,7 +71,7 @@ fn what_is_cut_is_not_believed() {
 }
 
 #[test]
-fn lines_that_run_into_each_other_are_told_apart() {
+fn joined_lines_are_separated() {
     let found = facts(
         "audit: audit_lost=5 audit_rate_limit=0 audit_backlog_limit=64[   12.3] audit: backlog limit \
          exceeded<4>audit: audit_backlog=65 > audit_backlog_limit=64",
@@ -89,7 +89,7 @@ fn lines_that_run_into_each_other_are_told_apart() {
 }
 
 #[test]
-fn a_quotation_is_no_report() {
+fn quoted_message_is_not_a_report() {
     for line in [
         "+ grep 'audit: backlog limit exceeded' /var/log/messages",
         "{\"message\":\"audit: audit_lost=5 audit_rate_limit=0\"}",

@@ -63,7 +63,7 @@ fn a_refusal_blocks_and_names_the_way_out() {
 }
 
 #[test]
-fn what_is_missing_blocks_only_where_nothing_works() {
+fn missing_feature_blocks_only_if_tracing_is_impossible() {
     let confidential = |hooks| Inputs {
         lockdown: Some("confidentiality".to_owned()),
         hooks: Some(hooks),
@@ -174,7 +174,7 @@ fn capabilities_that_admin_implies_are_not_missed() {
 }
 
 #[test]
-fn what_is_not_known_is_not_reported() {
+fn unknown_facts_are_not_reported() {
     let diagnosis = diagnose(Inputs::default());
     assert!(!diagnosis.usable);
     assert!(

@@ -115,7 +115,7 @@ const EDITS: [fn(&Path); 4] = [
 ];
 
 #[test]
-fn what_somebody_else_writes_meanwhile_is_kept() {
+fn concurrent_write_of_another_program_is_kept() {
     let ways: [fn(Staged) -> Result<(), FileError>; 2] = [Staged::place, Staged::place_plainly];
     for place in ways {
         for edit in EDITS {
@@ -155,7 +155,7 @@ fn what_somebody_else_writes_meanwhile_is_kept() {
 }
 
 #[test]
-fn what_is_no_plain_file_is_left_alone() {
+fn only_plain_files_are_replaced() {
     let (_directory, root) = root();
     fs::create_dir(root.outside(Path::new("/etc/directory"))).expect("a directory");
     fs::write(root.outside(Path::new("/etc/file")), "old").expect("a file");

@@ -32,7 +32,7 @@ fn only_the_answer_to_this_request_counts() {
 }
 
 #[test]
-fn what_the_header_says_must_be_there() {
+fn message_shorter_than_its_header_says_is_an_error() {
     let mut bytes = datagram(AUDIT_GET, 3, &words(&[0; 11]));
     let whole = u32::try_from(bytes.len()).expect("few");
     for (length, payload) in [
@@ -80,7 +80,7 @@ fn user_socket() -> (OwnedFd, u32) {
 }
 
 #[test]
-fn what_another_process_sends_is_no_answer_and_renews_no_deadline() {
+fn message_of_another_process_is_ignored_and_does_not_extend_the_deadline() {
     let (receiver, port) = user_socket();
     let (sender, sender_port) = user_socket();
     let forged = datagram(AUDIT_GET, 3, &words(&[7; 11]));
@@ -136,7 +136,7 @@ fn what_another_process_sends_is_no_answer_and_renews_no_deadline() {
 }
 
 #[test]
-fn nobody_knows_the_first_number_beforehand() {
+fn first_sequence_number_is_random() {
     let first: Vec<u32> = (0..8).map(|_| first_sequence()).collect();
     assert!(first.iter().any(|number| *number != first[0]), "{first:?}");
     // It wraps where it is near the end.

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_that_nobody_told_of_are_known_to_be_missing() {
+    fn unrecorded_pauses_are_known_to_be_missing() {
         let consumer = Consumer {
             served: 100,
             served_ns: 1_000_000,

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_the_bound_passes_and_what_is_beyond_is_found_wherever_it_stands() {
+    fn values_at_the_bound_pass_and_values_beyond_it_are_found_at_any_depth() {
         let list = |entries: usize| format!("[{}0]", "0,".repeat(entries - 1));
         let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
         let cases = [
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error() {
+    fn invalid_json_is_an_error() {
         for line in ["", "{", "{} {}", "[1,]"] {
             assert!(excess(line.as_bytes()).is_err(), "{line}");
         }
