@@ -206,7 +206,7 @@ fn no_row_is_wider_than_its_output() {
 #[test]
 fn the_gauge_is_red_while_records_are_lost() {
     let row = |interval: &Interval| rows(std::slice::from_ref(interval), Style::colored());
-    let red = |text: &str| format!("\u{1b}[31;1m{text}\u{1b}[0m");
+    let red = |text: &str| format!("\u{1b}[1m\u{1b}[31m{text}\u{1b}[0m");
     let green = |text: &str| format!("\u{1b}[32m{text}\u{1b}[0m");
     assert!(row(&storm()).contains(&format!("[{}]", red("####FULL#####"))));
     assert!(row(&calm()).contains(&format!("[{}]", green("##-----------"))));
@@ -283,7 +283,7 @@ fn a_summary_is_wrapped_at_words_under_its_labels() {
 }
 
 #[test]
-fn the_curve_and_the_sweep_fit_and_are_ascii_where_they_must() {
+fn curve_and_sweep_fit_the_width_and_are_ascii_if_required() {
     let mut answer = recommend(&loads::burst(), &Options::default());
     answer.curve = [64, 320, u64::from(u32::MAX)]
         .into_iter()

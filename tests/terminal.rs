@@ -121,7 +121,7 @@ fn no_line_is_wider_than_the_terminal() {
     record(&path);
     for columns in [80, 100, 120] {
         let text = on_terminal(columns, &mut replay(&path, &ABLE, &[]));
-        assert!(text.contains("\u{1b}[31;1m"), "{text}");
+        assert!(text.contains("\u{1b}[1m\u{1b}[31m"), "{text}");
         let shown = shown(&text);
         for line in shown.lines() {
             assert!(line.chars().count() <= usize::from(columns), "{line}");

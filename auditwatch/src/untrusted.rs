@@ -11,6 +11,8 @@
 //! `\u{202e}` for all else. A byte that is not UTF-8 becomes `\xff`, in the stored text already. A
 //! backslash stays as it is, so text that was escaped once does not change when it is escaped again.
 //!
+//! Words of shell commands are quoted here and not by shlex, which leaves control characters in them.
+//!
 //! Pure: it prints nothing.
 
 use std::{
@@ -281,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_on_a_terminal_is_shown_and_does_not_act() {
+    fn control_characters_are_shown_escaped() {
         for (raw, shows) in [
             ("gcc", "gcc"),
             ("größe 大", "größe 大"),
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_told_by_their_number() {
+    fn bytes_outside_utf8_are_shown_as_numbers() {
         assert_eq!(Untrusted::from_bytes(b"a\xff\xc3b"), r"a\xff\xc3b");
         assert_eq!(
             Untrusted::from_os(OsStr::from_bytes(b"/\x80")).as_raw(),

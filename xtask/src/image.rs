@@ -8,7 +8,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io::{self, BufWriter, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,7 +20,7 @@ use crate::{
     cpio::Archive,
     digest,
     kernels::Kernel,
-    process, quoting,
+    process,
     sysroot::{self, Sysroot},
 };
 
@@ -184,7 +184,8 @@ impl Image {
             &format!("boot/config-{}", kernel.version),
         )?;
         let mut command = b"exec ".to_vec();
-        command.extend(quoting::shell_line(overlay.command));
+        let words = overlay.command.iter().map(|word| word.as_bytes());
+        command.extend(shlex::bytes::try_join(words).context("a command has a NUL byte")?);
         command.push(b'\n');
         archive.file("command", command, false);
 
@@ -394,7 +395,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_tell_which_directories_they_need() {
+    fn directories_that_rules_need_are_found() {
         for (rule, directory) in [
             (
                 "-w /etc/sysconfig/network -p wa -k x",

@@ -26,7 +26,6 @@ mod language;
 mod lint;
 mod passes;
 mod process;
-mod quoting;
 mod rule_trees;
 mod setup;
 mod sources;

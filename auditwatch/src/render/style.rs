@@ -1,8 +1,10 @@
 //! How text is to look: colour, characters and width.
 //!
 //! In: what is known of the output and of the user's wishes. Out: a [`Style`], which every renderer takes. Pure: who
-//! asks the terminal and the environment is `commands::terminal`.
+//! asks the terminal and the environment is `commands::terminal`. anstyle has the escape sequences. anstream, which
+//! removes them again when it writes, is not used: renderers return text, and the decision is made before, once.
 
+use anstyle::{AnsiColor, Style as Paint};
 use clap::ColorChoice;
 
 /// What is known of an output, and what the environment says of it.
@@ -194,36 +196,36 @@ impl Style {
     /// Something bad.
     #[must_use]
     pub fn red(self, text: &str) -> String {
-        self.paint("31;1", text)
+        self.paint(AnsiColor::Red.on_default().bold(), text)
     }
 
     /// Something to watch.
     #[must_use]
     pub fn yellow(self, text: &str) -> String {
-        self.paint("33", text)
+        self.paint(AnsiColor::Yellow.on_default(), text)
     }
 
     /// Something good.
     #[must_use]
     pub fn green(self, text: &str) -> String {
-        self.paint("32", text)
+        self.paint(AnsiColor::Green.on_default(), text)
     }
 
     /// Something that leads the eye.
     #[must_use]
     pub fn bold(self, text: &str) -> String {
-        self.paint("1", text)
+        self.paint(Paint::new().bold(), text)
     }
 
     /// Something of less weight.
     #[must_use]
     pub fn dim(self, text: &str) -> String {
-        self.paint("2", text)
+        self.paint(Paint::new().dimmed(), text)
     }
 
-    fn paint(self, code: &str, text: &str) -> String {
+    fn paint(self, paint: Paint, text: &str) -> String {
         if self.colored && !text.is_empty() {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+            format!("{paint}{text}{paint:#}")
         } else {
             text.to_owned()
         }

@@ -40,7 +40,7 @@ fn of_a_storm(scene: &mut Scene<'_>) -> Result<()> {
             format!("wider than {COLUMNS} columns: {line}")
         });
     }
-    findings.that(text.contains("[\u{1b}[31;1m"), || {
+    findings.that(text.contains("[\u{1b}[1m\u{1b}[31m"), || {
         "no gauge is red".to_owned()
     });
     findings.that(text.contains("FULL"), || "no gauge is full".to_owned());
