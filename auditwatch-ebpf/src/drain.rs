@@ -155,7 +155,7 @@ fn reheld() -> u32 {
 
 // match-proto: kernel/audit.c: static int kauditd_send_queue(struct sock *sk, u32 portid,
 // struct sk_buff_head *queue, unsigned int retry_limit,
-// void (*skb_hook)(struct sk_buff *skb), void (*err_hook)(struct sk_buff *skb[, int error]))
+// void (*skb_hook)(struct sk_buff *), void (*err_hook)(struct sk_buff *[, int]))
 #[fentry]
 pub fn kauditd_send_queue(ctx: FEntryContext) -> u32 {
     match (context_word(&ctx, 4), context_word(&ctx, 5)) {

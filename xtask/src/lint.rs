@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::{
     cache::Cache,
-    ebpf_compiler, language, process,
+    ebpf_compiler, language, process, prototypes,
     setup::{self, Part},
 };
 
@@ -23,6 +23,8 @@ const HOST: [&str; 3] = ["--workspace", "--exclude", "auditwatch-ebpf"];
 const ADVISORIES: &str = "advisories";
 /// The name of the check of the English, for messages.
 const ENGLISH: &str = "English";
+/// The name of the check of the prototypes in comments, for messages.
+const PROTOTYPES: &str = "prototypes";
 
 /// Checks the sources.
 #[derive(Args, Debug)]
@@ -33,6 +35,9 @@ pub(crate) struct LintArgs {
     /// Check the English of documents and help texts only.
     #[arg(long, conflicts_with = "without_advisories")]
     english: bool,
+    /// Check the prototypes that the BPF programs were written for against the kernels only.
+    #[arg(long, conflicts_with_all = ["without_advisories", "english"])]
+    prototypes: bool,
 }
 
 /// One check.
@@ -48,6 +53,10 @@ pub(crate) fn run(args: &LintArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let cache = Cache::open()?;
+    if args.prototypes {
+        prototypes::run(&cache)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     setup::ensure(
         &cache,
         &[Part::EbpfCompiler, Part::EbpfLints, Part::CargoDeny],
@@ -65,6 +74,11 @@ pub(crate) fn run(args: &LintArgs) -> Result<ExitCode> {
     if let Err(error) = language::run() {
         eprintln!("lint: {ENGLISH}: {error:#}");
         failed.push(ENGLISH);
+    }
+    println!("lint: {PROTOTYPES}");
+    if let Err(error) = prototypes::run(&cache) {
+        eprintln!("lint: {PROTOTYPES}: {error:#}");
+        failed.push(PROTOTYPES);
     }
     if !args.without_advisories {
         println!("lint: {ADVISORIES}");

@@ -26,6 +26,7 @@ mod language;
 mod lint;
 mod passes;
 mod process;
+mod prototypes;
 mod rule_trees;
 mod setup;
 mod sources;
