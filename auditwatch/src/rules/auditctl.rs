@@ -139,7 +139,7 @@ impl<'a> Auditctl<'a> {
                 self.ignores = true;
                 Next::Done
             }
-            Opt::Letter(b'h') => Next::Refuse("-h is no rule".to_owned()),
+            Opt::Letter(b'h') => Next::Refuse("-h is not a rule".to_owned()),
             Opt::Letter(b'v') => Next::Done,
             Opt::Letter(b's') => draft::show_status(options),
             Opt::Letter(b'l') => draft::list_rules(options, draft),
@@ -261,7 +261,7 @@ impl<'a> Auditctl<'a> {
                     Next::Done
                 } else {
                     Next::Refuse(format!(
-                        "`{}` is no signal that auditctl sends",
+                        "`{}` is not a signal that auditctl sends",
                         shown(argument)
                     ))
                 }

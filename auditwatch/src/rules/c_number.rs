@@ -42,7 +42,7 @@ pub fn unsigned_cut(text: &[u8]) -> u32 {
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "cutting is what the tools do, and what this is for"
+    reason = "the tools cut numbers in the same way"
 )]
 pub const fn cut(number: u64) -> u32 {
     number as u32

@@ -114,7 +114,7 @@ fn written(before: &AuditRules, compiled: &[u8]) -> AuditRules {
 fn refusal(file: &AuditRules) -> Option<Stop> {
     let why = match file {
         AuditRules::Missing => "there is no such file".to_owned(),
-        AuditRules::NoFile => "it is no regular file".to_owned(),
+        AuditRules::NoFile => "it is not a regular file".to_owned(),
         AuditRules::File { owner, .. } if *owner != 0 => {
             format!("it belongs to uid {owner}; auditctl wants root's: chown root {AUDIT_RULES}")
         }

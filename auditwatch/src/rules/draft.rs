@@ -205,7 +205,7 @@ pub(super) fn list_and_action(text: &[u8], line: &mut Line, is_added: bool) -> N
         return Next::Refuse("a line can have one list only".to_owned());
     }
     line.has_list = true;
-    let bad = || Next::Refuse(format!("`{}` is no LIST,ACTION", shown(text)));
+    let bad = || Next::Refuse(format!("`{}` is not of the form LIST,ACTION", shown(text)));
     let mut parts = text.split(|&byte| byte == b',');
     let (Some(first), Some(second), None) = (parts.next(), parts.next(), parts.next()) else {
         return bad();

@@ -130,7 +130,7 @@ struct Pair<'a> {
 
 impl Pair<'_> {
     fn wrong<T>(&self, what: &str) -> Result<T, Wrong> {
-        Err(format!("`{}` is no {what}", shown(self.value)))
+        Err(format!("`{}` is not {what}", shown(self.value)))
     }
 
     fn only_in(&self, wanted: List) -> Result<(), Wrong> {
@@ -161,7 +161,7 @@ impl Pair<'_> {
             b"unset" => Ok(u32::MAX),
             value => match lookup.user(value) {
                 Some(uid) => Ok(uid),
-                None => self.wrong("user of this host"),
+                None => self.wrong("a user of this host"),
             },
         }
     }
@@ -172,7 +172,7 @@ impl Pair<'_> {
         }
         match lookup.group(self.value) {
             Some(gid) => Ok(gid),
-            None => self.wrong("group of this host"),
+            None => self.wrong("a group of this host"),
         }
     }
 
@@ -184,18 +184,21 @@ impl Pair<'_> {
                 let is_number = self.is_number || self.is_negative;
                 (
                     exit_code(self.value, is_number),
-                    "error that auditctl knows",
+                    "an error that auditctl knows",
                 )
             }
             n::FILETYPE => {
                 self.only_in(List::Exit)?;
-                (tables::file_type(self.value), "file type")
+                (tables::file_type(self.value), "a file type")
             }
             _ => {
                 if !matches!(self.list, Some(List::Exclude | List::User)) {
                     return Err("msgtype can only be in the exclude or user list".to_owned());
                 }
-                (message_type(self.value), "record type that auditctl knows")
+                (
+                    message_type(self.value),
+                    "a record type that auditctl knows",
+                )
             }
         };
         match found {
@@ -237,7 +240,7 @@ impl Pair<'_> {
         }
         self.equality()?;
         let Some(machine) = machine(self.value, host) else {
-            return self.wrong("instruction set of this host");
+            return self.wrong("an instruction set of this host");
         };
         seen.machine = Some(machine);
         Ok(machine.elf())
@@ -261,7 +264,7 @@ impl Pair<'_> {
         };
         match number {
             Some(number) if number != u32::MAX => Ok(number),
-            _ => self.wrong("file system that auditctl knows"),
+            _ => self.wrong("a file system that auditctl knows"),
         }
     }
 
@@ -272,7 +275,7 @@ impl Pair<'_> {
             return if number < FAMILIES {
                 Ok(number)
             } else {
-                self.wrong("address family")
+                self.wrong("an address family")
             };
         }
         if !matches!(self.list, Some(List::Exclude | List::User | List::Exit)) {
@@ -301,7 +304,7 @@ impl Pair<'_> {
             value if self.is_number || is_argument && self.is_negative => {
                 Ok(c_number::signed(value))
             }
-            _ => self.wrong("number"),
+            _ => self.wrong("a number"),
         }
     }
 }
@@ -355,7 +358,7 @@ pub fn permissions(text: &[u8]) -> Result<u32, Wrong> {
                 b'a' => 8,
                 _ => {
                     return Err(format!(
-                        "`{}` is no permission of r, w, x and a",
+                        "`{}` is not one of the permissions r, w, x and a",
                         shown(text)
                     ));
                 }
@@ -399,7 +402,7 @@ fn field_named(name: &[u8]) -> Result<u32, Wrong> {
         .iter()
         .find(|(known, _)| known.as_bytes() == lower)
         .map(|&(_, number)| number)
-        .ok_or_else(|| format!("`{}` is no field that auditctl knows", shown(name)))
+        .ok_or_else(|| format!("`{}` is not a field that auditctl knows", shown(name)))
 }
 
 const fn is_for_exclude(kind: u32) -> bool {

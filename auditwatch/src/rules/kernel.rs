@@ -78,7 +78,10 @@ pub enum Action {
 
 /// How a field is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "what they are in the tables of auditctl(8)")]
+#[expect(
+    missing_docs,
+    reason = "their numbers are in the tables of auditctl(8)"
+)]
 pub enum Op {
     Equal,
     NotEqual,

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_starts_loads_nothing() {
+    fn disabled_unit_loads_no_rules() {
         let masked = Unit {
             name: "audit-rules.service".to_owned(),
             is_masked: true,

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_found_behind_what_is_none() {
+    fn options_are_found_after_other_words() {
         assert_eq!(
             read("-b 712 # -f 1 x -e2"),
             (

@@ -93,7 +93,7 @@ fn overwritten(tree: &Tree, boot: &Boot, remarks: &mut Vec<Remark>) {
         remarks.push(Remark {
             place: Some(line_of(AUDIT_RULES, 0)),
             text: format!(
-                "it is kept by hand, and there is a {RULES_D}: augenrules overwrites it at the next \
+                "it is kept manually, and there is a {RULES_D}: augenrules overwrites it at the next \
                  boot (the old one becomes {AUDIT_RULES}.prev)"
             ),
         });
@@ -118,7 +118,7 @@ fn names(tree: &Tree, remarks: &mut Vec<Remark>) {
                 );
             }
         } else if entry.content.is_none() {
-            say("it is no file that can be read, and is passed over");
+            say("it is not a file that can be read, and is passed over");
         } else if file_names::in_order(&[&entry.name]) != [entry.name.clone()] {
             say("its name has a blank, which makes two names of it: it is passed over");
         }
@@ -277,7 +277,7 @@ fn settings(boot: &Boot, host: &Host, remarks: &mut Vec<Remark>) {
     if boot.settings.backlog_limit == UNLIMITED {
         remarks.push(Remark {
             place: boot.decided_by.clone(),
-            text: "a limit of 0 is no limit: the queue grows until memory is used up".to_owned(),
+            text: "limit 0 means unlimited: the queue grows until memory is used up".to_owned(),
         });
     }
     let seconds = boot.settings.backlog_wait_time / host.hz.max(1);

@@ -64,7 +64,7 @@ fn the_time_of_a_load_goes_with_its_rules() {
 }
 
 #[test]
-fn rules_files_are_told_from_others() {
+fn rules_files_are_distinguished_from_other_files() {
     for path in [
         "/etc/audit/audit.rules",
         "/etc/audit/rules.d/a.rules",
@@ -233,20 +233,20 @@ fn files_that_are_refused_as_a_whole_leave_everything() {
 }
 
 #[test]
-fn a_hand_kept_file_is_overwritten_by_an_empty_directory() {
+fn manual_rules_file_is_overwritten_if_rules_d_is_empty() {
     let mut tree = hand_kept("-b 5\n");
     tree.rules_d = Some(Vec::new());
     let boot = boot(&tree, &host(Awk::Gawk));
     assert_eq!(boot.settings.backlog_limit, 64);
     assert!(
-        boot.remarks[0].text.contains("kept by hand"),
+        boot.remarks[0].text.contains("kept manually"),
         "{:?}",
         boot.remarks
     );
 }
 
 #[test]
-fn a_limit_is_put_where_it_wins() {
+fn limit_is_written_to_the_line_that_decides() {
     let tree = compiled(&[("audit.rules", "# note\n-b 8192 \n-f 1\n")]);
     let placed = placement::of(&tree, &host(Awk::Mawk), 20_000).expect("a place");
     assert_eq!(placed.file, "/etc/audit/rules.d/audit.rules");

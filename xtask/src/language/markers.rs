@@ -82,7 +82,7 @@ pub(super) fn count(sentences: &[Sentence]) -> Counts {
     let mut counts = Counts::default();
     for sentence in sentences {
         counts.words += sentence.words.len();
-        counts.long += usize::from(sentence.words.len() > LONG);
+        counts.long += usize::from(sentence.length() > LONG);
         for (marker, _) in marked(sentence) {
             counts.markers[marker] += 1;
         }
@@ -97,6 +97,27 @@ pub(super) fn places(name: &str, sentences: &[Sentence]) -> Vec<(usize, String)>
         .flat_map(marked)
         .map(|(marker, word)| (marker, format!("{name}:{}", word.line)))
         .collect()
+}
+
+/// A finding for each sentence that is too long.
+pub(super) fn long(name: &str, sentences: &[Sentence]) -> Vec<String> {
+    let findings = sentences.iter().filter_map(|sentence| {
+        let length = sentence.length();
+        let first: Vec<&str> = sentence
+            .words
+            .iter()
+            .map(|word| &*word.text)
+            .take(6)
+            .collect();
+        (length > LONG).then(|| {
+            format!(
+                "{name}:{}: {length} words in a sentence, at most {LONG}: split \"{} ...\"",
+                sentence.line(),
+                first.join(" ")
+            )
+        })
+    });
+    findings.collect()
 }
 
 /// The markers of a sentence, each with its word. A question has no "what" and "where" that counts.
@@ -225,5 +246,17 @@ mod tests {
         assert_eq!((counts.words, counts.long), (26, 1));
         counts.add(&count(&text::of_markdown("Short.")));
         assert_eq!((counts.words, counts.long), (27, 1));
+    }
+
+    #[test]
+    fn long_sentence_is_a_finding_that_names_its_line() {
+        let page = |words| format!("Short.\n\n{}end.\n", "word ".repeat(words));
+        assert_eq!(long("page.md", &text::of_markdown(&page(24))), [""; 0]);
+        assert_eq!(
+            long("page.md", &text::of_markdown(&page(25))),
+            [
+                "page.md:3: 26 words in a sentence, at most 25: split \"word word word word word word ...\""
+            ]
+        );
     }
 }

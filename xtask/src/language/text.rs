@@ -18,6 +18,20 @@ pub(super) struct Sentence {
     pub(super) asks: bool,
 }
 
+impl Sentence {
+    /// The number of its words. A list of names in code, which is looked up and not read, counts as one.
+    pub(super) fn length(&self) -> usize {
+        self.words
+            .chunk_by(|one, next| one.text == CODE && next.text == CODE)
+            .count()
+    }
+
+    /// The line on which it begins.
+    pub(super) fn line(&self) -> usize {
+        self.words.first().map_or(0, |word| word.line)
+    }
+}
+
 /// Stands for a piece of code, so that the words around it do not seem to be neighbours.
 const CODE: &str = "\u{fffc}";
 
@@ -40,6 +54,11 @@ pub(super) fn of_markdown(source: &str) -> Vec<Sentence> {
             continue;
         }
         after_blank = trimmed.is_empty();
+        // The target of a link, which is not shown.
+        if trimmed.starts_with('[') && trimmed.contains("]: ") {
+            prose.end_block();
+            continue;
+        }
         let item = trimmed.starts_with("- ") || trimmed.starts_with('#') || numbered(trimmed);
         if trimmed.is_empty() || trimmed.starts_with('|') || item || trimmed.starts_with("<!--") {
             prose.end_block();
@@ -249,6 +268,14 @@ mod tests {
     }
 
     #[test]
+    fn list_of_names_in_code_has_the_length_of_one_word() {
+        let lengths =
+            |source| -> Vec<usize> { of_markdown(source).iter().map(Sentence::length).collect() };
+        assert_eq!(lengths("It has `a`, `b` and `c`, `d`, `e`.\n"), [5]);
+        assert_eq!(lengths("One.\n[page]: docs/page.md\nTwo words.\n"), [1, 2]);
+    }
+
+    #[test]
     fn a_value_between_braces_is_code() {
         let source = "let text = \"{what}: {number:>3} records\";\n";
         assert_eq!(
@@ -269,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_item_of_a_list_is_prose_also_where_it_is_indented() {
+    fn indented_item_of_a_list_is_prose() {
         assert_eq!(
             texts(&of_markdown(
                 "1. One\n   and more.\n10. Two\n    and more.\n"

@@ -101,7 +101,7 @@ fn an_indented_line_that_wins_is_edited_in_its_place() {
 }
 
 #[test]
-fn a_hand_kept_file_keeps_its_comments_and_its_order() {
+fn edited_file_keeps_its_comments_and_order() {
     let tree = hand_kept("# first\n-D\n# the buffer\n-b 320\n-f 1\n-w /etc/passwd -p wa\n");
     let edited = edit(&tree, &host(Awk::Gawk), &limit(8192)).expect("it wins");
     assert_eq!(
@@ -116,7 +116,7 @@ fn a_hand_kept_file_keeps_its_comments_and_its_order() {
 }
 
 #[test]
-fn where_no_line_decides_one_is_put_in_behind_the_deletion() {
+fn without_a_deciding_line_one_is_added_after_the_deletion() {
     let tree = hand_kept("# first\n-D\n-w /etc/passwd -p wa\n");
     let wanted = Wanted {
         wait_time: Some(15_000),
@@ -145,7 +145,7 @@ fn a_load_that_stops_before_the_line_is_named() {
 }
 
 #[test]
-fn only_what_was_asked_for_changes() {
+fn only_requested_settings_change() {
     let tree = compiled(&[("audit.rules", "-D\n-b 320\n--backlog_wait_time 60000\n")]);
     let waits = Wanted {
         limit: None,
