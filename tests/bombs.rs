@@ -221,3 +221,119 @@ fn samples_add_up_within_bounds() {
     });
     read_within(MOST_KIB_FULL, &file, 0, "");
 }
+
+/// A log store's answer, compressed by gzip: 1 KiB of it unpacks to 1 MiB.
+fn answer(parts: impl IntoIterator<Item = Vec<u8>>) -> NamedTempFile {
+    let file = NamedTempFile::new().expect("a file");
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+    for part in parts {
+        encoder.write_all(&part).expect("written");
+    }
+    encoder.finish().expect("compressed")
+}
+
+/// So many times 1 MiB of a text, with what stands before and behind.
+fn long(before: &str, mebibytes: usize, behind: &str) -> impl Iterator<Item = Vec<u8>> {
+    let text = std::iter::repeat_n(vec![b'x'; 1 << 20], mebibytes);
+    [before.into()]
+        .into_iter()
+        .chain(text)
+        .chain([behind.into()])
+}
+
+#[test]
+fn documents_of_log_stores_take_little_memory_and_time() {
+    let loss = r#""message":"audit: audit_lost=7 audit_rate_limit=0 audit_backlog_limit=64"}"#;
+    let many = |part: &str, times: usize| part.repeat(times).into_bytes();
+    let documents: [(&str, NamedTempFile); 7] = [
+        (
+            "a text",
+            answer(long("{\n\"a\":\"", 40, &format!("\",{loss}"))),
+        ),
+        ("a key", answer(long("{\n\"", 40, &format!("\":1,{loss}")))),
+        (
+            "messages",
+            answer(
+                (0..70)
+                    .flat_map(|_| long("[{\"message\":\"", 1, "\"}]\n"))
+                    .chain([loss_of(loss)]),
+            ),
+        ),
+        (
+            "messages of one document",
+            answer(
+                [b"[".to_vec()]
+                    .into_iter()
+                    .chain((0..70).flat_map(|_| long("{\"message\":\"", 1, "\"},")))
+                    .chain([[loss_of(loss), b"]".to_vec()].concat()]),
+            ),
+        ),
+        (
+            "keys beside a long name and a long message",
+            answer(
+                long("{\n\"host\":\"", 2, "\",\"log\":\"")
+                    .chain(long("", 1, "\""))
+                    .chain([many(",\"a\":1", 200_000), format!(",{loss}").into_bytes()]),
+            ),
+        ),
+        (
+            "maps in maps",
+            answer(
+                [loss_of(loss), b"{\n".to_vec()]
+                    .into_iter()
+                    .chain((0..120).flat_map(|_| long("\"host\":\"", 1, "\",\"a\":{")))
+                    .chain([b"\"b\":1".to_vec(), many("}", 121)]),
+            ),
+        ),
+        (
+            "a text of bytes that are none",
+            answer(
+                [loss_of(loss)]
+                    .into_iter()
+                    .chain(long("{\n\"a\":\"", 1, ""))
+                    .chain((0..40).map(|_| vec![0x80; 1 << 20])),
+            ),
+        ),
+    ];
+    for (what, file) in documents {
+        let path = file.path().to_str().expect("text");
+        let began = Instant::now();
+        let output = run(&["diagnose", path], MOST_KIB);
+        let shown = format!(
+            "{what}: {:?}, {}",
+            began.elapsed(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(output.status.code(), Some(3), "{shown}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{shown}");
+    }
+}
+
+fn loss_of(loss: &str) -> Vec<u8> {
+    format!("{{{loss}\n").into_bytes()
+}
+
+/// Messages of a document that were handed out already, for want of room, are not looked for again.
+#[test]
+fn messages_are_handed_out_within_a_document_of_any_form() {
+    let loss = r#"{"message":"audit: audit_lost=7 audit_rate_limit=0 audit_backlog_limit=64"}"#;
+    for before in [1, 3_000, 4_096] {
+        for within in [1_000, 1_098, 4_097, 9_000] {
+            let parts = [
+                "[".to_owned(),
+                format!("{loss},").repeat(before),
+                "{\"a\":[".to_owned(),
+                format!("{loss},").repeat(within),
+                format!("{loss}]}},1709272800,\"tag\"]\n"),
+            ];
+            let file = answer(parts.map(String::into_bytes));
+            let output = run(&["diagnose", file.path().to_str().expect("text")], MOST_KIB);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                output.status.code(),
+                Some(3),
+                "{before}, {within}: {stderr}"
+            );
+        }
+    }
+}

@@ -12,10 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use self::{
-    content::{cut_short, read},
-    rotation::families,
-};
+use self::{content::read, rotation::families};
 use crate::{
     diagnosis::{Origin, Reading, Source},
     untrusted::{Untrusted, shell_word},
@@ -24,6 +21,7 @@ use crate::{
 mod content;
 mod disk;
 mod rotation;
+mod short_texts;
 
 const KMSG: &str = "/dev/kmsg";
 /// The name of the distribution.
@@ -71,7 +69,7 @@ pub(super) fn of_files(paths: &[PathBuf]) -> Result<Logs> {
 }
 
 fn of_file(path: &Path, reading: &mut Reading, logs: &mut Logs) -> Result<()> {
-    let whole = if path == Path::new("-") {
+    let extent = if path == Path::new("-") {
         read(BufReader::new(io::stdin().lock()), "FILE", reading)
             .context("cannot read standard input")?
     } else {
@@ -91,10 +89,8 @@ fn of_file(path: &Path, reading: &mut Reading, logs: &mut Logs) -> Result<()> {
         )
         .with_context(what)?
     };
-    if !whole {
-        logs.is_cut = true;
-        logs.notes.push(cut_short(&path.display().to_string()));
-    }
+    logs.is_cut |= extent.is_cut;
+    logs.notes.extend(extent.notes(&path.display().to_string()));
     Ok(())
 }
 

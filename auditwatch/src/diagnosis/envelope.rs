@@ -6,17 +6,23 @@
 
 use std::{fmt, io::Read};
 
-use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Deserializer;
 
 use super::{feed::Entry, wall};
 
 /// Messages that wait until the end of their document, for what it says of their host.
 const MOST_PENDING: usize = 4096;
+/// The same, bytes.
+const MOST_PENDING_BYTES: usize = 8 << 20;
+/// Maps and arrays within each other; log stores nest six.
+const DEEPEST: u32 = 16;
 /// Documents within messages within documents.
 const MOST_NESTED: u32 = 3;
 /// The longest array of bytes that is believed.
 const LONGEST_BYTES: usize = 1 << 20;
+/// The longest name of a host, a program or a boot, and the longest date, bytes. What is longer is cut.
+const LONGEST_NAME: usize = 512;
 
 /// Reads one document. What stands behind it stays unread. The messages before an error come out as well.
 ///
@@ -26,10 +32,11 @@ pub fn document(input: impl Read, take: &mut dyn FnMut(&Entry)) -> Result<(), se
     let mut deserializer = Deserializer::from_reader(input);
     let mut messages = Messages {
         pending: Vec::new(),
+        pending_bytes: 0,
         take,
         nested: 0,
     };
-    let done = Node::top(&mut messages).deserialize(&mut deserializer);
+    let done = Node::top(&mut messages, &Entry::default()).deserialize(&mut deserializer);
     messages.flush(0, &Entry::default());
     done.map(|_| ())
 }
@@ -68,11 +75,12 @@ fn slice(text: &[u8], nested: u32, take: &mut dyn FnMut(&Entry)) {
     let mut deserializer = Deserializer::from_slice(text);
     let mut messages = Messages {
         pending: Vec::new(),
+        pending_bytes: 0,
         take,
         nested,
     };
     // A damaged document has the messages that come before the damage.
-    let whole = Node::top(&mut messages)
+    let whole = Node::top(&mut messages, &Entry::default())
         .deserialize(&mut deserializer)
         .is_ok();
     if whole {
@@ -83,13 +91,25 @@ fn slice(text: &[u8], nested: u32, take: &mut dyn FnMut(&Entry)) {
 /// Messages that were found.
 struct Messages<'a> {
     pending: Vec<Entry>,
+    /// Of their messages.
+    pending_bytes: usize,
     take: &'a mut dyn FnMut(&Entry),
     nested: u32,
 }
 
 impl Messages<'_> {
+    /// Adds a message; if there are too many, all are handed out with what is known by now.
+    fn add(&mut self, entry: Entry, known: &Entry) {
+        self.pending_bytes += entry.message.len();
+        self.pending.push(entry);
+        if self.pending.len() > MOST_PENDING || self.pending_bytes > MOST_PENDING_BYTES {
+            self.flush(0, known);
+        }
+    }
+
     /// Hands out the messages from an index on, with what is known of all of them.
     fn flush(&mut self, from: usize, known: &Entry) {
+        self.pending_bytes = 0;
         for mut entry in self.pending.drain(from..) {
             entry.fill(known);
             let message = std::mem::take(&mut entry.message);
@@ -124,17 +144,20 @@ enum Value {
 struct Node<'a, 'b> {
     messages: &'a mut Messages<'b>,
     /// Its key.
-    key: String,
+    key: &'a str,
     /// What is known of its messages so far.
-    known: Entry,
+    known: &'a Entry,
+    /// Maps and arrays around it.
+    depth: u32,
 }
 
 impl<'a, 'b> Node<'a, 'b> {
-    fn top(messages: &'a mut Messages<'b>) -> Self {
+    const fn top(messages: &'a mut Messages<'b>, known: &'a Entry) -> Self {
         Self {
             messages,
-            key: String::new(),
-            known: Entry::default(),
+            key: "",
+            known,
+            depth: 0,
         }
     }
 }
@@ -183,47 +206,54 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        if self.depth >= DEEPEST {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Nothing);
+        }
         let mut entry = Entry::default();
         let mut rank = 0;
         let first = self.messages.pending.len();
         while let Some(key) = map.next_key::<String>()? {
-            let mut known = entry.clone();
-            known.message.clear();
-            known.fill(&self.known);
+            let mut known = entry.envelope();
+            known.fill(self.known);
             let value = map.next_value_seed(Node {
                 messages: &mut *self.messages,
-                key: key.clone(),
-                known,
+                key: &key,
+                known: &known,
+                depth: self.depth + 1,
             })?;
-            set(&mut entry, &mut rank, &self.key, &key, value);
+            set(&mut entry, &mut rank, self.key, &key, value);
         }
+        // Some may have been handed out meanwhile.
+        let first = first.min(self.messages.pending.len());
         for pending in &mut self.messages.pending[first..] {
             pending.fill(&entry);
         }
-        let mut known = entry.clone();
-        known.message.clear();
+        let known = entry.envelope();
         if !entry.message.is_empty() {
-            self.messages.pending.push(entry);
-        }
-        if self.messages.pending.len() > MOST_PENDING {
-            known.fill(&self.known);
-            self.messages.flush(0, &known);
+            let mut of_all = known.clone();
+            of_all.fill(self.known);
+            self.messages.add(entry, &of_all);
         }
         Ok(Value::Known(Box::new(known)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
+        if self.depth >= DEEPEST {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Nothing);
+        }
         let mut bytes = Vec::new();
         let mut texts: Vec<String> = Vec::new();
         let mut time = None;
         let first = self.messages.pending.len();
-        let is_lines =
-            message_rank(&self.key) > 0 || matches!(self.key.as_str(), "" | "lines" | "logs");
+        let is_lines = message_rank(self.key) > 0 || matches!(self.key, "" | "lines" | "logs");
         loop {
             let node = Node {
                 messages: &mut *self.messages,
-                key: self.key.clone(),
-                known: self.known.clone(),
+                key: self.key,
+                known: self.known,
+                depth: self.depth + 1,
             };
             match seq.next_element_seed(node)? {
                 None => break,
@@ -279,10 +309,7 @@ impl Node<'_, '_> {
         if let Some(time) = time {
             set_number(&mut entry, "time", time);
         }
-        self.messages.pending.push(entry);
-        if self.messages.pending.len() > MOST_PENDING {
-            self.messages.flush(0, &self.known);
-        }
+        self.messages.add(entry, self.known);
     }
 }
 
@@ -338,9 +365,10 @@ fn set(entry: &mut Entry, rank: &mut u8, parent: &str, key: &str, value: Value) 
                 entry.message = text.into_bytes();
                 return;
             }
+            let short = &text.as_bytes()[..text.len().min(LONGEST_NAME)];
             let put = |field: &mut Vec<u8>| {
                 if field.is_empty() {
-                    *field = text.clone().into_bytes();
+                    field.extend_from_slice(short);
                 }
             };
             match key {
@@ -362,7 +390,7 @@ fn set(entry: &mut Entry, rank: &mut u8, parent: &str, key: &str, value: Value) 
                             set_number(entry, key, value);
                         }
                     } else if entry.wall.is_empty() && wall::clock_us(text.as_bytes()).is_some() {
-                        entry.wall = text.into_bytes();
+                        entry.wall = short.to_vec();
                     }
                 }
                 _ => {}

@@ -55,6 +55,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// All but the message.
+    #[must_use]
+    pub fn envelope(&self) -> Self {
+        Self {
+            message: Vec::new(),
+            identifier: self.identifier.clone(),
+            transport: self.transport.clone(),
+            boot: self.boot.clone(),
+            host: self.host.clone(),
+            wall: self.wall.clone(),
+            ..*self
+        }
+    }
+
     /// Takes from another what this one does not say.
     pub fn fill(&mut self, other: &Self) {
         for (mine, other) in [

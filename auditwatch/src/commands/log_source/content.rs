@@ -10,8 +10,15 @@ use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 use flate2::bufread::MultiGzDecoder;
 
-use super::PIECE;
-use crate::{diagnosis::Reading, live::recording_file};
+use super::{
+    PIECE,
+    short_texts::{LONGEST, ShortTexts},
+};
+use crate::{
+    diagnosis::Reading,
+    live::recording_file,
+    units::{counted, was},
+};
 
 /// The part of a log by which its kind is found, bytes.
 const BEGINNING: usize = 64 << 10;
@@ -33,13 +40,46 @@ const UNREADABLE: [(&[u8], &str, &str); 11] = [
     (b"\x7fELF", "a crash dump or a program", "vmcore-dmesg"),
 ];
 
-/// That a log ends too early.
-pub(super) fn cut_short(name: &str) -> String {
-    format!("{name} ends in the middle of its compressed data; everything before that was read")
+/// What of a log was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Whether it ends too early.
+    pub is_cut: bool,
+    /// Texts of which only the beginning was read.
+    pub long_texts: u64,
 }
 
-/// Reads a log to its end; whether it was whole. `file` is its name as a word of a shell.
-pub(super) fn read(mut log: impl BufRead, file: &str, reading: &mut Reading) -> Result<bool> {
+impl Extent {
+    /// What a reader should know of it.
+    pub(super) fn notes(self, name: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.is_cut {
+            notes.push(format!(
+                "{name} ends in the middle of its compressed data; everything before that was read"
+            ));
+        }
+        if self.long_texts > 0 {
+            notes.push(format!(
+                "{name} has {} of more than {} MiB; only the first {} MiB {} read",
+                counted(self.long_texts, "JSON string"),
+                LONGEST >> 20,
+                LONGEST >> 20,
+                was(self.long_texts)
+            ));
+        }
+        notes
+    }
+
+    const fn whole(is_whole: bool) -> Self {
+        Self {
+            is_cut: !is_whole,
+            long_texts: 0,
+        }
+    }
+}
+
+/// Reads a log to its end. `file` is its name as a word of a shell.
+pub(super) fn read(mut log: impl BufRead, file: &str, reading: &mut Reading) -> Result<Extent> {
     let begin = beginning(&mut log, 16)?;
     let log = BufReader::with_capacity(PIECE, Cursor::new(begin.clone()).chain(log));
     if begin.starts_with(&[0x1f, 0x8b]) {
@@ -68,12 +108,12 @@ fn beginning(log: &mut impl Read, most: usize) -> std::io::Result<Vec<u8>> {
 }
 
 /// Reads a log that is no longer compressed.
-fn decoded(mut log: impl Read, file: &str, reading: &mut Reading) -> Result<bool> {
+fn decoded(mut log: impl Read, file: &str, reading: &mut Reading) -> Result<Extent> {
     let begin = beginning(&mut log, BEGINNING)?;
     if begin.is_empty() {
         // Of compressed data it may be the cut.
         if !text(log, reading)? {
-            return Ok(false);
+            return Ok(Extent::whole(false));
         }
         bail!("it is empty: there is nothing to diagnose");
     }
@@ -104,13 +144,13 @@ fn decoded(mut log: impl Read, file: &str, reading: &mut Reading) -> Result<bool
         return if is_document {
             json(log, reading)
         } else {
-            text(log, reading)
+            text(log, reading).map(Extent::whole)
         };
     }
     if is_document(&begin) {
         return json(BufReader::with_capacity(PIECE, log), reading);
     }
-    text(log, reading)
+    text(log, reading).map(Extent::whole)
 }
 
 /// The byte order of UTF-16: by its mark, or by the zero bytes of its first characters.
@@ -183,16 +223,23 @@ fn is_document(begin: &[u8]) -> bool {
 }
 
 /// Documents behind each other, and lines of text between them.
-fn json(mut log: impl BufRead, reading: &mut Reading) -> Result<bool> {
+fn json(mut log: impl BufRead, reading: &mut Reading) -> Result<Extent> {
     let mut damages = 0;
+    let mut extent = Extent::default();
     loop {
         let Some(next) = next_sign(&mut log)? else {
-            return Ok(true);
+            return Ok(extent);
         };
         if matches!(next, b'{' | b'[') && damages < MOST_DAMAGES {
-            match reading.document(&mut log) {
+            let mut document = ShortTexts::new(&mut log);
+            let read = reading.document(&mut document);
+            extent.long_texts += document.cut();
+            match read {
                 Ok(()) => continue,
-                Err(error) if error.is_eof() => return Ok(false),
+                Err(error) if error.is_eof() => {
+                    extent.is_cut = true;
+                    return Ok(extent);
+                }
                 Err(error) if error.is_io() => return Err(error.into()),
                 Err(_) => damages += 1,
             }
@@ -205,7 +252,7 @@ fn json(mut log: impl BufRead, reading: &mut Reading) -> Result<bool> {
             .read_until(b'\n', &mut line)?
             == 0
         {
-            return Ok(true);
+            return Ok(extent);
         }
         reading.push(&line);
     }

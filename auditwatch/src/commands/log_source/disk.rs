@@ -8,11 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
-    Logs, PIECE,
-    content::{cut_short, read},
-    rotation::families,
-};
+use super::{Logs, PIECE, content::read, rotation::families};
 use crate::{
     diagnosis::{Origin, Reading},
     files::root::Root,
@@ -157,11 +153,10 @@ fn of_files(root: &Root, directory: &Path, name: &str, files: &[OsString], logs:
                 &mut reading,
             )
         }) {
-            Ok(whole) => {
+            Ok(extent) => {
                 any = true;
-                if !whole {
-                    logs.notes.push(cut_short(&shown.display().to_string()));
-                }
+                logs.notes
+                    .extend(extent.notes(&shown.display().to_string()));
                 // Files are cut at lines; one that is not does not run into the next.
                 reading.break_line();
             }
