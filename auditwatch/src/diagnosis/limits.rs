@@ -1,11 +1,14 @@
 //! The limits of a log: those that were too small, and the one in force at the end. In: [`Source`]s. Out: [`Limits`].
 
+use std::collections::BTreeMap;
+
 use super::{
     advice::BASELINE,
     boots,
     cause::{Cause, causes},
     report::{Boot, Source},
 };
+use crate::untrusted::Untrusted;
 
 /// Above this no log is reason enough for more: something does not keep up, records.
 const MOST: u32 = 65_536;
@@ -26,8 +29,11 @@ impl Limits {
     #[must_use]
     pub fn of(sources: &[Source]) -> Self {
         let mut hosts: Vec<Vec<&Boot>> = Vec::new();
+        // A disk may have thousands of logs, each of its own host.
+        let mut places: BTreeMap<&Option<Untrusted>, usize> = BTreeMap::new();
         for boot in boots(sources) {
-            match hosts.iter_mut().find(|boots| boots[0].host == boot.host) {
+            let place = *places.entry(&boot.host).or_insert(hosts.len());
+            match hosts.get_mut(place) {
                 Some(boots) => boots.push(boot),
                 None => hosts.push(vec![boot]),
             }
