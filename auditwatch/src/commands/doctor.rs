@@ -59,6 +59,7 @@ fn examine(facts: &Facts, accept_panic_risk: bool) -> Diagnosis {
             let types = facts.types.as_ref();
             let mut probe = Probe::attach(guard, &facts.symbols, types, &plan, extent, facts.hz)?;
             let state = probe.state()?;
+            probe.wait_until_detachable();
             Ok((probe.hooks().to_vec(), state, probe.detach()))
         });
     let (hooks, state, own) = match tried {

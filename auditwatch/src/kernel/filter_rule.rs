@@ -13,8 +13,9 @@ pub const EXCLUDE: u32 = 5;
 const NEVER: u32 = 0;
 /// `AUDIT_MSGTYPE` (uapi).
 const MSGTYPE: u32 = 12;
-/// `AUDIT_SUBJ_USER` to `AUDIT_SUBJ_CLR` (uapi): what a security module compares, and may fail to.
-const SUBJECT: std::ops::RangeInclusive<u32> = 13..=17;
+/// `AUDIT_PID`, `AUDIT_UID`, `AUDIT_GID`, `AUDIT_LOGINUID`, `AUDIT_MSGTYPE`, `AUDIT_LOGINUID_SET` and `AUDIT_EXE`
+/// (uapi): what the kernel always can compare on the exclude list.
+const CERTAIN: [u32; 7] = [0, 1, 5, 9, MSGTYPE, 24, 112];
 /// `AUDIT_BPF` (uapi): a BPF program was loaded or taken out.
 pub const BPF_RECORD: u32 = 1334;
 /// Words of a rule's system calls (`AUDIT_BITMASK_SIZE`, uapi).
@@ -163,17 +164,17 @@ impl FilterRule {
 /// Whether the exclude list keeps a type of record out, whoever makes the record. `rules` is the list in its order.
 ///
 /// The kernel takes the first rule that matches, and gives up on the whole list if a security module fails to compare
-/// (`audit_filter`, kernel/auditsc.c): a rule behind one of those is not certain. The maker of a BPF record may be a
+/// or the list has no comparison for a field (`audit_filter`, kernel/auditsc.c): a rule behind one of those is not
+/// certain. The maker of a BPF record may be a
 /// thread of the kernel, so a rule that asks for more than the type is not certain either.
 #[must_use]
 pub fn keeps_out(rules: &[FilterRule], record_type: u32) -> bool {
     rules
         .iter()
         .take_while(|rule| {
-            !rule
-                .fields
+            rule.fields
                 .iter()
-                .any(|field| SUBJECT.contains(&field.kind))
+                .all(|field| CERTAIN.contains(&field.kind))
         })
         .any(|rule| {
             rule.list == EXCLUDE
@@ -233,11 +234,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_certain_behind_a_rule_that_a_security_module_compares() {
+    fn nothing_is_certain_behind_a_rule_that_the_kernel_may_fail_to_compare() {
         let bpf = rule(&[(MSGTYPE, Op::Equal, BPF_RECORD)]);
-        let subject = rule(&[(15, Op::Equal, 0)]);
-        assert!(!keeps_out(&[subject.clone(), bpf.clone()], BPF_RECORD));
-        assert!(keeps_out(&[bpf, subject], BPF_RECORD));
+        // A subject's role, a key, a directory, a system call's argument.
+        for kind in [15, 210, 107, 200] {
+            let other = rule(&[(kind, Op::Equal, 0)]);
+            assert!(!keeps_out(&[other.clone(), bpf.clone()], BPF_RECORD));
+            assert!(keeps_out(&[bpf.clone(), other], BPF_RECORD));
+        }
+        for kind in [0, 1, 5, 9, 24, 112] {
+            let other = rule(&[(kind, Op::Equal, 0)]);
+            assert!(keeps_out(&[other, bpf.clone()], BPF_RECORD));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 use std::{
     error::Error as _,
+    io::{self, Write as _},
     thread,
     time::{Duration, Instant},
 };
@@ -39,6 +40,8 @@ use crate::{
 const PANIC: u32 = 2;
 /// Time between two looks at the queue.
 const LOOK: Duration = Duration::from_millis(1);
+/// Time between two looks at settings that stand in the way.
+const NEXT_LOOK: Duration = Duration::from_millis(200);
 /// Longest wait for room in all of a phase, loading or unloading: a queue that stays full is what the user wants to
 /// see measured.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -156,6 +159,24 @@ impl LoadGuard {
             return Ok(());
         }
         self.may_load(None)
+    }
+
+    /// Waits until taking programs out cannot panic the host, where nothing else can wait for that. Only a process that
+    /// is killed takes them out before.
+    pub fn wait_until_unloadable(&mut self) {
+        let mut is_said = false;
+        while let Err(risk @ LoadRisk::Panic(_)) = self.may_unload() {
+            if !std::mem::replace(&mut is_said, true) {
+                // A closed stderr is no reason to go on.
+                let _ = writeln!(
+                    io::stderr(),
+                    "auditwatch: waiting to detach the BPF programs, because detaching makes audit records too: {risk}. \
+                     To detach them now, at that risk: kill -9 {}",
+                    std::process::id()
+                );
+            }
+            thread::sleep(NEXT_LOOK);
+        }
     }
 
     /// What loading and taking out made so far.

@@ -315,6 +315,11 @@ impl Probe {
         self.object.may_unload()
     }
 
+    /// Waits until the programs may be taken out.
+    pub fn wait_until_detachable(&mut self) {
+        self.object.wait_until_unloadable();
+    }
+
     /// Takes all programs out of the kernel, each when the queue has room for the record that this makes, and says
     /// what loading them and this came to.
     #[must_use]

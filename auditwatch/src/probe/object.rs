@@ -268,8 +268,18 @@ impl Object {
         })
     }
 
-    /// Takes a program out of the kernel with all that attaches it.
+    /// Takes a program out of the kernel with all that attaches it, as soon as that cannot panic the host.
     pub(super) fn unload(&mut self, name: &str) {
+        self.guard.wait_until_unloadable();
+        self.take_out(name);
+    }
+
+    /// Waits until taking programs out cannot panic the host.
+    pub(super) fn wait_until_unloadable(&mut self) {
+        self.guard.wait_until_unloadable();
+    }
+
+    fn take_out(&mut self, name: &str) {
         if let Some(loaded) = self
             .programs
             .get_mut(name)
@@ -309,11 +319,11 @@ impl Object {
         }
         let names: Vec<String> = self.programs.keys().cloned().collect();
         for name in names.iter().filter(|name| !is_last(name)) {
-            self.unload(name);
+            self.take_out(name);
         }
         self.guard.set_witness(false, counted());
         for name in last {
-            self.unload(name);
+            self.take_out(name);
         }
         self.guard.footprint()
     }
@@ -335,6 +345,8 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
+        // After an error; nothing is left to take out otherwise.
+        self.wait_until_unloadable();
         self.unload_all(&[], || 0);
     }
 }
