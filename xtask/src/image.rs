@@ -183,11 +183,7 @@ impl Image {
             &kernel.config,
             &format!("boot/config-{}", kernel.version),
         )?;
-        let mut command = b"exec ".to_vec();
-        let words = overlay.command.iter().map(|word| word.as_bytes());
-        command.extend(shlex::bytes::try_join(words).context("a command has a NUL byte")?);
-        command.push(b'\n');
-        archive.file("command", command, false);
+        archive.file("command", script(overlay.command)?, false);
 
         fs::copy(&self.base, path)
             .with_context(|| format!("cannot copy the image to {}", path.display()))?;
@@ -390,8 +386,17 @@ fn canonical(path: &str) -> String {
     }
 }
 
+/// A script that makes the guest's shell run exactly this command, byte for byte.
+fn script(command: &[OsString]) -> Result<Vec<u8>> {
+    let words = command.iter().map(|word| word.as_bytes());
+    let line = shlex::bytes::try_join(words).context("a command has a NUL byte")?;
+    Ok([b"exec ", &*line, b"\n"].concat())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -424,5 +429,33 @@ mod tests {
             "usr/lib64/ld-linux-x86-64.so.2"
         );
         assert_eq!(canonical("linuxrc"), "linuxrc");
+    }
+
+    #[test]
+    fn shell_runs_a_guests_command_byte_for_byte() {
+        let words = [
+            "",
+            "a b",
+            "it's",
+            "$HOME `id` \"x\"",
+            "new\nline",
+            "*",
+            "\\",
+            "ümlaut",
+            "-n",
+            "!",
+        ];
+        let command: Vec<OsString> = ["printf", "%s\\0"]
+            .iter()
+            .chain(&words)
+            .map(Into::into)
+            .collect();
+        let script = script(&command).expect("a script");
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(OsStr::from_bytes(&script))
+            .output()
+            .expect("a shell");
+        assert_eq!(output.stdout, (words.join("\0") + "\0").into_bytes());
     }
 }

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_guest_says_is_read() {
+    fn report_of_a_guest_is_parsed() {
         let said = "seed 1 with mawk: backlog_limit is 1, said Some(2)\n  {}\n\
             seed 1 with mawk: 6 of 7 trees as the kernel has it\nlocked; in another boot: --only 8,9\n";
         let expected = Told {
