@@ -6,8 +6,8 @@ mod loads;
 use auditwatch::{
     auditd::{ConsumerSetup, CpuTimes, conf::AuditdConf, state::AuditdState},
     recommend::{
-        Advice, Bottleneck, Cause, Options, Recommendation, Verdict, model::evidence::Evidence,
-        policy, recommend,
+        Advice, Bottleneck, Cause, Confidence, Options, Recommendation, Verdict,
+        model::evidence::Evidence, policy, recommend,
     },
 };
 use loads::{MS, bins, burst, evidence, service};
@@ -70,7 +70,7 @@ fn an_auditd_that_syncs_each_record_is_named_with_its_file_and_pace() {
         assert!(first.action.contains("incremental_async and freq = 50"));
         // 1,000 a second must be taken.
         assert!(first.effect.contains("takes 1 ms at most"), "{first:?}");
-        assert_eq!(first.spares, Some(100));
+        assert!(first.spares.is_some_and(|lost| lost >= 100), "{first:?}");
         assert_eq!(answer.limit, None);
     }
 }
@@ -88,7 +88,8 @@ fn setting_without_effect_is_not_a_cause() {
     starved.depth_max_with_room = Some(65);
     starved.service = Some(service(1.0, 200.0));
     let starved = answer(starved, auditd("flush = sync\n"));
-    assert_eq!(starved.verdict, Verdict::Unknown);
+    assert_eq!(starved.verdict, Verdict::Raise);
+    assert_eq!(starved.confidence, Confidence::Low);
     assert_eq!(starved.bottleneck, Some(Bottleneck::Kauditd));
     assert_eq!(starved.cause, None);
     // Nobody was hurt.
@@ -157,7 +158,10 @@ fn pauses_are_laid_to_the_setting_that_makes_them() {
             first.needed.is_some_and(|need| need < 64),
             "{conf}: {first:?}"
         );
-        assert_eq!(first.spares, Some(100), "{conf}");
+        assert!(
+            first.spares.is_some_and(|lost| lost >= 1),
+            "{conf}: {first:?}"
+        );
     }
 }
 
@@ -231,7 +235,9 @@ fn records_that_auditd_throws_away_come_first_while_the_report_is_fresh() {
     });
     setup.state_path = Some("/run/auditd.state".to_owned());
     setup.state_age_ns = Some(3_000 * MS);
-    let fresh = answer(burst(), setup.clone());
+    let mut load = burst();
+    (load.refused, load.suppressed, load.attempted) = (100, 200.0, Some(1_500));
+    let fresh = answer(load, setup.clone());
     assert!(says(&fresh, "auditd has suspended logging"), "{fresh:#?}");
     assert!(says(&fresh, "/run/auditd.state, 3 s old"), "{fresh:#?}");
     assert!(fresh.advice[0].action.contains("free space"), "{fresh:#?}");
@@ -264,7 +270,7 @@ fn a_larger_socket_is_weighed_by_a_replay() {
     );
     // 600 more fit in than were in the way.
     assert!(socket.needed.is_some_and(|need| need < 64), "{socket:?}");
-    assert_eq!(socket.spares, Some(100));
+    assert!(socket.spares.is_some_and(|lost| lost >= 100), "{socket:?}");
     // Where its room was not measured nothing is promised.
     load.service.as_mut().expect("given").socket_is_measured = false;
     let unsure = recommend(&load, &Options::default());

@@ -54,11 +54,11 @@ fn a_pause_of_the_consumer_is_kept_where_it_was() {
     let steady = bins(0, &[10.0; 200]);
     let mut paused = service(200.0, 100.0);
     let calm = replay::unlimited(&steady, &paused).met;
-    paused.pauses = vec![(100 * MS, 300 * MS)];
-    // 500 records come in 200 ms, of which the socket holds 100.
+    paused.pauses = vec![(100 * MS, 230 * MS)];
+    // 325 records come in 130 ms, of which the socket holds 100.
     let met = replay::unlimited(&steady, &paused).met;
     assert!(calm < 20, "{calm}");
-    assert!((400..430).contains(&met), "{met}");
+    assert!((220..250).contains(&met), "{met}");
 }
 
 #[test]
@@ -114,11 +114,20 @@ fn unmeasured_load_has_no_recommended_limit() {
     unknown(|load| load.attempted = None);
     unknown(|load| load.limit = None);
     unknown(|load| load.service = None);
-    // kauditd itself did not get the CPU.
-    unknown(|load| {
-        load.depth_max_with_room = Some(65);
-        load.service = Some(service(1.0, 200.0));
-    });
+}
+
+#[test]
+fn a_kauditd_without_a_cpu_asks_for_what_it_may_need_at_most() {
+    let mut load = evidence(burst().arrivals, service(1.0, 200.0));
+    load.depth_max_with_room = Some(65);
+    let answer = recommend(&load, &Options::default());
+    assert_eq!(answer.verdict, Verdict::Raise, "{answer:?}");
+    assert_eq!(answer.confidence, Confidence::Low);
+    assert_eq!(answer.bottleneck, Some(Bottleneck::Kauditd));
+    let high = answer.needed_high.expect("told");
+    assert_eq!(answer.limit, Some((high * 12).div_ceil(10)));
+    // It may start late, and while tasks wait nobody sees more than the limit lets in.
+    assert!(high >= 1_200, "{high}");
 }
 
 /// The answer to a load, which names no limit to set.
@@ -264,7 +273,8 @@ fn without_pressure_the_greatest_length_is_the_need() {
     assert_eq!((answer.verdict, answer.limit), (Verdict::Raise, Some(8192)));
     load.limit = Some(100_000);
     let answer = recommend(&load, &floor);
-    assert_eq!((answer.verdict, answer.limit), (Verdict::Lower, Some(8192)));
+    // Another run may need more: all that the budget allows.
+    assert_eq!((answer.verdict, answer.limit), (Verdict::Lower, Some(9709)));
 }
 
 #[test]
@@ -353,7 +363,7 @@ fn the_memory_budget_is_a_cap() {
     assert_eq!((answer.verdict, answer.limit), (Verdict::Unknown, None));
     calm.depth_max = Some(40);
     let answer = recommend(&calm, &wishes(1));
-    assert_eq!((answer.verdict, answer.limit), (Verdict::Lower, Some(48)));
+    assert_eq!((answer.verdict, answer.limit), (Verdict::Lower, Some(151)));
 }
 
 #[test]

@@ -114,6 +114,8 @@ fn end() -> End {
             state_path: Some("/run/auditd.state".to_owned()),
             state_age_ns: Some(3_000_000_000),
             times: None,
+            cpu_quota: None,
+            is_stopped: Some(false),
             rmem_default_bytes: Some(212_992),
         }),
         own: Some(Footprint {
@@ -123,6 +125,7 @@ fn end() -> End {
             lost: Some(2),
             lost_exact: false,
         }),
+        load_has_ended: true,
     }
 }
 

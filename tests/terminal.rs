@@ -81,6 +81,7 @@ fn record(path: &Path) {
         command: None,
         consumer: None,
         own: None,
+        load_has_ended: false,
     });
     lines.push(serde_json::to_vec(&end).expect("a line"));
     let text = [lines.join(&b"\n"[..]), b"\n".to_vec()].concat();

@@ -265,7 +265,10 @@ fn pauses(pauses: u64) -> (u64, u64, Vec<String>) {
         next.events = (first..last)
             .map(|pause| {
                 let duration_ns = 20_000_000;
-                event(next.at_ns + pause, EventKind::Pause { duration_ns })
+                event(
+                    next.at_ns + pause * 2 * duration_ns,
+                    EventKind::Pause { duration_ns },
+                )
             })
             .collect();
         next.consumer = Some(Consumer {

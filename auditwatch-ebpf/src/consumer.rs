@@ -122,6 +122,8 @@ fn read(
             pause_ns = waited;
         }
     }
+    // Whoever comes next finds what this read left, or an empty socket: the wait is told once.
+    ledger.filled_ticks = 0;
     if pause_ns != 0 {
         ledger.pauses += 1;
         ledger.pauses_ns += pause_ns;

@@ -37,8 +37,37 @@ pub struct ConsumerSetup {
     /// What its main thread has had of the CPUs so far.
     #[serde(default)]
     pub times: Option<CpuTimes>,
+    /// The limit on its CPU time; `None` without one, or where it could not be read.
+    #[serde(default)]
+    pub cpu_quota: Option<CpuQuota>,
+    /// Whether a signal stopped it (state T), or its control group was frozen, at the end of the trace.
+    #[serde(default)]
+    pub is_stopped: Option<bool>,
     /// Memory that a socket made now may take (`net.core.rmem_default`), bytes.
     pub rmem_default_bytes: Option<u64>,
+}
+
+/// How much CPU time a control group may have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuQuota {
+    /// CPU time in a period, us.
+    pub quota_us: u64,
+    /// The period, us.
+    pub period_us: u64,
+    /// The group.
+    pub group: Untrusted,
+}
+
+impl CpuQuota {
+    /// The same as a number of CPUs.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "times of a period stay far below 2^52 us"
+    )]
+    pub fn cpus(&self) -> f64 {
+        self.quota_us as f64 / self.period_us.max(1) as f64
+    }
 }
 
 /// What a process's main thread has had of the CPUs since it began.

@@ -153,6 +153,12 @@ pub struct Consumer {
     pub most_seen_bytes: u64,
     /// Most memory that the socket's records may be charged for, bytes.
     pub buffer_bytes: u64,
+    /// Its last read, ns of `CLOCK_MONOTONIC`, if that left a record to be read; absent in older recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_since_ns: Option<u64>,
+    /// When a record came to the empty socket that is still there, ticks of the kernel's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_since_ticks: Option<u64>,
     /// Greatest main queue length while the socket held `[16 i, 16 (i + 1))` records; the last one is
     /// for all beyond.
     pub depth_max: Vec<u64>,

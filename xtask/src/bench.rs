@@ -11,6 +11,7 @@ mod results;
 mod storms;
 mod table;
 mod variants;
+mod yardstick;
 
 use std::process::ExitCode;
 

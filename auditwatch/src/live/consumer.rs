@@ -9,6 +9,7 @@ use std::{
     time::SystemTime,
 };
 
+use super::control_group;
 use crate::{
     auditd::{
         ConsumerSetup, CpuTimes,
@@ -56,6 +57,8 @@ fn consumer_below(root: &Path, pid: Option<u32>, now: SystemTime) -> Option<Cons
             .text(&format!("{process}/stat"))
             .and_then(|stat| nice(&stat)),
         times: tree.times(pid),
+        cpu_quota: control_group::cpu_quota(root, pid),
+        is_stopped: control_group::is_stopped(root, pid),
         comm,
         rmem_default_bytes: tree
             .text("/proc/sys/net/core/rmem_default")

@@ -4,6 +4,7 @@
 //! terminal.
 
 pub(crate) mod consumer;
+mod control_group;
 pub(crate) mod host;
 pub(crate) mod log;
 pub(crate) mod poller;

@@ -92,6 +92,7 @@ pub(crate) async fn watch(
         command: None,
         consumer: consumer::consumer(log.auditd_pid()),
         own,
+        load_has_ended: false,
     };
     let (summary, evidence, written) = log.result(end);
     written?;

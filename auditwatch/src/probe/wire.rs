@@ -40,6 +40,10 @@ pub(super) fn consumer(ledger: &wire::ConsumerLedger) -> Consumer {
         most_seen: ledger.most_seen,
         most_seen_bytes: ledger.most_seen_bytes,
         buffer_bytes: ledger.buffer_bytes,
+        unread_since_ns: (ledger.busy != 0 && ledger.in_socket > 0).then_some(ledger.read_ns),
+        // A reader that sleeps in its call takes the first record without another call: the account is one too high.
+        unread_since_ticks: (ledger.busy == 0 && ledger.in_socket > 1 && ledger.filled_ticks != 0)
+            .then_some(ledger.filled_ticks),
         depth_max: ledger.depth_max.to_vec(),
         service_hist: ledger.service_hist.to_vec(),
     }

@@ -15,16 +15,24 @@ use crate::{
         service::Service,
     },
     units::{count, duration},
+    untrusted::NAME_COLUMNS,
 };
+
+/// Fewest records that the CPU time of one is told from.
+const FEWEST_READS: u64 = 20;
 
 /// What makes the consumer slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// A signal stopped it, or its control group is frozen.
+    Stopped,
     /// It is not auditd.
     OtherConsumer,
     /// auditd is CPU-bound.
     Cpu,
+    /// auditd may not have more CPU time.
+    Quota,
     /// auditd could run and has no CPU for most of its time.
     CpuWait,
     /// auditd syncs its log with each record.
@@ -42,8 +50,10 @@ impl Cause {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
+            Self::Stopped => "the consumer is stopped",
             Self::OtherConsumer => "the consumer is not auditd",
             Self::Cpu => "auditd's own work takes most of its time",
+            Self::Quota => "auditd's CPU time is limited by its control group",
             Self::CpuWait => "auditd is starved of CPU",
             Self::FlushEachRecord => "auditd syncs its log with each record",
             Self::FlushEveryFew => "auditd waits for its log to be synced every few records",
@@ -56,6 +66,16 @@ impl Cause {
 /// The cause, and a sentence of evidence for it.
 pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, String)> {
     let setup = evidence.setup.as_ref()?;
+    if setup.is_stopped == Some(true) {
+        return Some((
+            Cause::Stopped,
+            format!(
+                "{} (pid {}) is stopped: it reads nothing until it is continued",
+                setup.name().unwrap_or_else(|| "the consumer".to_owned()),
+                setup.pid
+            ),
+        ));
+    }
     if setup.is_auditd() == Some(false) {
         return Some((
             Cause::OtherConsumer,
@@ -74,7 +94,12 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
     let Some((conf, path)) = setup.configuration() else {
         return pauses_matter(evidence, service).then_some((Cause::Pauses, pauses));
     };
-    if let Some(found) = by_cpu(evidence, service) {
+    // What stands still is not slow: pauses, and a quota, come before the CPU time of a record.
+    if let Some(found) = by_quota(evidence) {
+        return Some(found);
+    }
+    let pauses_come_first = pauses_matter(evidence, service);
+    if !pauses_come_first && let Some(found) = by_cpu(evidence, service) {
         return Some(found);
     }
     let flush = conf.cite("flush", conf.flush.name(), path);
@@ -88,7 +113,7 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
         ));
     }
     let syncs = conf.writes_logs && conf.flush == Flush::Incremental;
-    if pauses_matter(evidence, service) || (syncs && few_are_slow(evidence, service)) {
+    if pauses_come_first || (syncs && few_are_slow(evidence, service)) {
         return Some(if syncs {
             (
                 Cause::FlushEveryFew,
@@ -112,6 +137,48 @@ pub(super) fn cause(evidence: &Evidence, service: &Service) -> Option<(Cause, St
         });
     }
     None
+}
+
+/// CPU time of the consumer for a record, ns, and the same by what its control group lets it have.
+pub(super) fn quota_pace(evidence: &Evidence) -> Option<(f64, f64)> {
+    let quota = evidence.setup.as_ref()?.cpu_quota.as_ref()?;
+    let reads = evidence.reads.filter(|&reads| reads >= FEWEST_READS)?;
+    let ran_ns = float(evidence.consumer_times?.ran_ns) / float(reads);
+    Some((ran_ns, ran_ns / quota.cpus()))
+}
+
+/// The quota, where the consumer cannot be faster for it.
+fn by_quota(evidence: &Evidence) -> Option<(Cause, String)> {
+    let (ran_ns, record_ns) = quota_pace(evidence)?;
+    let quota = evidence.setup.as_ref()?.cpu_quota.as_ref()?;
+    let had_ns = float(evidence.consumer_times?.ran_ns);
+    // It had most of what it may have.
+    (had_ns * 2.0 >= float(evidence.duration_ns) * quota.cpus()).then(|| {
+        (
+            Cause::Quota,
+            format!(
+                "auditd may have {:.1} % of a CPU ({} us of {} us in {}): a record takes {} of CPU time, so it reads at most {} records/s",
+                quota.cpus() * 100.0,
+                count(quota.quota_us),
+                count(quota.period_us),
+                quota.group.clipped(NAME_COLUMNS),
+                duration(whole(ran_ns)),
+                count(whole(1e9 / record_ns)),
+            ),
+        )
+    })
+}
+
+/// The consumer by its quota, where that is slower than it was measured between its pauses: these are the quota's.
+pub(super) fn under_quota(evidence: &Evidence, service: &Service) -> Option<Service> {
+    by_quota(evidence)?;
+    let (_, record_ns) = quota_pace(evidence)?;
+    (record_ns > service.record_ns).then(|| Service {
+        record_ns,
+        is_by_part: false,
+        paces: Vec::new(),
+        ..without_pauses(service)
+    })
 }
 
 /// The cause by what auditd had of the CPUs, for each record that it took.
@@ -169,6 +236,7 @@ pub(super) fn at_usual_pace(service: &Service) -> Option<Service> {
     let usual_ns = service.usual_ns? as f64;
     (usual_ns < service.record_ns).then(|| Service {
         record_ns: usual_ns,
+        is_by_part: false,
         ..without_pauses(service)
     })
 }

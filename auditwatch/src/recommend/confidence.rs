@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Need;
 use crate::{
-    recommend::model::{evidence::Evidence, service::Service},
+    recommend::model::{
+        demand::whole, evidence::Evidence, fit::Fit, replay::PATIENCE_NS, service::Service,
+    },
     units::{self, count, duration, was},
 };
 
@@ -16,6 +18,9 @@ const MANY_ATTEMPTS: u64 = 200;
 pub(super) const FEW_ATTEMPTS: u64 = 20;
 /// Shortest trace without pressure that says something of a load, ns.
 pub(super) const SHORT_NS: u64 = 1_000_000_000;
+
+/// Shortest window of a load that goes on, of which a need is told well, ns.
+const WINDOW_NS: u64 = 2_000_000_000;
 
 /// How far the number can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,6 +103,18 @@ pub(super) fn unhurt(evidence: &Evidence) -> Trust {
             ),
         );
     }
+    if evidence.depth_end.is_some_and(|depth| depth > 0) || evidence.retried > 0 {
+        trust.at_most(
+            Confidence::Medium,
+            "the queue was not empty at the end, or records had to be sent again: they may be lost yet".to_owned(),
+        );
+    }
+    if evidence.peak_is_the_schedulers() {
+        trust.at_most(
+            Confidence::Medium,
+            "the peak depth came while kauditd had no CPU: another run has another peak".to_owned(),
+        );
+    }
     trust
 }
 
@@ -109,8 +126,24 @@ pub(super) fn counted(evidence: &Evidence) -> Trust {
 }
 
 /// Trust in a need by replay.
-pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> Trust {
+pub(super) fn replayed(
+    evidence: &Evidence,
+    service: &Service,
+    need: &Need,
+    fit: Option<&Fit>,
+) -> Trust {
     let mut trust = Trust::full();
+    compared_with_the_trace(&mut trust, evidence, fit);
+    patience(&mut trust, evidence, service);
+    if evidence.duration_ns < WINDOW_NS && !evidence.load_has_ended {
+        trust.at_most(
+            Confidence::Medium,
+            format!(
+                "the trace lasted {}: trace for longer, over the busiest time",
+                duration(evidence.duration_ns)
+            ),
+        );
+    }
     if need.is_starved {
         trust.at_most(
             Confidence::Low,
@@ -129,8 +162,15 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
             ),
         );
     } else if evidence.stalls > 0 {
+        let pauses_meet_waits = !service.pauses.is_empty();
+        let had_room = evidence.depth_max_with_room.unwrap_or(0);
+        let pressed_with_room = evidence.lowest_limit.is_some_and(|limit| had_room >= limit);
         trust.at_most(
-            Confidence::Medium,
+            if pauses_meet_waits || pressed_with_room {
+                Confidence::Low
+            } else {
+                Confidence::Medium
+            },
             format!(
                 "the demand of stalled tasks is an estimate: set the limit to {}, at which no task stalls, and trace again",
                 count(need.high)
@@ -141,6 +181,12 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
         trust.at_most(
             Confidence::Medium,
             "the need depends on how long the load lasts: trace until it ends".to_owned(),
+        );
+    }
+    if !service.pace_is_measured {
+        trust.at_most(
+            Confidence::Low,
+            "the consumer stood still: its pace is assumed".to_owned(),
         );
     }
     if !service.socket_is_measured {
@@ -171,6 +217,54 @@ pub(super) fn replayed(evidence: &Evidence, service: &Service, need: &Need) -> T
     }
     own_shortfalls(&mut trust, evidence);
     trust
+}
+
+/// What the replay at the limit in force says of the model.
+fn compared_with_the_trace(trust: &mut Trust, evidence: &Evidence, fit: Option<&Fit>) {
+    let Some(fit) = fit else {
+        if evidence.refused > 0 {
+            trust.at_most(
+                Confidence::Medium,
+                "the model could not be compared with the trace: records were dropped, and tasks waited, or the limit changed"
+                    .to_owned(),
+            );
+        }
+        return;
+    };
+    if !fit.is_corrected() {
+        return;
+    }
+    let times = (fit.lost_by_replay.max(1.0) / fit.lost.max(1.0))
+        .max(fit.lost.max(1.0) / fit.lost_by_replay.max(1.0));
+    let grade = if fit.is_within() {
+        Confidence::Medium
+    } else {
+        Confidence::Low
+    };
+    trust.at_most(
+        grade,
+        format!(
+            "the model is off by {times:.1}x at the current limit: apply the limit, and trace again"
+        ),
+    );
+}
+
+/// What a socket that is full for long does to the records.
+fn patience(trust: &mut Trust, evidence: &Evidence, service: &Service) {
+    if evidence.booted_with_audit == Some(true) {
+        return;
+    }
+    let longest_ns = service.longest_pause_ns();
+    let empty_ns = whole(service.socket_records * service.record_ns);
+    if evidence.retried > 0
+        || (longest_ns >= PATIENCE_NS && longest_ns.saturating_add(empty_ns) > 5 * PATIENCE_NS)
+    {
+        trust.at_most(
+            Confidence::Medium,
+            "the consumer's socket was full for so long that kauditd may give records up: a larger limit may hide the loss"
+                .to_owned(),
+        );
+    }
 }
 
 /// What the programs themselves did not see.

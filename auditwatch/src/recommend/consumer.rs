@@ -77,6 +77,10 @@ fn of_cause(
         .and_then(|setup| setup.conf_path.clone())
         .unwrap_or_else(|| "/etc/audit/auditd.conf".to_owned());
     let (action, other) = match cause {
+        Cause::Stopped => (
+            "continue the consumer, and find the cause of the stop".to_owned(),
+            None,
+        ),
         Cause::OtherConsumer => (
             format!(
                 "make {} faster, or give it fewer records",
@@ -89,6 +93,10 @@ fn of_cause(
             pauses_matter(evidence, service).then(|| without_pauses(service)),
         ),
         Cause::Cpu => (less_for_each(evidence.setup.as_ref(), &path), None),
+        Cause::Quota => (
+            "raise the limit on auditd's CPU time (CPUQuota= of its unit)".to_owned(),
+            None,
+        ),
         Cause::CpuWait => (
             format!("raise priority_boost in {path}, or reserve a CPU for auditd"),
             None,
@@ -123,6 +131,13 @@ fn of_cause(
         Need::by_replay(&without_hurt, &other)
     });
     let hurt = evidence.refused + evidence.stalls;
+    if cause == Cause::Stopped
+        && let Some(setup) = &evidence.setup
+    {
+        return Advice::new(action, "the queue drains again", why)
+            .by(format!("kill -CONT {}", setup.pid))
+            .sparing(hurt);
+    }
     match then.filter(|then| then.overload.is_none()) {
         Some(then) => {
             let advice = Advice::new(

@@ -3,7 +3,7 @@
 use super::{
     Bottleneck, Confidence, Need, Options, Recommendation, Verdict,
     advice::{UNDO, apply},
-    cause::cause,
+    cause::{Cause, cause, under_quota},
     confidence::{self, SHORT_NS, Trust},
     consumer,
     curve::curve,
@@ -14,6 +14,8 @@ use super::{
 use crate::recommend::model::{
     demand::{float, whole},
     evidence::{Evidence, OtherLosses},
+    fit::Fit,
+    replay,
     service::Service,
 };
 
@@ -21,6 +23,8 @@ use crate::recommend::model::{
 const FOLKLORE_BYTES: u64 = 8970;
 /// The queues that may be full at once: main, retry and hold.
 const QUEUES: u64 = 3;
+/// No limit below the kernel's own is ever recommended, records.
+const LEAST_LIMIT: u64 = 64;
 /// A load of which records came within this time of a short trace's end goes on, ns.
 const AT_THE_END_NS: u64 = 20_000_000;
 
@@ -78,20 +82,27 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why:
         answer.needed_low = evidence.lowest_limit.map(|limit| limit + 1);
         return;
     };
+    let limited = under_quota(evidence, service);
+    let service = limited.as_ref().unwrap_or(service);
+    reasons::pace(evidence, service, why);
+    let fit = Fit::of(evidence, service);
+    if let Some(fit) = fit.as_ref().filter(|fit| fit.is_corrected()) {
+        reasons::corrected(evidence, fit, why);
+    }
+    let service = fit.as_ref().map_or(service, |fit| &fit.service);
     let need = Need::by_replay(evidence, service);
     answer.needed_low = Some(need.low);
     answer.needed_high = Some(need.high);
-    reasons::pace(evidence, service, why);
-    answer.trust(confidence::replayed(evidence, service, &need));
+    answer.trust(confidence::replayed(evidence, service, &need, fit.as_ref()));
     if need.is_starved {
         reasons::starved(&need, why);
         answer.bottleneck = Some(Bottleneck::Kauditd);
-        answer.curve = curve(evidence, service, need.high, None);
-        // The need is not known, but a limit that was asked for at least holds what the replay can ask for at most.
-        if wishes.floor.is_some_and(|floor| floor >= need.high) {
-            answer.verdict = Verdict::Raise;
-            name_limit(answer, need.high, evidence, wishes, why);
+        if evidence.goes_on() || !evidence.doubts.hooks.is_empty() {
+            answer.curve = curve(evidence, service, need.high, None);
+            return;
         }
+        // The upper end is what a late `kauditd` can ask for at most.
+        raise(answer, &need, service, evidence, wishes, why);
         return;
     }
     if let Some(what) = reasons::cannot_tell(evidence) {
@@ -112,11 +123,24 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why:
     if let Some((_, sentence)) = &cause {
         why.say(sentence.clone());
     }
+    if answer.cause == Some(Cause::Stopped) {
+        answer.needed = Some(need.records);
+        answer.verdict = Verdict::LimitWillNotHelp;
+        answer.bottleneck = Some(Bottleneck::Consumer);
+        if evidence.load_has_ended {
+            reasons::as_long_as_this(&need, why);
+        }
+        answer.curve = curve(evidence, service, need.records, None);
+        return;
+    }
     if let Some(overload) = need.overload {
         answer.needed = Some(need.records);
         answer.verdict = Verdict::LimitWillNotHelp;
         answer.bottleneck = Some(Bottleneck::Consumer);
         reasons::overload(service, overload, &need, why);
+        if evidence.has_drained() {
+            reasons::as_long_as_this(&need, why);
+        }
         why.advise(wait_time::trade(evidence, service, &need));
         answer.curve = curve(evidence, service, need.records, None);
         return;
@@ -127,19 +151,49 @@ fn hurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, why:
         return;
     }
     answer.needed = Some(need.records);
+    if let Some(given_up) = silently_lost(evidence, service, &need) {
+        // The limit only decides which counter does not show the loss.
+        answer.verdict = Verdict::LimitWillNotHelp;
+        answer.bottleneck = Some(Bottleneck::Socket);
+        reasons::only_silent(&need, given_up, why);
+        answer.curve = curve(evidence, service, need.records, None);
+        return;
+    }
     reasons::need(evidence, &need, wishes, why);
+    raise(answer, &need, service, evidence, wishes, why);
+}
+
+/// Names the limit that the upper end of the need asks for.
+fn raise(
+    answer: &mut Recommendation,
+    need: &Need,
+    service: &Service,
+    evidence: &Evidence,
+    wishes: &Options,
+    why: &mut Reasons,
+) {
     answer.verdict = Verdict::Raise;
-    let limit =
-        whole(float(need.records) * (1.0 + wishes.headroom)).max(evidence.limit.unwrap_or(0));
+    let limit = whole(float(need.high) * (1.0 + wishes.headroom)).max(evidence.limit.unwrap_or(0));
     name_limit(answer, limit, evidence, wishes, why);
     if let Some(limit) = answer.limit.filter(|_| answer.verdict == Verdict::Raise) {
         let capped = answer.capped_by_budget;
-        why.advise([reasons::set_limit(evidence, limit, need.records, capped)]);
+        why.advise([reasons::set_limit(evidence, limit, need.high, capped)]);
         if let Some(sentence) = wait_time::longer_stalls(evidence, service, limit) {
             why.say(sentence);
         }
     }
-    answer.curve = curve(evidence, service, need.records, answer.limit);
+    answer.curve = curve(evidence, service, need.high, answer.limit);
+}
+
+/// Records that nobody gets and no counter shows at a limit that loses none, if they are more than a tenth of what is
+/// lost now. With `audit=1` the kernel keeps them.
+fn silently_lost(evidence: &Evidence, service: &Service, need: &Need) -> Option<u64> {
+    if evidence.booted_with_audit == Some(true) {
+        return None;
+    }
+    let given_up = replay::unlimited(&need.steady_arrivals(evidence), service).given_up;
+    let lost = float(evidence.refused) + evidence.suppressed;
+    (given_up > 0.0 && given_up * 10.0 > lost).then(|| whole(given_up))
 }
 
 /// Leaves it at the least that the need can be: the trace does not tell more.
@@ -234,7 +288,13 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, wh
     answer.needed = Some(depth.max(1));
     answer.needed_low = answer.needed;
     answer.needed_high = answer.needed;
-    let wanted = whole(float(depth.max(1)) * (1.0 + wishes.headroom));
+    // A peak of the scheduler's making is another one in the next run.
+    let times = if evidence.peak_is_the_schedulers() {
+        2.0
+    } else {
+        1.0
+    };
+    let wanted = whole(float(depth.max(1)) * (1.0 + wishes.headroom * times));
     reasons::unhurt(evidence, depth, why);
     if current == 0 {
         answer.verdict = Verdict::Keep;
@@ -245,10 +305,19 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, wh
         let limit = answer.limit.filter(|_| answer.verdict == Verdict::Raise);
         let capped = answer.capped_by_budget;
         why.advise(limit.map(|limit| reasons::set_limit(evidence, limit, depth, capped)));
-    } else if largest_within_budget(evidence, wishes).is_some_and(|most| current > most) {
+    } else if let Some(most) =
+        largest_within_budget(evidence, wishes).filter(|&most| current > most)
+    {
         reasons::over_budget(evidence, current, wishes, why);
         answer.verdict = Verdict::Lower;
-        name_limit(answer, wanted, evidence, wishes, why);
+        // What another run needs, one trace does not tell: all that the budget allows.
+        name_limit(
+            answer,
+            most.max(wanted).max(LEAST_LIMIT),
+            evidence,
+            wishes,
+            why,
+        );
     } else {
         answer.verdict = Verdict::Keep;
         answer.limit = Some(current);

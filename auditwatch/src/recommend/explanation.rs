@@ -122,13 +122,7 @@ fn consumer(setup: &ConsumerSetup) -> String {
 fn assumptions(evidence: &Evidence, service: &Service) -> Vec<(&'static str, u64)> {
     let need = |service: &Service| replay::unlimited(&evidence.arrivals, service).met;
     vec![
-        (
-            "a consumer 10 % slower",
-            need(&Service {
-                record_ns: service.record_ns * 1.1,
-                ..service.clone()
-            }),
-        ),
+        ("a consumer 10 % slower", need(&service.slower(1.1))),
         (
             "no socket buffer",
             need(&Service {

@@ -71,11 +71,15 @@ impl Need {
             records,
             low: if is_starved { least } else { records.min(open) },
             high: if is_starved {
-                records.max(slices)
+                // While tasks wait, a slice brings no more than the limit lets in.
+                records
+                    .max(slices)
+                    .max(evidence.limit.unwrap_or(0).saturating_mul(2))
             } else {
                 records.max(open)
             },
-            is_open_or_closed: float(open) < float(records) * 0.9,
+            is_open_or_closed: evidence.stalls > 0
+                && float(records.min(open)) < float(records.max(open)) * 0.9,
             is_starved,
             overload,
         };
@@ -273,6 +277,9 @@ mod tests {
     fn service() -> Service {
         Service {
             record_ns: 1e6,
+            paces: Vec::new(),
+            pace_is_measured: true,
+            is_by_part: false,
             usual_ns: None,
             socket_records: 200.0,
             socket_is_measured: true,

@@ -7,7 +7,7 @@ use super::{
     wait_time,
 };
 use crate::{
-    recommend::model::{demand::whole, evidence::Evidence, service::Service},
+    recommend::model::{demand::whole, evidence::Evidence, fit::Fit, service::Service},
     units::{bytes, count, counted, duration, plural, was},
 };
 
@@ -279,6 +279,39 @@ pub(super) fn pace(evidence: &Evidence, service: &Service, why: &mut Reasons) {
     why.say(format!(
         "total demand: {}, including dropped and suppressed records",
         counted(whole(demand), "record")
+    ));
+}
+
+/// The pace by which the replay loses what was lost.
+pub(super) fn corrected(evidence: &Evidence, fit: &Fit, why: &mut Reasons) {
+    let limit = count(evidence.limit.unwrap_or(0));
+    let (by_replay, lost) = (count(whole(fit.lost_by_replay)), count(whole(fit.lost)));
+    why.say(if fit.is_within() {
+        format!(
+            "at limit {limit} the model loses {by_replay} records, and the trace {lost}: a consumer {:.2} times as slow agrees with it, and the need is told by that",
+            fit.slower
+        )
+    } else {
+        format!(
+            "at limit {limit} the model loses {by_replay} records, and the trace {lost}: no pace of the consumer explains it"
+        )
+    });
+}
+
+/// A larger limit would hide the loss.
+pub(super) fn only_silent(need: &Need, given_up: u64, why: &mut Reasons) {
+    why.say(format!(
+        "a limit of {} would drop no record, but kauditd would give up {} records after the socket was full for too long: a silent loss, which no counter of the kernel shows",
+        count(need.records),
+        count(given_up)
+    ));
+}
+
+/// What an overload that ended has needed.
+pub(super) fn as_long_as_this(need: &Need, why: &mut Reasons) {
+    why.say(format!(
+        "this load ended: if the next one lasts no longer, a limit of {} suffices for it",
+        count(need.records)
     ));
 }
 

@@ -133,6 +133,9 @@ mod tests {
     fn service() -> Service {
         Service {
             record_ns: 200_000.0,
+            paces: Vec::new(),
+            pace_is_measured: true,
+            is_by_part: false,
             usual_ns: None,
             socket_records: 200.0,
             socket_is_measured: true,

@@ -65,6 +65,9 @@ pub struct End {
     /// counted.
     #[serde(default)]
     pub own: Option<Footprint>,
+    /// Whether all that made the load is known to have ended, other than by `command`.
+    #[serde(default)]
+    pub load_has_ended: bool,
 }
 
 /// One line of a recording: an object with one key, which says what it is.
@@ -222,6 +225,7 @@ impl Replay {
                 command: None,
                 consumer: None,
                 own: None,
+                load_has_ended: false,
             }
         });
         Ok(sum_up(&timeline, &begin, end, breaks_off))
@@ -236,7 +240,8 @@ pub fn result(timeline: &Timeline, begin: &Begin, end: End) -> (Summary, Evidenc
 
 fn sum_up(timeline: &Timeline, begin: &Begin, end: End, breaks_off: bool) -> (Summary, Evidence) {
     // What its children used is known once it has ended.
-    let load_has_ended = end.command.is_some_and(|times| times.user_ns.is_some());
+    let load_has_ended =
+        end.load_has_ended || end.command.is_some_and(|times| times.user_ns.is_some());
     let setup = end.consumer;
     let mut summary = timeline.summary(begin.hooks.clone(), begin.source_reason.clone(), end.notes);
     summary.startup_ns = Some(begin.startup_ns);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use moments::Moments;
 use rare::RareFacts;
 use serde::{Deserialize, Serialize};
 use stranded::Stranded;
@@ -17,7 +18,11 @@ use crate::{
     },
     kernel::jiffies::jiffies_to_ns,
     recommend::model::demand::DemandBins,
-    sample::{CommandCounts, EventKind, Kept, Sample, histogram, loss::lost_records, record_type},
+    sample::{
+        CommandCounts, EventKind, Kept, Sample, histogram,
+        loss::{lost_records, message},
+        record_type,
+    },
     trace::{
         ledger::{Ledger, Residuals, counter_growth, stalls_missed},
         report::{
@@ -30,6 +35,7 @@ use crate::{
 };
 
 mod evidence;
+mod moments;
 mod notes;
 mod peak;
 mod rare;
@@ -63,6 +69,7 @@ pub struct Timeline {
     stranded: Stranded,
     kernel_lost: KernelLost,
     demand: DemandBins,
+    moments: Moments,
     talkers: Talkers,
     /// Time of the last sample before which records were asked for, ns of `CLOCK_MONOTONIC`.
     last_attempt_ns: u64,
@@ -100,6 +107,7 @@ impl Timeline {
             rare,
             stranded: Stranded::default(),
             demand: DemandBins::default(),
+            moments: Moments::default(),
             talkers: Talkers::default(),
             last_attempt_ns: zero.at_ns,
             kernel_lost: KernelLost::default(),
@@ -131,6 +139,15 @@ impl Timeline {
         if let Some(changed) = &sample.talkers {
             self.talkers.add(changed);
         }
+        let refused = sample
+            .losses
+            .as_ref()
+            .and_then(|losses| losses.get(message::BACKLOG_LIMIT));
+        self.moments.add(
+            sample.at_ns,
+            sample.consumer.as_ref(),
+            refused.copied().unwrap_or(0),
+        );
         let duration_ns = sample.at_ns.saturating_sub(before.at_ns);
         let mut ledger = Ledger::between(&before, sample, &sample.events);
         // Counting goes on while it is read: the laws hold at the end.

@@ -1,31 +1,32 @@
-//! `cargo xtask bench accuracy`: storms come in, how near the recommended limits are to the truth goes out.
+//! `cargo xtask bench accuracy`: loads come in, how near the recommended limits are to the truth goes out.
 //!
-//! The truth is the greatest length of the queue in runs without a limit. Each storm then runs once at each limit that
+//! The truth is the greatest length of the queue in runs without a limit. Each load then runs once at each limit that
 //! hurts, with and without waiting, and is asked for the limit that it needed.
 
 use std::{
     collections::BTreeMap, fmt::Write as _, fs, path::Path, process::ExitCode, time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
 
-use super::storms::Stage;
+use super::{
+    storms::Stage,
+    yardstick::{Source, TRUTHS, is_set_aside},
+};
 use crate::{duration, kernels::Release};
 
 /// Where the table is kept.
 const DOCUMENT: &str = "docs/accuracy.md";
-/// Runs without a limit.
-const TRUTHS: usize = 3;
-/// Limits at which the predicted loss is held against a real run, in hundredths of the truth.
-const SHARES: [u64; 6] = [20, 35, 50, 65, 80, 95];
+/// Per cent that a recommendation adds to the need.
+const HEADROOM_PCT: u64 = 20;
 /// What a recommendation, headroom included, may be of the truth.
 const GOOD: std::ops::RangeInclusive<f64> = 1.0..=1.3;
 /// The same where a trace cannot tell two kinds of tasks from each other.
-const GOOD_IF_FLAGGED: std::ops::RangeInclusive<f64> = 1.0..=2.7;
+const GOOD_IF_FLAGGED: std::ops::RangeInclusive<f64> = 1.0..=2.0;
 
-/// Scores `recommend` on storms.
+/// Scores `recommend` on loads.
 #[derive(Args, Debug)]
 pub(super) struct AccuracyArgs {
     /// The guest's kernel.
@@ -34,39 +35,40 @@ pub(super) struct AccuracyArgs {
     /// When the guest is killed, such as 90s, 5m or 1h.
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
     time_limit: Duration,
-    /// Write the table into the document.
-    #[arg(long)]
+    /// Write the tables into the document; it takes all loads of all sources.
+    #[arg(long, conflicts_with_all = ["source", "loads"])]
     write: bool,
-    /// Storms of the library; all that end by themselves without.
-    storms: Vec<String>,
+    /// Where loads come from; all sources without.
+    #[arg(long)]
+    source: Vec<Source>,
+    /// Loads by name; all of the sources without.
+    loads: Vec<String>,
 }
 
-/// Storms that no limit helps, or whose queue does not depend on it: nobody takes their records, or they are lost before
-/// they come to the queue.
-const WITHOUT_NEED: [&str; 2] = ["no-auditd", "rate-limited"];
-
-/// Runs the storms and prints the table.
+/// Runs the loads and prints the tables.
 pub(super) fn run(args: &AccuracyArgs) -> Result<ExitCode> {
     let stage = Stage::set(args.kernel, args.time_limit)?;
-    let names = if args.storms.is_empty() {
-        let listed = stage.run("auditwatch bench list | cut -d' ' -f1")?;
-        let names = listed.lines().map(str::to_owned);
-        names
-            .filter(|name| !WITHOUT_NEED.contains(&name.as_str()))
-            .collect()
-    } else {
-        args.storms.clone()
-    };
-    let mut scores = Vec::new();
-    for name in &names {
-        let sane = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        ensure!(sane && !name.is_empty(), "{name:?} is no name of a storm");
-        let output = stage.run(&script(name)).with_context(|| name.clone())?;
-        let score = Score::of(name, &runs(&output).with_context(|| name.clone())?)?;
-        eprint!("{}", score.rows());
-        scores.push(score);
+    let mut text = introduction(args.kernel);
+    for source in [Source::Library, Source::Storms, Source::Programs] {
+        if !args.source.is_empty() && !args.source.contains(&source) {
+            continue;
+        }
+        let mut loads = source.loads(&stage)?;
+        if !args.loads.is_empty() {
+            loads.retain(|load| args.loads.contains(&load.name));
+        }
+        let mut scores = Vec::new();
+        for load in &loads {
+            let name = &load.name;
+            let output = stage
+                .run(&load.script, &load.share)
+                .with_context(|| name.clone())?;
+            let score = Score::of(name, &runs(&output).with_context(|| name.clone())?)?;
+            eprint!("{}", score.rows());
+            scores.push(score);
+        }
+        text.push_str(&section(source, &scores));
     }
-    let text = document(args.kernel, &scores);
     if args.write {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("..")
@@ -76,20 +78,6 @@ pub(super) fn run(args: &AccuracyArgs) -> Result<ExitCode> {
         print!("{text}");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints a line for each run: its kind, limit, wait time and report.
-fn script(storm: &str) -> String {
-    let shares = SHARES.map(|share| share.to_string()).join(" ");
-    format!(
-        "run() {{ auditwatch bench run {storm} --limit $2 --wait-time-ms $3 --json >/tmp/report 2>/tmp/errors; \
-         [ -s /tmp/report ] || {{ cat /tmp/errors >&2; exit 1; }}; echo $1 $2 $3 $(tail -n 1 /tmp/report); }}\n\
-         for number in $(seq {TRUTHS}); do run truth 0 60000; done\n\
-         need=$(grep -o '\"depth\":{{\"max\":[0-9]*' /tmp/report | head -n 1 | grep -o '[0-9]*$')\n\
-         for wait in 0 60000; do for limit in 64 320 $((need / 10)); do\n\
-         if [ $limit -lt $need ] && [ $limit -gt 7 ]; then run case $limit $wait; fi; done; done\n\
-         if [ $need -gt 40 ]; then for share in {shares}; do run loss $((need * share / 100)) 0; done; fi\n"
-    )
 }
 
 /// One run of a storm.
@@ -108,11 +96,17 @@ fn runs(output: &str) -> Result<Vec<Run>> {
             let mut word = || words.next().context("the guest's line is cut short");
             let (kind, limit, wait, report) = (word()?, word()?, word()?, word()?);
             let report: Value = serde_json::from_str(report).context("reading a report")?;
+            // A bench's report has the trace beside the truth; a trace's is the summary itself.
+            let trace = if report["trace"].is_object() {
+                report["trace"].clone()
+            } else {
+                report
+            };
             Ok(Run {
                 kind: kind.to_owned(),
                 limit: limit.parse()?,
                 waits: wait != "0",
-                trace: report["trace"].clone(),
+                trace,
             })
         })
         .collect()
@@ -139,6 +133,19 @@ struct Case {
     loss_error_pct: Option<f64>,
 }
 
+impl Case {
+    /// Whether the limit is below what was needed.
+    fn is_below(&self) -> bool {
+        self.ratio
+            .is_some_and(|ratio| rounded(ratio) < *GOOD.start())
+    }
+}
+
+/// A ratio as the table shows it.
+fn rounded(ratio: f64) -> f64 {
+    (ratio * 100.0).round() / 100.0
+}
+
 impl Score {
     fn of(storm: &str, runs: &[Run]) -> Result<Self> {
         let mut truths: Vec<u64> = of_kind(runs, "truth")
@@ -160,7 +167,12 @@ impl Score {
         let cases = of_kind(runs, "case")
             .map(|run| {
                 let answer = &run.trace["recommendation"];
-                let recommended = answer["limit"].as_u64();
+                // The memory budget caps the limit, not the model.
+                let capped = answer["capped_by_budget"] == true;
+                let needed = answer["needed_high"].as_u64().filter(|_| capped);
+                let recommended = needed
+                    .map(|needed| needed + (needed * HEADROOM_PCT).div_ceil(100))
+                    .or(answer["limit"].as_u64());
                 Case {
                     limit: run.limit,
                     waits: run.waits,
@@ -268,70 +280,113 @@ fn within(cases: &[&Case], range: &std::ops::RangeInclusive<f64>) -> String {
         .iter()
         .filter(|case| {
             case.ratio
-                .is_some_and(|ratio| range.contains(&((ratio * 100.0).round() / 100.0)))
+                .is_some_and(|ratio| range.contains(&rounded(ratio)))
         })
         .count();
     format!("{good} of {}", cases.len())
 }
 
-fn document(kernel: Release, scores: &[Score]) -> String {
-    let all: Vec<&Case> = scores.iter().flat_map(|score| &score.cases).collect();
-    let raised = |case: &&&Case| case.verdict == "raise";
-    let pick = |waits: bool, flagged: bool| -> Vec<&Case> {
-        all.iter()
-            .filter(raised)
-            .filter(|case| case.waits == waits && (case.confidence == "low") == flagged)
-            .copied()
-            .collect()
-    };
-    let others: Vec<&&Case> = all.iter().filter(|case| case.verdict != "raise").collect();
-    let errors: Vec<f64> = all.iter().filter_map(|case| case.loss_error_pct).collect();
-    let mean = errors.iter().sum::<f64>() / float(errors.len().max(1) as u64);
-    let mut text = format!(
+/// What the document says first.
+fn introduction(kernel: Release) -> String {
+    format!(
         "# Accuracy of the recommended limits\n\n\
-         Made by `cargo xtask bench accuracy --write`, in a guest with kernel {kernel} and one CPU whose clock counts\n\
-         instructions. It uses each storm of the library that a limit can help. The truth is the peak depth in {TRUTHS} runs\n\
-         without a limit. The storm then runs once at 64, at 320 and at a tenth of the truth, with the wait time at 0\n\
-         (records are refused) and at 60 s (tasks wait). Each of these traces gives one recommendation.\n\
-         [recommendation.md](recommendation.md) describes the method.\n\n\
-         | cases with a number | recommended / truth | |\n|---|---|---|\n"
-    );
-    for (label, cases, range, words) in [
-        ("records refused", pick(false, false), &GOOD, "1.0 to 1.3"),
-        (
-            "tasks waited, one answer",
-            pick(true, false),
-            &GOOD,
-            "1.0 to 1.3",
+         Made by `cargo xtask bench accuracy --write`, in guests with kernel {kernel} and one CPU whose clock counts\n\
+         instructions. The truth is the peak depth in {TRUTHS} runs without a limit. Each load then runs once at 64, at 320\n\
+         and at a tenth of the truth with the wait time at 0 (records are refused). It runs at 64 and 320 with a long wait\n\
+         time (tasks wait). Each of these traces gives one recommendation.\n\
+         A limit above the memory budget is scored as if there were none.\n\
+         [recommendation.md](recommendation.md) describes the method.\n"
+    )
+}
+
+/// The score of the loads of one source, each load with its rows.
+fn section(source: Source, scores: &[Score]) -> String {
+    let (title, about) = match source {
+        Source::Library => (
+            "The library",
+            "Each storm of the library that a limit can help.",
         ),
-        (
-            "tasks waited, two estimates (low confidence)",
-            pick(true, true),
-            &GOOD_IF_FLAGGED,
-            "1.0 to 2.7",
+        Source::Storms => (
+            "Storms of other shapes",
+            "Their files are in `xtask/src/bench/yardstick`. Half of them were set aside before the model was changed.",
         ),
-    ] {
+        Source::Programs => (
+            "Programs",
+            "Shell programs under the real auditd with STIG rules: unhampered, with 4 % of a CPU (`quota`), or stopped now \
+             and then (`hiccup`).",
+        ),
+    };
+    let mut text = format!("\n## {title}\n\n{about}\n\n");
+    let halves: &[(&str, Option<bool>)] = match source {
+        Source::Library => &[("all", None)],
+        _ => &[
+            ("used for the model", Some(false)),
+            ("set aside", Some(true)),
+        ],
+    };
+    text.push_str("| cases | refused: 1.0 to 1.3 | waited: 1.0 to 1.3 | waited, low confidence: 1.0 to 2.0 | below 1.0 | other verdicts | loss off by, % |\n|---|---|---|---|---|---|---|\n");
+    for &(words, half) in halves {
+        let cases: Vec<&Case> = scores
+            .iter()
+            .filter(|score| half.is_none_or(|aside| is_set_aside(&score.storm) == aside))
+            .flat_map(|score| &score.cases)
+            .collect();
+        text.push_str(&sums(words, &cases));
+    }
+    let all: Vec<&Case> = scores.iter().flat_map(|score| &score.cases).collect();
+    text.push_str("\n| confidence | within 1.0 to 1.3 | below 1.0 |\n|---|---|---|\n");
+    for grade in ["high", "medium", "low"] {
+        let raised = raised(&all, |case| case.confidence == grade);
+        let below = raised.iter().filter(|case| case.is_below()).count();
         let _ = writeln!(
             text,
-            "| {label} | within {words} | {} |",
-            within(&cases, range)
+            "| {grade} | {} | {below} of {} |",
+            within(&raised, &GOOD),
+            raised.len()
         );
     }
-    let _ = writeln!(
-        text,
-        "\n{} cases have another verdict. The predicted loss at {} other limits is off by {mean:.1} % of the storm's events \
-         on average.\n",
-        others.len(),
-        SHARES.len()
-    );
     text.push_str(
-        "| storm | truth | traced at | | verdict | needed | recommended | / truth | confidence | loss off by, % |\n\
+        "\n| load | truth | traced at | | verdict | needed | recommended | / truth | confidence | loss off by, % |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for score in scores {
         text.push_str(&score.rows());
     }
     text
+}
+
+/// The cases with a number that a condition holds for.
+fn raised<'a>(cases: &[&'a Case], is_meant: impl Fn(&Case) -> bool) -> Vec<&'a Case> {
+    cases
+        .iter()
+        .filter(|case| case.verdict == "raise" && is_meant(case))
+        .copied()
+        .collect()
+}
+
+/// A row of sums.
+fn sums(words: &str, cases: &[&Case]) -> String {
+    let all = raised(cases, |_| true);
+    let below = all.iter().filter(|case| case.is_below()).count();
+    let errors: Vec<f64> = cases
+        .iter()
+        .filter_map(|case| case.loss_error_pct)
+        .collect();
+    let mean = errors.iter().sum::<f64>() / float(errors.len().max(1) as u64);
+    format!(
+        "| {words} | {} | {} | {} | {below} of {} | {} | {mean:.1} |\n",
+        within(&raised(cases, |case| !case.waits), &GOOD),
+        within(
+            &raised(cases, |case| case.waits && case.confidence != "low"),
+            &GOOD
+        ),
+        within(
+            &raised(cases, |case| case.waits && case.confidence == "low"),
+            &GOOD_IF_FLAGGED
+        ),
+        all.len(),
+        cases.len() - all.len(),
+    )
 }
 
 #[cfg(test)]

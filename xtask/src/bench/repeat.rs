@@ -36,7 +36,7 @@ pub(super) fn run(args: &RepeatArgs) -> Result<ExitCode> {
     let mut differ = false;
     for boot in 1..=args.times.get() {
         let runs = stage
-            .run(&script)
+            .run(&script, &[])
             .and_then(|output| runs(&output))
             .with_context(|| format!("boot {boot}"))?;
         println!(

@@ -43,8 +43,8 @@ impl Stage {
         })
     }
 
-    /// Runs a shell script in a guest in which nothing is left to chance; returns what it printed.
-    pub(super) fn run(&self, script: &str) -> Result<String> {
+    /// Runs a shell script in a guest in which nothing is left to chance, with these files in its /mnt; returns what it printed.
+    pub(super) fn run(&self, script: &str, share: &[PathBuf]) -> Result<String> {
         let guest = Guest {
             icount: true,
             without_chance: true,
@@ -54,7 +54,7 @@ impl Stage {
         let command = ["sh", "-c", script].map(Into::into);
         let overlay = Overlay {
             programs: &self.programs,
-            share: &[],
+            share,
             command: &command,
         };
         vm::output(&guest, &self.cache, &self.image, &overlay)

@@ -137,6 +137,8 @@ async fn perform(
         command: None,
         consumer,
         own: view.live.detach().await?,
+        // The producers are done, and the queue is quiet.
+        load_has_ended: true,
     });
     ensure_heard(&producers, summary.ledger.attempted)?;
     let truth = Truth {

@@ -227,6 +227,7 @@ async fn finish(
         command,
         consumer,
         own: own.ok().flatten(),
+        load_has_ended: false,
     });
     let written = output.summary(&summary);
     // Where the output is what failed, the summary found the same.

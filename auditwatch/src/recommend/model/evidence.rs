@@ -4,7 +4,7 @@
 
 use super::{
     demand::{Arrival, float},
-    service::Service,
+    service::{Moment, Service},
 };
 use crate::{
     auditd::{ConsumerSetup, CpuTimes},
@@ -13,6 +13,9 @@ use crate::{
 
 /// Where nothing was lost: SYSCALL, PROCTITLE and EOE go together.
 const USUAL_RECORDS_PER_LOSS: f64 = 3.0;
+
+/// A load that asked for nothing for so long has ended, ns.
+const CALM_NS: u64 = 200_000_000;
 
 /// Why records were lost, beside the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +128,8 @@ pub struct Evidence {
     pub suppressed: f64,
     /// Losses for other reasons.
     pub other_losses: OtherLosses,
+    /// Records that `kauditd` put into the retry queue, since the consumer's socket had no room in time.
+    pub retried: u64,
     /// Stalls.
     pub stalls: u64,
     /// Their sum, ns.
@@ -147,6 +152,8 @@ pub struct Evidence {
     pub arrivals: Vec<Arrival>,
     /// Length of a bin of `arrivals`, ns.
     pub bin_ns: u64,
+    /// What was refused, and what the consumer did, in the course of the trace.
+    pub moments: Vec<Moment>,
     /// Start of the window, ns of `CLOCK_MONOTONIC`.
     pub begin_ns: u64,
     /// About when the last record was asked for, ns of `CLOCK_MONOTONIC`.
@@ -179,6 +186,21 @@ impl Evidence {
             _ => false,
         };
         self.waiting_end > 0 || full
+    }
+
+    /// Whether the load had ended, and all of it had left the queue, when the window ended.
+    #[must_use]
+    pub fn has_drained(&self) -> bool {
+        self.depth_end == Some(0)
+            && self.waiting_end == 0
+            && (self.load_has_ended
+                || self.last_attempt_ns + CALM_NS < self.begin_ns + self.duration_ns)
+    }
+
+    /// Whether the queue was as long as it ever was while the consumer's socket had room: `kauditd` did not get the CPU.
+    #[must_use]
+    pub fn peak_is_the_schedulers(&self) -> bool {
+        self.depth_max.is_some_and(|max| max > 0) && self.depth_max == self.depth_max_with_room
     }
 
     /// Whether a loss makes the kernel panic (`-f 2`).

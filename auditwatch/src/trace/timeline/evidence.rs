@@ -2,7 +2,7 @@
 
 use super::Timeline;
 use crate::kernel::jiffies::jiffies_to_ns;
-use auditwatch_ebpf::FILLING;
+use auditwatch_ebpf::{FILLING, LONG_PAUSE_NS};
 
 use crate::{
     hooks::{
@@ -35,15 +35,11 @@ impl Timeline {
         let hz = self.hz();
         let refused = ledger.dropped.backlog_limit.unwrap_or(0);
         let consumer = self.last.consumer.as_ref();
-        let service = consumer.and_then(|consumer| Service::of(consumer, self.rare.pauses()));
         // Skipped calls are missing from the bins, and counted again by the laws.
         let seen = Seen {
             arrivals: self.demand.share_seen(attempted(ledger)),
             suppressed: self.share_understood(refused),
         };
-        let half = service
-            .as_ref()
-            .map_or(100.0, |service| service.socket_records / 2.0);
         let clock = self
             .last
             .state
@@ -54,6 +50,20 @@ impl Timeline {
                 ticks,
                 hz,
             });
+        let arrivals = clock
+            .map(|clock| self.demand.arrivals(clock, seen))
+            .unwrap_or_default();
+        let service = consumer.and_then(|consumer| {
+            // A task whose record is refused is ahead of the host's clock, and meets the pause as well.
+            let last_ns = arrivals.last().map_or(0, |arrival| arrival.at_ns);
+            let open = self
+                .open_pause(consumer, hz)
+                .map(|(since_ns, now_ns)| (since_ns, now_ns.max(last_ns)));
+            Service::of(consumer, self.rare.pauses(), open, self.moments.in_order())
+        });
+        let half = service
+            .as_ref()
+            .map_or(100.0, |service| service.socket_records / 2.0);
         let last = &self.last.state;
         Evidence {
             duration_ns: summary.duration_ns,
@@ -84,6 +94,7 @@ impl Timeline {
                     + ledger.dropped.hold_overflow.unwrap_or(0),
                 silent: ledger.dropped.silent.unwrap_or(0),
             },
+            retried: ledger.retried.unwrap_or(0),
             stalls: stalls.map_or(0, |stalls| stalls.count),
             stalled_ns: stalls.map_or(0, |stalls| stalls.total_ns),
             longest_stall_ns: stalls.map_or(0, |stalls| stalls.max_ns),
@@ -97,10 +108,9 @@ impl Timeline {
             depth_end: last.depth.map(u64::from),
             waiting_end: last.waiters.map_or(0, u64::from),
             load_has_ended,
-            arrivals: clock
-                .map(|clock| self.demand.arrivals(clock, seen))
-                .unwrap_or_default(),
+            arrivals,
             bin_ns: hz.map_or(0, |hz| self.demand.bin_ns(hz)),
+            moments: self.moments.in_order().to_vec(),
             begin_ns: self.zero.at_ns,
             last_attempt_ns: self.last_attempt_ns,
             service,
@@ -120,6 +130,26 @@ impl Timeline {
                 breaks_off: false,
             },
         }
+    }
+
+    /// The pause that is not over at the last sample: since when, and when that was, ns of `CLOCK_MONOTONIC`.
+    fn open_pause(&self, consumer: &Consumer, hz: Option<u32>) -> Option<(u64, u64)> {
+        let now_ns = self.last.at_ns;
+        let by_ticks = || {
+            let ticks = self
+                .last
+                .state
+                .jiffies?
+                .checked_sub(consumer.unread_since_ticks?)?;
+            Some(jiffies_to_ns(ticks, hz?))
+        };
+        let lasts_ns = consumer
+            .unread_since_ns
+            .map(|since_ns| now_ns.saturating_sub(since_ns))
+            .or_else(by_ticks)?;
+        // One that took nothing in all of a short trace may have been slow before, or be slow from now on.
+        (lasts_ns >= LONG_PAUSE_NS || consumer.reads == 0)
+            .then(|| (now_ns.saturating_sub(lasts_ns), now_ns))
     }
 
     /// The share of refused attempts of which it is known what went with them.
