@@ -35,7 +35,6 @@ mod stamp;
 mod talkers;
 mod timeline;
 mod traces;
-mod utc;
 mod verdict;
 mod wall;
 mod words;

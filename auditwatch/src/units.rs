@@ -1,4 +1,6 @@
-//! Numbers for eyes: thousands, durations, sizes.
+//! Numbers for eyes: thousands, durations, sizes, moments.
+
+pub mod utc;
 
 /// A count with its thousands apart: `1,204`.
 #[must_use]

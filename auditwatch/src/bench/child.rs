@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::process_stat::ProcessStat;
+
 /// A process, known by its number and its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildId {
@@ -23,9 +25,10 @@ impl ChildId {
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        start_and_state(&stat)
-            .filter(|&(_, state)| state != 'Z')
-            .map(|(start_ticks, _)| Self { pid, start_ticks })
+        let ProcessStat {
+            state, start_ticks, ..
+        } = ProcessStat::parse(&stat)?;
+        (state != 'Z').then_some(Self { pid, start_ticks })
     }
 
     /// Whether it still runs.
@@ -46,14 +49,6 @@ impl ChildId {
             let _ = pidfd_send_signal(process, signal);
         }
     }
-}
-
-/// Start time and state of `/proc/PID/stat`: fields 22 and 3, counted from behind
-/// the name, which may hold anything.
-fn start_and_state(stat: &str) -> Option<(u64, char)> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((fields.nth(18)?.parse().ok()?, state))
 }
 
 /// Gives this process a name of its own, at most 15 bytes long.
@@ -118,10 +113,5 @@ mod tests {
             ..own
         };
         assert!(!later.runs());
-        assert_eq!(
-            start_and_state("7 (a) b) S 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 0"),
-            Some((4711, 'S'))
-        );
-        assert_eq!(start_and_state("nonsense"), None);
     }
 }

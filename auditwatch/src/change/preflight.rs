@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     change::journal::Target,
-    kernel::{audit_state::KernelState, privileges::Privileges},
+    kernel::{
+        audit_state::{KernelState, QUEUES},
+        privileges::Privileges,
+        record_size::USUAL_RECORD_BYTES,
+    },
     units::{bytes, count, counted, duration},
 };
 
-/// Queues that the limit bounds: main, retry, hold.
-const QUEUES: u64 = 3;
-/// A record of usual length where the kernel's types do not tell, bytes.
-const USUAL_RECORD_BYTES: u64 = 2304;
 /// What CIS Benchmarks and DISA STIGs ask for, records.
 const BASELINE: u32 = 8192;
 

@@ -12,12 +12,13 @@ use super::{
     report::{Advice, Boot, Diagnosis},
     words::seconds,
 };
-use crate::units::{bytes, count};
+use crate::{
+    kernel::record_size::USUAL_RECORD_BYTES,
+    units::{bytes, count},
+};
 
 /// The limit that CIS Benchmarks and DISA STIG ask for, records.
 pub const BASELINE: u32 = 8192;
-/// Memory of a queued record in nearly all cases (`sk_buff` and data), bytes.
-const RECORD_BYTES: u64 = 2304;
 
 /// All of it.
 #[must_use]
@@ -160,7 +161,7 @@ fn raise(diagnosis: &Diagnosis, limits: &Limits, place: &Place) -> Option<Advice
     } else {
         ""
     };
-    let memory = u64::from(target) * RECORD_BYTES;
+    let memory = u64::from(target) * USUAL_RECORD_BYTES;
     Some(say(
         format!(
             "raise the limit to {}{locked}{}",
@@ -243,7 +244,7 @@ fn other(cause: Cause, boots: &[&Boot], place: &Place) -> Option<Advice> {
                      itself, so that a bigger limit does not help. SELinux denials of auditd_t are such records \
                      (kernel bug, fixed in 5.13)",
                     count(u64::from(depth)),
-                    bytes(u64::from(depth) * RECORD_BYTES)
+                    bytes(u64::from(depth) * USUAL_RECORD_BYTES)
                 ),
                 [
                     place.live(&["ausearch -m AVC -c auditd | tail", "auditctl -l"]),

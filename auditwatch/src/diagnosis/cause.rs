@@ -5,11 +5,10 @@
 use serde::Serialize;
 
 use super::report::{Boot, Verdict, What};
+use crate::kernel::audit_state::BOOT_LIMIT;
 
 /// Overflows that begin earlier than this after boot come before the rules, seconds.
 const EARLY_S: u64 = 60;
-/// The kernel's own limit, records.
-const BOOT_LIMIT: u32 = 64;
 /// An overflow that lasts longer is no burst, seconds.
 const LONG_S: u64 = 60;
 /// A queue that is longer than its limit by more has records that the limit does not hold, records.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{report::DayLosses, utc};
+use super::report::DayLosses;
+use crate::units::utc;
 
 /// A day, microseconds.
 const DAY_US: i64 = 86_400_000_000;

@@ -8,8 +8,9 @@ use super::{
     report::Source,
     scan::readable,
     stamp::{Speaker, Stamped, clean, clock, stamped},
-    utc, wall,
+    wall,
 };
+use crate::units::utc;
 
 /// Hosts that are told apart; lines of others belong to the last one.
 const MOST_HOSTS: usize = 256;
@@ -138,7 +139,7 @@ impl Hosts {
     pub fn entry(&mut self, number: u64, entry: &Entry) {
         let of_time;
         let wall = if entry.wall.is_empty() {
-            of_time = entry.realtime_us.map_or_else(String::new, utc::text);
+            of_time = entry.realtime_us.map_or_else(String::new, utc::microsecond);
             of_time.as_bytes()
         } else {
             &entry.wall

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The backlog limit that the kernel begins with, where neither a rule nor the command line says otherwise, records.
+pub const BOOT_LIMIT: u32 = 64;
+/// The queues that the limit bounds, and that may be full at once: main, retry and hold.
+pub const QUEUES: u64 = 3;
+
 /// The kernel's audit variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelState {

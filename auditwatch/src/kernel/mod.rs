@@ -13,6 +13,7 @@ pub mod filter_memory;
 pub mod filter_rule;
 pub mod jiffies;
 pub mod privileges;
+pub mod process_stat;
 pub mod record_size;
 pub mod symbols;
 pub mod types;

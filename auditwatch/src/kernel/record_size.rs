@@ -13,6 +13,8 @@ const CACHE_LINE_BYTES: u64 = 64;
 /// `MAX_AUDIT_MESSAGE_LENGTH` of libaudit, a buffer of its own, which runbooks
 /// multiply the limit by.
 pub const FOLKLORE_RECORD_BYTES: u64 = 8970;
+/// Memory of a queued record in nearly all cases (`sk_buff` and data), for where the kernel's types do not tell, bytes.
+pub const USUAL_RECORD_BYTES: u64 = 2304;
 
 /// Bytes of a queued record beside its data area; `None` without the kernel's types.
 #[must_use]
@@ -52,6 +54,6 @@ mod tests {
     #[test]
     fn usual_record_takes_the_measured_bytes() {
         // 5.10 to 7.2, amd64: 320 and 232 or 224 rounded to 256.
-        assert_eq!(usual(320, 256), 2304);
+        assert_eq!(usual(320, 256), USUAL_RECORD_BYTES);
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         conf::{AuditdConf, plugin_is_active},
         state::AuditdState,
     },
+    kernel::process_stat::ProcessStat,
     untrusted::Untrusted,
 };
 
@@ -55,7 +56,8 @@ fn consumer_below(root: &Path, pid: Option<u32>, now: SystemTime) -> Option<Cons
         pid,
         nice: tree
             .text(&format!("{process}/stat"))
-            .and_then(|stat| nice(&stat)),
+            .and_then(|stat| ProcessStat::parse(&stat))
+            .map(|stat| stat.nice),
         times: tree.times(pid),
         cpu_quota: control_group::cpu_quota(root, pid),
         is_stopped: control_group::is_stopped(root, pid),
@@ -159,12 +161,6 @@ fn conf_dir(command: &str) -> Option<String> {
     None
 }
 
-/// The nice value: the 19th field of a process's `stat`, the 17th behind the name in parentheses.
-fn nice(stat: &str) -> Option<i32> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(16)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -259,6 +255,5 @@ mod tests {
     fn a_directory_may_stand_right_behind_its_option() {
         assert_eq!(conf_dir("auditd\0-c/a\0").as_deref(), Some("/a"));
         assert_eq!(conf_dir("auditd\0-n\0"), None);
-        assert_eq!(nice("garbage"), None);
     }
 }

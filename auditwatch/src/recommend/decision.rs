@@ -11,20 +11,20 @@ use super::{
     reasons::{self, Reasons},
     talkers, wait_time,
 };
-use crate::recommend::model::{
-    demand::{float, whole},
-    evidence::{Evidence, OtherLosses},
-    fit::Fit,
-    replay,
-    service::Service,
+use crate::{
+    kernel::{
+        audit_state::{BOOT_LIMIT, QUEUES},
+        record_size::FOLKLORE_RECORD_BYTES,
+    },
+    recommend::model::{
+        demand::{float, whole},
+        evidence::{Evidence, OtherLosses},
+        fit::Fit,
+        replay,
+        service::Service,
+    },
 };
 
-/// The kernel's figure of folklore: what a record is said to take, bytes.
-const FOLKLORE_BYTES: u64 = 8970;
-/// The queues that may be full at once: main, retry and hold.
-const QUEUES: u64 = 3;
-/// No limit below the kernel's own is ever recommended, records.
-const LEAST_LIMIT: u64 = 64;
 /// A load of which records came within this time of a short trace's end goes on, ns.
 const AT_THE_END_NS: u64 = 20_000_000;
 
@@ -313,7 +313,7 @@ fn unhurt(answer: &mut Recommendation, evidence: &Evidence, wishes: &Options, wh
         // What another run needs, one trace does not tell: all that the budget allows.
         name_limit(
             answer,
-            most.max(wanted).max(LEAST_LIMIT),
+            most.max(wanted).max(u64::from(BOOT_LIMIT)),
             evidence,
             wishes,
             why,
@@ -391,7 +391,7 @@ fn finish(
         .zip(evidence.record_bytes)
         .map(|(limit, bytes)| limit.saturating_mul(bytes));
     answer.memory_worst_bytes = shown.and_then(|limit| memory_worst(evidence, limit));
-    answer.memory_folklore_bytes = shown.map(|limit| limit.saturating_mul(FOLKLORE_BYTES));
+    answer.memory_folklore_bytes = shown.map(|limit| limit.saturating_mul(FOLKLORE_RECORD_BYTES));
     let sets = matches!(answer.verdict, Verdict::Raise | Verdict::Lower);
     if let Some(limit) = answer.limit.filter(|_| sets) {
         answer.apply = Some(apply(limit));

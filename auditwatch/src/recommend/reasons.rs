@@ -7,12 +7,10 @@ use super::{
     wait_time,
 };
 use crate::{
+    kernel::audit_state::BOOT_LIMIT,
     recommend::model::{demand::whole, evidence::Evidence, fit::Fit, service::Service},
     units::{bytes, count, counted, duration, plural, was},
 };
-
-/// The kernel's default limit, where neither a rule nor the command line says otherwise.
-const BOOT_LIMIT: u64 = 64;
 
 /// What is told, in order.
 #[derive(Debug, Default)]
@@ -60,7 +58,7 @@ pub(super) fn trace_longer() -> String {
 
 /// What is wrong with the settings, whatever the load.
 pub(super) fn settings(evidence: &Evidence, why: &mut Reasons) {
-    if evidence.hurt() && evidence.limit == Some(BOOT_LIMIT) {
+    if evidence.hurt() && evidence.limit == Some(u64::from(BOOT_LIMIT)) {
         why.say("the limit is 64, the kernel's default at boot".to_owned());
     }
     if let Some(suspicion) = wait_time::suspicion(evidence) {
@@ -429,7 +427,7 @@ pub(super) fn set_limit(evidence: &Evidence, limit: u64, need: u64, capped: bool
             "the peak depth without a limit is {}, and the limit is {}{}",
             count(need),
             evidence.limit.map_or_else(|| "?".to_owned(), count),
-            if evidence.limit == Some(BOOT_LIMIT) {
+            if evidence.limit == Some(u64::from(BOOT_LIMIT)) {
                 ", the kernel's default at boot"
             } else {
                 ""

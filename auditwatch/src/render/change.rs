@@ -10,7 +10,7 @@ use crate::{
         revert::PartState,
     },
     kernel::jiffies::jiffies_to_ns,
-    units::{counted, duration},
+    units::{counted, duration, utc},
     untrusted::{shell_word, shown},
 };
 
@@ -140,7 +140,7 @@ pub fn history(journal: &Journal) -> String {
     }
     let mut text = Text::default();
     for change in &journal.changes {
-        let when = utc(change.at_ms);
+        let when = utc::second(change.at_ms);
         text.row(
             &format!("change {}", change.id),
             &format!("{when}, {}", in_words(change.state)),
@@ -208,33 +208,6 @@ const fn in_words(state: State) -> &'static str {
     }
 }
 
-/// `2026-11-25 22:14:07 UTC`, by the calendar's own rule (days from civil, proleptic Gregorian).
-#[must_use]
-pub fn utc(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    // Years of 400 begin on 1 March of year 0, so that leap days come last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
-        time / 3600,
-        time / 60 % 60,
-        time % 60
-    )
-}
-
 /// Two columns.
 #[derive(Default)]
 struct Text(String);
@@ -273,18 +246,5 @@ impl Text {
         if let Some(stopped) = &at_boot.stopped_at {
             self.row("", &format!("loading of the rules stops at {stopped}"));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_shown_as_dates() {
-        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
-        assert_eq!(utc(1_772_323_199_999), "2026-02-28 23:59:59 UTC");
-        assert_eq!(utc(4_102_444_800_000), "2100-01-01 00:00:00 UTC");
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     cli::apply::ApplyArgs,
     commands::{executor::who, output::say},
     render::{change, json},
+    units::utc,
 };
 
 /// What scripts read of a change that was refused.
@@ -73,7 +74,7 @@ fn utc_now() -> String {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    change::utc(u64::try_from(since.as_millis()).unwrap_or(0))
+    utc::second(u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 /// Asks on the terminal.
