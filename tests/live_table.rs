@@ -1,13 +1,13 @@
 //! The live table and the summary at several widths: no line is wider than its output, whatever the numbers are.
 
 use auditwatch::{
-    bench::ground_truth::Point,
+    bench::ground_truth::{Point, PointKind},
     recommend::{CurvePoint, Options, recommend},
     render::{bench, live_table::LiveTable, recommendation, style::Style, summary},
     trace::{
         command_cost::CommandCost,
         ledger::Ledger,
-        report::{Interval, IntervalDepth, IntervalStalls, PeakBy},
+        report::{Interval, IntervalDepth, IntervalKind, IntervalStalls, PeakBy},
     },
 };
 
@@ -24,7 +24,7 @@ const WIDTHS: [usize; 6] = [40, 60, 79, 80, 100, 120];
 /// A second of a storm at a limit of 64.
 fn storm() -> Interval {
     Interval {
-        kind: "interval".to_owned(),
+        kind: IntervalKind::Interval,
         at_ns: 875_000_000,
         duration_ns: SECOND,
         ledger: Ledger::default(),
@@ -299,7 +299,7 @@ fn curve_and_sweep_fit_the_width_and_are_ascii_if_required() {
     let points: Vec<Point> = [0, 64, u32::MAX]
         .into_iter()
         .map(|limit| Point {
-            kind: "point".to_owned(),
+            kind: PointKind::Point,
             limit,
             attempted: Some(u64::MAX),
             lost: Some(u64::MAX),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::report::Summary;
+use crate::{storm::Kind, trace::report::Summary};
 
 /// What one producer did in one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ pub struct ProducerReport {
     pub phase: String,
     /// The producer's name.
     pub name: String,
-    /// Its kind.
-    pub kind: String,
+    /// What its events are.
+    pub kind: Kind,
     /// Threads.
     pub threads: u32,
     /// Events made.
@@ -162,11 +162,19 @@ pub fn agree(checks: &[Check]) -> bool {
     checks.iter().all(|check| check.agrees != Some(false))
 }
 
+/// `bench`, the kind of a [`BenchReport`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BenchKind {
+    /// The only one.
+    Bench,
+}
+
 /// One benchmark run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchReport {
     /// Always `bench`.
-    pub kind: String,
+    pub kind: BenchKind,
     /// Version of this form; keys are only ever added.
     pub schema: u32,
     /// The storm's name.
@@ -186,11 +194,19 @@ pub struct BenchReport {
 /// Version of [`BenchReport`].
 pub const SCHEMA: u32 = 1;
 
+/// `point`, the kind of a [`Point`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PointKind {
+    /// The only one.
+    Point,
+}
+
 /// What a storm came to at one limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// Always `point`.
-    pub kind: String,
+    pub kind: PointKind,
     /// Backlog limit, records; 0 for none.
     pub limit: u32,
     /// Records attempted.
@@ -219,7 +235,7 @@ impl Point {
     pub fn of(report: &BenchReport) -> Self {
         let trace = &report.trace;
         Self {
-            kind: "point".to_owned(),
+            kind: PointKind::Point,
             limit: report.limit,
             attempted: trace.ledger.attempted,
             lost: trace.lost,

@@ -192,7 +192,7 @@ impl Thread {
         ProducerReport {
             phase: phase.to_owned(),
             name: producer.name.clone(),
-            kind: producer.kind.name().to_owned(),
+            kind: producer.kind,
             threads: producer.threads,
             events: self.latencies_ns.len(),
             failed: self.failed,

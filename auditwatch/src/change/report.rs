@@ -45,11 +45,19 @@ pub struct AtBootReport {
     pub stopped_at: Option<String>,
 }
 
+/// `apply`, the kind of a [`ApplyReport`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplyKind {
+    /// The only one.
+    Apply,
+}
+
 /// What `apply` has done, or would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ApplyReport {
     /// Always `apply`.
-    pub kind: String,
+    pub kind: ApplyKind,
     /// Version of this format; keys are only ever added to it.
     pub schema: u32,
     /// Whether nothing was to be done.
@@ -86,11 +94,19 @@ pub struct ApplyReport {
     pub undo: Option<String>,
 }
 
+/// `undo`, the kind of a [`UndoReport`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UndoKind {
+    /// The only one.
+    Undo,
+}
+
 /// What `undo` has done, or would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UndoReport {
     /// Always `undo`.
-    pub kind: String,
+    pub kind: UndoKind,
     /// Version of this format; keys are only ever added to it.
     pub schema: u32,
     /// Whether nothing was to be done.

@@ -14,7 +14,7 @@ use crate::{
     change::{
         journal::{Change, Journal, State},
         journal_file::{self, JournalFile},
-        report::UndoReport,
+        report::{UndoKind, UndoReport},
         revert::Part,
     },
     cli::apply::UndoArgs,
@@ -59,7 +59,7 @@ pub fn run(args: &UndoArgs) -> Result<ExitCode> {
         );
     }
     let mut report = UndoReport {
-        kind: "undo".to_owned(),
+        kind: UndoKind::Undo,
         schema: 1,
         dry_run: args.dry_run,
         id: change.id,

@@ -52,11 +52,19 @@ pub struct Step {
     pub sleepers_left: u64,
 }
 
+/// `rescue`, the kind of a [`RescueReport`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RescueKind {
+    /// The only one.
+    Rescue,
+}
+
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RescueReport {
     /// Always `rescue`.
-    pub kind: String,
+    pub kind: RescueKind,
     /// Version of this format; keys are only ever added to it.
     pub schema: u32,
     /// What is the matter.
@@ -127,7 +135,7 @@ impl RescueReport {
             }
         };
         let mut report = Self {
-            kind: "rescue".to_owned(),
+            kind: RescueKind::Rescue,
             schema: 1,
             verdict,
             depth: last.depth,

@@ -119,11 +119,19 @@ pub struct Circumstance {
     pub b: Untrusted,
 }
 
+/// `comparison`, the kind of a [`Comparison`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComparisonKind {
+    /// The only one.
+    Comparison,
+}
+
 /// Two traces side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Always `comparison`.
-    pub kind: String,
+    pub kind: ComparisonKind,
     /// Version of this form.
     pub schema: u32,
     /// Lengths of the traces, ns.
@@ -254,7 +262,7 @@ pub fn compare(a: &Trace, b: &Trace) -> Comparison {
             .map(|&(name, unit, pick)| one(name, unit, pick(&a.summary), pick(&b.summary))),
     );
     Comparison {
-        kind: "comparison".to_owned(),
+        kind: ComparisonKind::Comparison,
         schema: SCHEMA,
         duration_ns: [a.summary.duration_ns, b.summary.duration_ns],
         intervals,

@@ -15,11 +15,19 @@ use crate::{
     untrusted::Untrusted,
 };
 
+/// `interval`, the kind of a [`Interval`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntervalKind {
+    /// The only one.
+    Interval,
+}
+
 /// One step of the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Always `interval`.
-    pub kind: String,
+    pub kind: IntervalKind,
     /// End of the interval, ns since the zero point.
     pub at_ns: u64,
     /// Length, ns.
@@ -318,11 +326,19 @@ pub struct KernelFacts {
 /// Version of the summary's format. Keys are only ever added to it; 2 renamed `talkers_other.untold`.
 pub const SUMMARY_SCHEMA: u32 = 2;
 
+/// `summary`, the kind of a [`Summary`]: no other is written, and a line of another is not read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SummaryKind {
+    /// The only one.
+    Summary,
+}
+
 /// The whole window: the last line of a trace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Always `summary`.
-    pub kind: String,
+    pub kind: SummaryKind,
     /// Version of this format; keys are only ever added to it.
     pub schema: u32,
     /// The kernel.
@@ -374,4 +390,17 @@ pub struct Summary {
     pub own: Option<Footprint>,
     /// What the reader should know before trusting the counts.
     pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_another_kind_is_not_read() {
+        let json = serde_json::to_string(&IntervalKind::Interval).expect("a word");
+        assert_eq!(json, r#""interval""#);
+        assert!(serde_json::from_str::<IntervalKind>(&json).is_ok());
+        assert!(serde_json::from_str::<SummaryKind>(&json).is_err());
+    }
 }

@@ -26,8 +26,8 @@ use crate::{
     trace::{
         ledger::{Ledger, Residuals, counter_growth, stalls_missed},
         report::{
-            Change, Depth, Interval, IntervalDepth, IntervalStalls, KernelFacts, Memory,
-            SUMMARY_SCHEMA, StallSummary, Status, Summary,
+            Change, Depth, Interval, IntervalDepth, IntervalKind, IntervalStalls, KernelFacts,
+            Memory, SUMMARY_SCHEMA, StallSummary, Status, Summary, SummaryKind,
         },
         talkers::{Talkers, Totals},
     },
@@ -162,7 +162,7 @@ impl Timeline {
         let (interval_max, interval_max_by) =
             peak::of_interval(&before, sample, ledger.dropped.backlog_limit).unzip();
         Interval {
-            kind: "interval".to_owned(),
+            kind: IntervalKind::Interval,
             at_ns: sample.at_ns.saturating_sub(self.zero.at_ns),
             duration_ns,
             attempted_per_s: ledger.attempted.map(per_s),
@@ -227,7 +227,7 @@ impl Timeline {
                 (Some(report.rows), Some(report.other), Some(report.by))
             });
         Summary {
-            kind: "summary".to_owned(),
+            kind: SummaryKind::Summary,
             schema: SUMMARY_SCHEMA,
             kernel: KernelFacts {
                 release: self.host.release.clone(),

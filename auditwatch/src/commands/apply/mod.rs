@@ -29,7 +29,7 @@ use crate::{
         journal_file::{self, JournalFile},
         preflight::{self, Runtime},
         regression::{self, Relapse, Window},
-        report::ApplyReport,
+        report::{ApplyKind, ApplyReport},
         writers,
     },
     cli::apply::ApplyArgs,
@@ -179,7 +179,7 @@ fn prepare(args: &ApplyArgs, choice: &Choice) -> Result<Prepared> {
         None => (Vec::new(), None, None, Vec::new()),
     };
     let report = ApplyReport {
-        kind: "apply".to_owned(),
+        kind: ApplyKind::Apply,
         schema: 1,
         dry_run: args.dry_run,
         id: None,

@@ -14,7 +14,7 @@ use super::{participants::Participants, setup::Setup};
 use crate::{
     bench::{
         board::Slot,
-        ground_truth::{self, BenchReport, ProducerReport, Truth},
+        ground_truth::{self, BenchKind, BenchReport, ProducerReport, Truth},
     },
     cli::SourceChoice,
     hooks::plan::Preference,
@@ -151,7 +151,7 @@ async fn perform(
     };
     let checks = ground_truth::check(&truth, &summary);
     let report = BenchReport {
-        kind: "bench".to_owned(),
+        kind: BenchKind::Bench,
         schema: ground_truth::SCHEMA,
         storm: storm.name.clone(),
         limit: after.status.backlog_limit,
