@@ -3,11 +3,12 @@
 //! An import that the table does not list or that leads upwards, a row that lists too much, a command that imports
 //! another, and a pure module that touches the world are failures here.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
+
+use sources::{files, modules, product, sources, test_modules};
+
+#[path = "architecture/sources.rs"]
+mod sources;
 
 const WINGS: &str = include_str!("wings.txt");
 const MOST_WINGS: usize = 24;
@@ -37,6 +38,8 @@ const IMPURE: [&str; 21] = [
     "io::stdin",
     "io::stdout",
 ];
+/// Wings that call the kernel past what safe crates offer; all others forbid unsafe code at their root.
+const UNSAFE: [&str; 5] = ["bench", "commands", "live", "netlink", "probe"];
 /// Macros that write where a pure module must not.
 const PRINTS: [&str; 4] = ["print!", "println!", "eprint!", "eprintln!"];
 const MOST_LINES: usize = 500;
@@ -80,82 +83,6 @@ fn wings() -> Vec<Wing> {
 
 fn wing_of(module: &str) -> &str {
     module.split("::").next().unwrap_or(module)
-}
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
-/// Every source file below a directory, with its text.
-fn files(directory: &Path) -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("a source directory can be listed") {
-        let path = entry.expect("an entry can be read").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("a source file is text");
-            found.push((path, text));
-        }
-    }
-    found
-}
-
-/// The modules that are shipped, by name, each with its code.
-fn modules() -> BTreeMap<String, String> {
-    let all: BTreeMap<String, String> = files(&sources())
-        .into_iter()
-        .map(|(path, text)| (module(&path), text))
-        .collect();
-    let tests: Vec<String> = all
-        .iter()
-        .flat_map(|(module, text)| test_modules(text).map(move |name| format!("{module}::{name}")))
-        .collect();
-    all.into_iter()
-        .filter(|(module, _)| !tests.contains(module))
-        .map(|(module, text)| (module, product(&text)))
-        .collect()
-}
-
-/// The module that a file is.
-fn module(path: &Path) -> String {
-    let path = path.strip_prefix(sources()).expect("a source file");
-    let name = path.with_extension("").display().to_string();
-    let name = name.replace('/', "::");
-    name.strip_suffix("::mod").unwrap_or(&name).to_owned()
-}
-
-/// Modules in files of their own that exist for tests only.
-fn test_modules(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.lines().zip(text.lines().skip(1));
-    lines.filter_map(|(attribute, item)| {
-        let (_, name) = item.split_once("mod ")?;
-        (attribute.trim() == "#[cfg(test)]").then(|| name.trim_end_matches(';'))
-    })
-}
-
-/// The code of a file: no comments, and nothing that is for tests only. It goes by
-/// indentation, which rustfmt keeps right.
-fn product(text: &str) -> String {
-    let mut product = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let code = line.trim_start();
-        if code == "#[cfg(test)]" {
-            let indent = &line[..line.len() - code.len()];
-            let ends = [format!("{indent}}}"), format!("{indent}}};")];
-            let mut item = lines
-                .by_ref()
-                .skip_while(|line| line.trim_start().starts_with("#["));
-            if item.next().is_some_and(|first| !first.ends_with(';')) {
-                item.find(|line| ends.iter().any(|end| end == line));
-            }
-        } else if !code.starts_with("//") {
-            product.push_str(line);
-            product.push('\n');
-        }
-    }
-    product
 }
 
 /// Names and signs of a piece of code.
@@ -409,6 +336,26 @@ fn only_the_edge_uses_anyhow() {
         if !edge.contains(&wing_of(module)) {
             assert_eq!(named(module, code, &["anyhow"]), [""; 0], "{module}");
         }
+    }
+}
+
+#[test]
+fn unsafe_code_is_where_it_is_needed() {
+    for wing in wings() {
+        let name = wing.name;
+        let all = files(&sources());
+        let is_forbidden = all.iter().any(|(path, text)| {
+            let root = [format!("{name}.rs"), format!("{name}/mod.rs")];
+            root.iter().any(|root| *path == sources().join(root))
+                && text.lines().any(|line| line == "#![forbid(unsafe_code)]")
+        });
+        assert_eq!(is_forbidden, !UNSAFE.contains(&name), "{name}");
+    }
+    for wing in UNSAFE {
+        let uses = modules()
+            .iter()
+            .any(|(module, code)| wing_of(module) == wing && tokens(code).contains(&"unsafe"));
+        assert!(uses, "{wing} needs no unsafe code, so it is to forbid it");
     }
 }
 

@@ -3,6 +3,8 @@
 //! In: values that `commands` read from the host. Out: plain data, which recordings keep and the
 //! recommendation names the bottleneck from. Pure; it must not judge.
 
+#![forbid(unsafe_code)]
+
 use serde::{Deserialize, Serialize};
 
 use self::{conf::AuditdConf, state::AuditdState};

@@ -1,5 +1,7 @@
 //! The command line: commands and options. It does nothing by itself.
 
+#![forbid(unsafe_code)]
+
 pub mod apply;
 pub mod bench;
 pub mod printing;

@@ -4,6 +4,8 @@
 //! A log undercounts: the kernel prints under a limit that audit shares with everything else. So the figures
 //! are lower bounds, and the need is never a number that was not measured.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 
 use crate::untrusted::Untrusted;

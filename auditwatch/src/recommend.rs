@@ -3,6 +3,8 @@
 //! In: [`Evidence`] of one trace, and what the user wants of the answer. Out: a verdict, the
 //! number, the curve behind it and the reasons in words. Pure; docs/recommendation.md explains it.
 
+#![forbid(unsafe_code)]
+
 use serde::{Deserialize, Serialize};
 
 use crate::recommend::model::evidence::Evidence;

@@ -6,6 +6,8 @@
 //! with gawk; docs/persistence.md says what is modelled. It reads no file: what it has to know of paths, users
 //! and groups it asks of a [`Lookup`].
 
+#![forbid(unsafe_code)]
+
 pub mod auditctl;
 pub mod c_number;
 pub mod compile;

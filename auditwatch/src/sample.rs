@@ -3,6 +3,8 @@
 //! All counts are totals since the zero point. What was not measured is `None`,
 //! never 0. Plain data: it is recorded, replayed and tested as it is.
 
+#![forbid(unsafe_code)]
+
 pub mod container;
 pub mod footprint;
 pub mod histogram;

@@ -3,6 +3,8 @@
 //! In: what the kernel answered, what BPF could read, and facts. Out: a
 //! [`StatusReport`]. Pure.
 
+#![forbid(unsafe_code)]
+
 use serde::{Deserialize, Serialize};
 
 use crate::{

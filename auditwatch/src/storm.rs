@@ -3,6 +3,8 @@
 //! In: the text of a storm file (docs/storms.md). Out: a [`Storm`] that has been
 //! checked, or the line that is wrong and why. Pure: it runs nothing.
 
+#![forbid(unsafe_code)]
+
 mod conf;
 mod format;
 pub mod library;

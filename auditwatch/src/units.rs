@@ -1,5 +1,7 @@
 //! Numbers for eyes: thousands, durations, sizes, moments.
 
+#![forbid(unsafe_code)]
+
 pub mod utc;
 
 /// A count with its thousands apart: `1,204`.

@@ -15,6 +15,8 @@
 //!
 //! Pure: it prints nothing.
 
+#![forbid(unsafe_code)]
+
 use std::{
     borrow::Cow,
     ffi::OsStr,

@@ -2,6 +2,8 @@
 //!
 //! It plans, records and judges. Only `netlink::control` and the commands carry a plan out.
 
+#![forbid(unsafe_code)]
+
 pub mod journal;
 pub mod journal_file;
 pub mod manual_steps;

@@ -2,6 +2,8 @@
 //!
 //! In: facts, and what came of trying. Out: [`Diagnosis`]. Pure.
 
+#![forbid(unsafe_code)]
+
 mod findings;
 
 use serde::{Deserialize, Serialize};

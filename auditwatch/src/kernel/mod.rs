@@ -2,6 +2,8 @@
 //!
 //! Parsing is pure; [`facts`] does the reading, in one place.
 
+#![forbid(unsafe_code)]
+
 pub mod audit_state;
 pub mod btf;
 pub mod cmdline;

@@ -1,6 +1,8 @@
 //! Rendering: intervals and summaries as text. In: values. Out: bytes. It must
 //! not measure or decide anything.
 
+#![forbid(unsafe_code)]
+
 pub mod bench;
 pub mod change;
 pub mod comparison;
