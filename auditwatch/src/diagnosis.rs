@@ -37,6 +37,7 @@ mod stamp;
 mod talkers;
 mod timeline;
 mod traces;
+mod unit;
 mod verdict;
 mod wall;
 mod words;

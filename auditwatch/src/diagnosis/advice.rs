@@ -60,7 +60,7 @@ pub fn advice(diagnosis: &Diagnosis, place: &Place) -> Vec<Advice> {
     .into_iter()
     .any(has);
     if is_unclear && is_about_limit && !place.is_disk() {
-        advice.push(measure(place));
+        advice.push(measure(has(Cause::Overflow), place));
     }
     let mut seen: Vec<String> = Vec::new();
     advice.retain(|advice| {
@@ -79,17 +79,22 @@ fn say(what: impl Into<String>, why: impl Into<String>, commands: Vec<String>) -
     }
 }
 
-fn measure(place: &Place) -> Advice {
+fn measure(is_too_small: bool, place: &Place) -> Advice {
+    let why = if is_too_small {
+        "a log shows that the limit was too small, and not how much more is needed"
+    } else {
+        "the log does not show why the records were lost"
+    };
     if place.runs_auditwatch() {
         say(
             "measure the need under the same load",
-            "a log shows that the limit was too small, and not how much more is needed",
+            why,
             vec!["auditwatch recommend --for 10m".to_owned()],
         )
     } else {
         say(
             "watch the counter and the queue under the same load",
-            "a log shows that the limit was too small, and not how much more is needed",
+            why,
             place.live(&["watch -n 1 auditctl -s"]),
         )
     }

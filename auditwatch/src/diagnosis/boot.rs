@@ -300,6 +300,7 @@ impl Account {
         }
         if let Some(rate_limit) = rate_limit {
             self.report.rate_limit = Some(rate_limit);
+            self.report.lost_at_rate_limit |= rate_limit > 0;
         }
         if let Some(limit) = limit {
             self.limit(limit, LimitSource::Loss, at);

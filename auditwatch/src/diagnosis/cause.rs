@@ -88,8 +88,11 @@ pub fn causes(boot: &Boot) -> Vec<Cause> {
     let is_stuck = boot.kauditd_stuck_seconds.is_some();
     let is_far = is_far_above(boot);
     let is_over = boot.overflow_limit.is_some() || reason("backlog_limit");
-    let is_rate = reason("rate_limit")
-        || boot.lost_at_least > 0 && boot.rate_limit.is_some_and(|rate| rate > 0) && !is_over;
+    // Without a limit, none was too small.
+    let has_no_limit = boot.limits.last().is_some_and(|seen| seen.limit == 0);
+    // A line of the kernel shows that it was in force at a loss; settings alone do not.
+    let is_rate =
+        reason("rate_limit") || boot.lost_at_least > 0 && boot.lost_at_rate_limit && !is_over;
     let is_gone = auditd("died") || reason("auditd_gone");
     let is_hung = !boot.hung_tasks.is_empty();
     let mut found = Vec::new();
@@ -125,6 +128,7 @@ pub fn causes(boot: &Boot) -> Vec<Cause> {
     let is_likely = boot.lost_at_least > 0
         && boot.reasons.is_empty()
         && boot.counter.is_some()
+        && !has_no_limit
         && !is_rate
         && !is_gone;
     put(is_plain && (is_over || is_likely), Cause::Overflow);

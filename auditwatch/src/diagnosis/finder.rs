@@ -71,10 +71,12 @@ enum Anchor {
     Other,
 }
 
-const ANCHORS: [(&str, Anchor); 35] = [
+const ANCHORS: [(&str, Anchor); 38] = [
     ("audit_lost=", Anchor::Lost),
     ("audit_backlog=", Anchor::Depth),
     ("audit: ", Anchor::Audit),
+    // As a translation, or a console without room, prints it.
+    ("audit:", Anchor::Audit),
     (" callbacks suppressed", Anchor::Suppressed),
     ("type=", Anchor::Type),
     ("Kernel panic - not syncing: ", Anchor::Panic),
@@ -108,6 +110,8 @@ const ANCHORS: [(&str, Anchor); 35] = [
     ("messages lost", Anchor::Other),
     ("message repeated", Anchor::Other),
     (" lost ", Anchor::Other),
+    ("Active: failed", Anchor::Other),
+    ("admin_space_left(", Anchor::Other),
 ];
 
 /// Finds facts.

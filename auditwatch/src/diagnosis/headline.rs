@@ -90,7 +90,8 @@ fn losses(diagnosis: &Diagnosis) -> String {
             _ => " to the rate limit".to_owned(),
         }
     } else {
-        diagnosis.limit.map_or_else(String::new, |limit| {
+        let limit = diagnosis.limit.filter(|&limit| limit > 0);
+        limit.map_or_else(String::new, |limit| {
             format!(" at a limit of {}", count(u64::from(limit)))
         })
     };

@@ -8,10 +8,11 @@ use memchr::memmem::find;
 use super::{
     daemon::Daemon,
     scan::{digits, value_of},
+    unit::unit,
 };
 
 /// Of auditd and audispd; the first that fits.
-const OF_AUDITD: [(&[u8], Daemon); 31] = [
+const OF_AUDITD: [(&[u8], Daemon); 33] = [
     (b"listening for events", Daemon::Started),
     (b"audit daemon is exiting", Daemon::Stopped),
     (b"terminated unexpectedly", Daemon::PluginEnded),
@@ -23,6 +24,8 @@ const OF_AUDITD: [(&[u8], Daemon); 31] = [
     (b"Error setting audit daemon pid", Daemon::NotStarted),
     (b"Cannot open netlink audit socket", Daemon::NotStarted),
     (b"Could not open dir", Daemon::NotStarted),
+    (b"must be larger than admin_space_left", Daemon::NotStarted),
+    (b"Unknown keyword", Daemon::NotStarted),
     (b"No buffer space available", Daemon::NoBuffers),
     (b"reporting limit reached", Daemon::PluginReportsEnd),
     (b"suspending event passing", Daemon::PluginsSuspended),
@@ -186,12 +189,18 @@ pub fn on_console(message: &[u8]) -> Option<Heard> {
     if message.starts_with(b"Stopping auditd:") && has(b"OK") {
         return Some(Heard::Daemon(Daemon::Stopped));
     }
+    if has(b"must be larger than admin_space_left") {
+        return Some(Heard::Daemon(Daemon::NotStarted));
+    }
     // `[  OK  ] Started ...`.
     if message.starts_with(b"[")
         && let Some(end) = memchr::memchr(b']', &message[..message.len().min(16)])
     {
         let after = super::scan::skip_spaces(&message[end + 1..]);
         return unit(after).map(Heard::Daemon);
+    }
+    if has(b"auditd.service - ") || has(b"ExecStart=") {
+        return unit(message).map(Heard::Daemon);
     }
     if let Some((_, program)) = SIGNS.iter().find(|(sign, _)| has(sign)) {
         return of_others(message).map(|_| Heard::Other(program));
@@ -206,34 +215,6 @@ const SIGNS: [(&[u8], &[u8]); 4] = [
     (b"auditd/audit_linux.go", b"auditbeat"),
     (b"[auditd]", b"auditbeat"),
 ];
-
-/// What systemd says of auditd's unit, whose description has changed over time.
-fn unit(message: &[u8]) -> Option<Daemon> {
-    let has = |words: &[u8]| find(message, words).is_some();
-    if has(b"Security Audit") {
-        if message.starts_with(b"Started ") {
-            return Some(Daemon::Started);
-        }
-        if message.starts_with(b"Stopped ") {
-            return Some(Daemon::Stopped);
-        }
-        return message
-            .starts_with(b"Failed to start ")
-            .then_some(Daemon::NotStarted);
-    }
-    let rest = message.strip_prefix(b"auditd.service: ")?;
-    let rest_has = |words: &[u8]| find(rest, words).is_some();
-    if rest_has(b"start operation timed out") || rest_has(b"Start operation timed out") {
-        return Some(Daemon::NotStarted);
-    }
-    if rest_has(b"Failed with result") {
-        return Some(Daemon::Failed);
-    }
-    (rest.starts_with(b"Main process exited") && !rest_has(b"status=0/SUCCESS")
-        || rest_has(b"main process exited")
-        || rest_has(b"OOM killer"))
-    .then_some(Daemon::Died)
-}
 
 /// `AUDIT_STATUS: enabled=1 flag=1 pid=1135 rate_limit=0 backlog_limit=320 lost=0 backlog=0`, up to 2.3.
 fn one_line(message: &[u8]) -> Option<Status> {

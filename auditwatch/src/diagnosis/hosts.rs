@@ -81,6 +81,7 @@ impl Hosts {
     }
 
     fn line(&mut self, number: u64, line: &[u8]) {
+        let line = unquoted(line);
         if line.len() < SHORTEST_LINE {
             return;
         }
@@ -262,4 +263,11 @@ fn short_name(host: &[u8]) -> &[u8] {
         Some(dot) if !is_address && dot > 0 => &host[..dot],
         _ => host,
     }
+}
+/// A line without the marks of a mail that quotes it.
+fn unquoted(mut line: &[u8]) -> &[u8] {
+    while let Some(rest) = line.strip_prefix(b">") {
+        line = rest.strip_prefix(b" ").unwrap_or(rest);
+    }
+    line
 }

@@ -16,6 +16,7 @@ use super::{
     report::Source,
     scan::{digits, readable},
     stamp::{Speaker, Stamped},
+    unit::UnitLines,
 };
 use crate::untrusted::Untrusted;
 
@@ -60,6 +61,7 @@ pub struct Log {
     /// The boot that lines belong to.
     now: usize,
     status: StatusLines,
+    unit: UnitLines,
     blocked: Option<Blocked>,
     /// A clock that went back, and what was said since.
     back_us: Option<u64>,
@@ -82,6 +84,7 @@ impl Log {
             last: None,
             now: 0,
             status: StatusLines::default(),
+            unit: UnitLines::default(),
             blocked: None,
             back_us: None,
             waiting: Vec::new(),
@@ -105,6 +108,7 @@ impl Log {
         if let Some(status) = self.status.line(line) {
             self.boot().status(status, &Moment::new(number, None, None));
         }
+        self.unit.pass(line);
     }
 
     /// The boots, with numbers from the next one on.
@@ -162,7 +166,11 @@ impl Log {
                 self.kernel(found.message, &at);
                 if found.speaker == Speaker::Unknown {
                     let status = self.status.line(found.message).map(Heard::Status);
-                    let heard = status.or_else(|| heard::on_console(found.message));
+                    let has_failed = self.unit.line(found.message);
+                    let failed = has_failed.then_some(Heard::Daemon(Daemon::NotStarted));
+                    let heard = status
+                        .or(failed)
+                        .or_else(|| heard::on_console(found.message));
                     self.heard(heard, b"", &at);
                 }
             }

@@ -157,6 +157,9 @@ pub struct Boot {
     pub enabled: Option<u32>,
     /// `-r`, records a second.
     pub rate_limit: Option<u32>,
+    /// Whether a line of the kernel shows a rate limit in force at a loss; settings alone do not.
+    #[serde(skip)]
+    pub lost_at_rate_limit: bool,
     /// `--backlog_wait_time`, jiffies.
     pub wait_time_jiffies: Option<u32>,
     /// Records that the kernel printed since no auditd took them.
