@@ -337,3 +337,25 @@ fn messages_are_handed_out_within_a_document_of_any_form() {
         }
     }
 }
+
+/// A directory of more names than are listed is named: what is in it may be what was looked for.
+#[test]
+fn a_directory_with_too_many_names_is_named() {
+    let disk = tempfile::tempdir().expect("a directory");
+    let logs = disk.path().join("var/log");
+    std::fs::create_dir_all(&logs).expect("a directory");
+    std::fs::write(logs.join("messages"), "a line\n").expect("a file");
+    for number in 0..65_536 {
+        std::fs::hard_link(logs.join("messages"), logs.join(number.to_string()))
+            .or_else(|_| std::fs::write(logs.join(number.to_string()), ""))
+            .expect("a file");
+    }
+    let root = disk.path().to_str().expect("text");
+    let output = run(&["diagnose", "--root", root], MOST_KIB);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("not read: ") && stderr.contains("var/log: "),
+        "{stderr}"
+    );
+}

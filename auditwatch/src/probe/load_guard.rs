@@ -38,6 +38,9 @@ use crate::{
 
 /// `audit_failure`: a lost record is a panic (`AUDIT_FAIL_PANIC`, uapi).
 const PANIC: u32 = 2;
+/// Shortest wait time with which a record of ours is sure to find room on a host that is only busy, ticks: one second
+/// at 1000 HZ, four at 250.
+const LEAST_WAIT_TICKS: u32 = 1_000;
 /// Time between two looks at the queue.
 const LOOK: Duration = Duration::from_millis(1);
 /// Time between two looks at settings that stand in the way.
@@ -220,13 +223,16 @@ impl LoadGuard {
         if !keeps_out(&excluded, BPF_RECORD) {
             return Err(LoadRisk::Panic("no exclude rule filters it".to_owned()));
         }
-        // Other records of ours wait for room as everybody's do, unless nobody waits here.
-        if state.wait_time_jiffies == Some(0) && self.is_audited(&state) != Some(false) {
-            return Err(LoadRisk::Panic(
-                "the wait time is 0 while a rule audits the bpf system call, which is called often; set a wait time, \
-                 or remove that rule"
-                    .to_owned(),
-            ));
+        // Other records of ours wait for room as everybody's do, unless nobody waits long here.
+        if state
+            .wait_time_jiffies
+            .is_some_and(|ticks| ticks < LEAST_WAIT_TICKS)
+            && self.is_audited(&state) != Some(false)
+        {
+            return Err(LoadRisk::Panic(format!(
+                "the wait time is below {LEAST_WAIT_TICKS} ticks while a rule audits the bpf system call, which is called \
+                 often; set a longer wait time, or remove that rule"
+            )));
         }
         Ok(())
     }

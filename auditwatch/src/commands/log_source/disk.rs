@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{BufReader, Read as _},
+    io::{BufReader, ErrorKind, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn of_disk(path: &Path) -> Result<Logs> {
     };
     for (directory, begins) in PLACES {
         let directory = Path::new(directory);
-        let names = root.names(directory).unwrap_or_default();
+        let names = names(&root, directory, &mut logs);
         let names = beginning(&names, begins);
         for family in families(&names) {
             of_files(&root, directory, &family.name, &family.files, &mut logs);
@@ -91,10 +91,10 @@ fn of_crashes(root: &Root, directory: &Path, levels: u32, logs: &mut Logs) {
     if levels == 0 {
         return;
     }
-    let names = root.names(directory).unwrap_or_default();
-    for name in names.iter().take(MOST_CRASHES) {
+    let found = names(root, directory, logs);
+    for name in found.iter().take(MOST_CRASHES) {
         let directory = directory.join(name);
-        let files = root.names(&directory).unwrap_or_default();
+        let files = names(root, &directory, logs);
         let files = beginning(&files, &["dmesg", "vmcore-dmesg", "kexec-dmesg"]);
         if files.is_empty() {
             of_crashes(root, &directory, levels - 1, logs);
@@ -103,6 +103,18 @@ fn of_crashes(root: &Root, directory: &Path, levels: u32, logs: &mut Logs) {
             of_files(root, &directory, &shown, &files, logs);
         }
     }
+}
+
+/// The names in a directory; most disks do not have all of them.
+fn names(root: &Root, directory: &Path, logs: &mut Logs) -> Vec<OsString> {
+    root.names(directory).unwrap_or_else(|error| {
+        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+            let directory = root.outside(directory);
+            logs.notes
+                .push(format!("not read: {}: {error}", directory.display()));
+        }
+        Vec::new()
+    })
 }
 
 /// The names that begin like one of these, in order.
