@@ -5,7 +5,9 @@ mod loads;
 
 use auditwatch::{
     auditd::{ConsumerSetup, CpuQuota, CpuTimes, conf::AuditdConf},
-    recommend::{Bottleneck, Cause, Confidence, Options, Verdict, model::replay, recommend},
+    recommend::{
+        Bottleneck, Cause, Confidence, Options, Verdict, model::replay, recommend, recommend_runs,
+    },
 };
 use loads::{MS, bins, burst, evidence, service};
 
@@ -123,4 +125,29 @@ fn a_quota_on_the_consumers_cpu_time_is_its_pace_in_the_long_run() {
     assert_eq!(answer.verdict, Verdict::LimitWillNotHelp);
     assert_eq!(answer.cause, Some(Cause::Stopped));
     assert_eq!(answer.advice[0].command.as_deref(), Some("kill -CONT 7"));
+}
+
+#[test]
+fn several_runs_of_a_load_are_answered_by_the_one_that_needs_most() {
+    let alone = recommend(&burst(), &Options::default());
+    let heavier = evidence(bins(0, &[400.0; 10]), service(200.0, 200.0));
+    let most = recommend(&heavier, &Options::default());
+    let runs = [burst(), heavier, burst()];
+    let (place, answer) = recommend_runs(&runs, &Options::default()).expect("runs");
+    assert_eq!(place, 1);
+    assert_eq!(answer.limit, most.limit);
+    assert_eq!(
+        (answer.needed_low, answer.needed_high),
+        (alone.needed_low, most.needed_high)
+    );
+    assert!(
+        answer.reasons[0].starts_with("3 runs of this load need"),
+        "{:?}",
+        answer.reasons
+    );
+    // They differ by a quarter: the next one may differ as well.
+    assert_eq!(answer.confidence, Confidence::Medium);
+    let (_, one) = recommend_runs(&runs[..1], &Options::default()).expect("a run");
+    assert_eq!(one, alone);
+    assert_eq!(recommend_runs(&[], &Options::default()), None);
 }

@@ -311,17 +311,19 @@ pub struct ReplayArgs {
 /// Options of `recommend`.
 #[derive(Debug, Args)]
 pub struct RecommendArgs {
-    /// Recording of `trace --record` or `bench run --record`, or - for stdin [default: trace this host]
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub recording: Option<PathBuf>,
+    /// Recordings of `trace --record` or `bench run --record`, or - for stdin [default: trace this host]
+    ///
+    /// Several recordings are runs of one load. The limit is that of the run that needs most.
+    #[arg(value_name = "RECORDING", value_hint = ValueHint::FilePath)]
+    pub recordings: Vec<PathBuf>,
     /// Trace this host for TIME; Ctrl-C ends the trace early
     #[arg(short = 'd', long = "for", visible_alias = "duration", value_name = "TIME", default_value = "60s",
-        value_parser = value::time, conflicts_with = "recording")]
+        value_parser = value::time, conflicts_with = "recordings")]
     pub window: Duration,
     /// Record all samples of the trace to FILE
     ///
     /// FILE must not exist yet.
-    #[arg(long, value_name = "FILE", conflicts_with = "recording", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", conflicts_with = "recordings", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
     /// Add PERCENT to the need as headroom
     #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = value::percent)]

@@ -20,6 +20,7 @@ pub mod model;
 mod need;
 pub mod policy;
 mod reasons;
+mod runs;
 mod talkers;
 mod wait_time;
 
@@ -30,6 +31,7 @@ pub use self::{
     curve::CurvePoint,
     explanation::explain,
     need::{Need, Overload},
+    runs::recommend_runs,
 };
 
 /// Most kernel memory that full queues may take unless the user says otherwise, bytes.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cli::{Format, Policy, RecommendArgs},
     live::recording_file,
-    recommend::{Options, explain, policy, recommend},
+    recommend::{Options, explain, policy, recommend_runs},
     render::{json, recommendation, style::Detail},
     untrusted::shown,
 };
@@ -29,19 +29,26 @@ pub fn run(args: &RecommendArgs) -> Result<ExitCode> {
 }
 
 async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
-    let (summary, evidence) = match &args.recording {
-        Some(path) => recording_file::read_all(path, |_| Ok(()))
-            .with_context(|| format!("cannot read {}", path.display()))?,
-        None => {
+    let mut runs = Vec::new();
+    for path in &args.recordings {
+        runs.push(
+            recording_file::read_all(path, |_| Ok(()))
+                .with_context(|| format!("cannot read {}", path.display()))?,
+        );
+    }
+    if runs.is_empty() {
+        runs.push(
             progress::watch(
                 args.window,
                 args.record.as_deref(),
                 args.risk.accept_panic_risk,
             )
-            .await?
-        }
-    };
-    let answer = recommend(&evidence, &wishes(args));
+            .await?,
+        );
+    }
+    let (summaries, runs): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
+    let (place, answer) = recommend_runs(&runs, &wishes(args)).context("no run was measured")?;
+    let evidence = &runs[place];
     let mut out = Destination::open(args.to.output.as_deref())?;
     explain_failure(if args.print.format() == Format::Json {
         json::tagged_line(&mut out, "recommendation", &answer)
@@ -56,14 +63,18 @@ async fn answer(args: &RecommendArgs) -> Result<ExitCode> {
         );
         if args.explain {
             text.push('\n');
-            for step in explain(&evidence, &answer) {
+            for step in explain(evidence, &answer) {
                 text.push_str(&shown(&step).to_string());
                 text.push('\n');
             }
         }
         out.text(&text)
     })?;
-    Ok(super::lost_status(&summary))
+    let worst = summaries
+        .iter()
+        .max_by_key(|summary| summary.lost)
+        .context("no run was measured")?;
+    Ok(super::lost_status(worst))
 }
 
 /// What the options ask of the answer.

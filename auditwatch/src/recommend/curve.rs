@@ -1,5 +1,7 @@
 //! The curve: loss, stalls and memory at other limits.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use crate::recommend::model::{
@@ -40,7 +42,49 @@ pub(super) fn curve(
     limits.retain(|&limit| limit > 0);
     limits.sort_unstable();
     limits.dedup();
-    points(evidence, service, &limits)
+    let mut points = points(evidence, service, &limits);
+    if let Some(now) = measured(evidence) {
+        correct(&mut points, &now);
+    }
+    points
+}
+
+/// What the limit in force did, where nobody waited and it was the only one.
+fn measured(evidence: &Evidence) -> Option<CurvePoint> {
+    let limit = evidence.limit.filter(|&limit| limit > 0)?;
+    if evidence.refused == 0 || evidence.stalls > 0 || evidence.lowest_limit != Some(limit) {
+        return None;
+    }
+    let came: f64 = evidence
+        .arrivals
+        .iter()
+        .map(|arrival| arrival.records)
+        .sum();
+    let lost = float(evidence.refused) + evidence.suppressed;
+    Some(CurvePoint {
+        limit,
+        lost: evidence.refused,
+        lost_pct: (lost / came.max(lost) * 10_000.0).round() / 100.0,
+        stall_ns: 0,
+        memory_bytes: None,
+    })
+}
+
+/// Puts a measured loss in the place of the predicted one. A smaller limit loses no less, and a larger one no more.
+fn correct(points: &mut [CurvePoint], now: &CurvePoint) {
+    for point in points {
+        match point.limit.cmp(&now.limit) {
+            Ordering::Less => {
+                point.lost = point.lost.max(now.lost);
+                point.lost_pct = point.lost_pct.max(now.lost_pct);
+            }
+            Ordering::Equal => (point.lost, point.lost_pct) = (now.lost, now.lost_pct),
+            Ordering::Greater => {
+                point.lost = point.lost.min(now.lost);
+                point.lost_pct = point.lost_pct.min(now.lost_pct);
+            }
+        }
+    }
 }
 
 /// What each of these limits would have done; they are in ascending order.
@@ -83,4 +127,30 @@ pub(super) fn points(evidence: &Evidence, service: &Service, limits: &[u64]) -> 
         lower.stall_ns = lower.stall_ns.max(higher.stall_ns);
     }
     points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(limit: u64, lost: u64) -> CurvePoint {
+        CurvePoint {
+            limit,
+            lost,
+            lost_pct: float(lost) / 10.0,
+            stall_ns: 0,
+            memory_bytes: None,
+        }
+    }
+
+    #[test]
+    fn the_row_of_the_limit_in_force_is_what_was_measured() {
+        let mut points = [point(16, 90), point(64, 60), point(100, 55), point(200, 10)];
+        correct(&mut points, &point(64, 50));
+        let lost = points.map(|point| point.lost);
+        assert_eq!(lost, [90, 50, 50, 10]);
+        let mut points = [point(16, 90), point(64, 60), point(200, 10)];
+        correct(&mut points, &point(64, 100));
+        assert_eq!(points.map(|point| point.lost), [100, 100, 10]);
+    }
 }
