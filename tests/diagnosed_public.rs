@@ -85,3 +85,13 @@ fn a_rate_limit_that_is_only_set_is_not_blamed() {
     let found = of("[  100.2] audit: audit_lost=7 audit_rate_limit=100 audit_backlog_limit=320\n");
     assert!(found.causes.contains(&Cause::RateLimit), "{found:#?}");
 }
+
+#[test]
+fn a_damaged_name_is_not_another_host() {
+    let found = of(
+        "Mar  1 05:00:00 web1 kernel: audit: audit_lost=900 audit_rate_limit=0 audit_backlog_limit=320\n\
+         Mar  1 05:00:01 we?1 kernel: audit: audit_lost=905 audit_rate_limit=0 audit_backlog_limit=320\n\
+         Mar  1 05:00:02 web1 kernel: audit: audit_lost=910 audit_rate_limit=0 audit_backlog_limit=320\n",
+    );
+    assert_eq!(found.lost_at_least, 910, "{found:#?}");
+}

@@ -349,7 +349,7 @@ fn sender(found: &mut Stamped<'_>) {
         if word.is_empty() || word.starts_with(b"[") {
             return;
         }
-        if !is_severity(word) {
+        if !is_severity(word) && !is_damaged(word) {
             host = host.or(Some(word));
         }
         rest = after;
@@ -427,6 +427,12 @@ fn program(found: &mut Stamped<'_>) {
             found.message = rest;
         }
     }
+}
+
+/// Whether a word has a byte that copies put in the place of a damaged one, and no host's name has.
+fn is_damaged(word: &[u8]) -> bool {
+    word.iter()
+        .any(|&byte| byte == b'?' || !byte.is_ascii_graphic())
 }
 
 fn is_host(word: &[u8]) -> bool {
